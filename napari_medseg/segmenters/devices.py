@@ -1,0 +1,94 @@
+"""Where networks run: the graphics card when there is one, else the processor, which always works."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_medseg.errors import InvalidInputError, UnavailableError
+
+if TYPE_CHECKING:
+    import torch
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device, as the window and `medseg doctor` list it.
+
+    Attributes
+    ----------
+    name : str
+        What torch calls it: "cuda:0", "mps", "cpu".
+    kind : str
+        What a person calls it: "NVIDIA GeForce RTX 4070", "Apple GPU", "processor".
+    free_mb : int or None
+        Memory free now; None when the system does not say.
+    """
+
+    name: str
+    kind: str
+    free_mb: int | None
+
+
+def list_devices() -> tuple[Device, ...]:
+    """Every device that works here, best first; loads torch."""
+    import torch
+
+    cards = [Device(f"cuda:{i}", torch.cuda.get_device_name(i), _cuda_free(torch.device("cuda", i))) for i in range(_cuda_count())]
+    apple = [Device("mps", "Apple GPU", None)] if torch.backends.mps.is_available() else []
+    return (*cards, *apple, Device("cpu", "processor", _memory_free()))
+
+
+def choose(name: str = "auto") -> str:
+    """The torch name of the device to use; loads torch.
+
+    Parameters
+    ----------
+    name : str
+        "auto" (cuda, else mps, else cpu), or "cpu", "cuda", "cuda:1", "mps".
+
+    Raises
+    ------
+    InvalidInputError
+        When there is no such kind of device.
+    UnavailableError
+        When this machine has none of that kind.
+    """
+    import torch
+
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdecimal())):
+        raise InvalidInputError(f"there is no device '{name}'", where="device", todo="Use auto, cpu, cuda or mps")
+    cards = _cuda_count()
+    apple = torch.backends.mps.is_available()
+    if kind == "auto":
+        return "cuda" if cards else "mps" if apple else "cpu"
+    if (kind == "cuda" and int(number or 0) >= cards) or (kind == "mps" and not apple):
+        raise UnavailableError(f"this machine has no usable device '{name}'", where="device", todo="Use auto or cpu, or check the driver with `medseg doctor`")
+    return name
+
+
+def _cuda_count() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _cuda_free(device: torch.device) -> int | None:
+    import torch
+
+    try:
+        free, _ = torch.cuda.mem_get_info(device)
+    except RuntimeError:  # the card is there but busy or lost
+        return None
+    return free // MEGABYTE
+
+
+def _memory_free() -> int | None:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTE
+    except (AttributeError, ValueError, OSError):  # not on Windows or macOS
+        return None
