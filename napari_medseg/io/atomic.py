@@ -1,0 +1,79 @@
+"""Files that are there whole or not at all: written under another name, flushed to the disk, then put in place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_medseg.errors import MedsegError, UnwritableFileError
+from napari_medseg.io.formats import suffix_of
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows knows no quota error
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; on leaving, it takes the place of `path`.
+
+    Parameters
+    ----------
+    path : Path
+        What to write or replace. Its folder must exist.
+
+    Yields
+    ------
+    Path
+        In the same folder and with the same suffix, since writers choose the format by it. Nothing is there yet.
+
+    Raises
+    ------
+    UnwritableFileError
+        When the folder does not exist or refuses, the disk is full, or nothing was written. What was at `path` is unchanged then, as it is
+        after any error or Ctrl-C inside the block.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UnwritableFileError("is a folder", where=path, todo="Give the name of a file")
+    if not path.parent.is_dir():
+        raise UnwritableFileError(f"the folder {path.parent} does not exist", where=path, todo="Create it, or choose another place")
+    temporary = path.parent / f".{secrets.token_hex(6)}.part{suffix_of(path) or path.suffix}"
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        if isinstance(error, MedsegError):
+            raise
+        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=_advice(error)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:  # Windows flushes only what is open for writing
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there; its entries are journalled
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network folders refuse; the file itself is safe
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in FULL:
+        return "Make space on the disk, or choose another place"
+    if isinstance(error, PermissionError):
+        return "Close it in other programs, check the folder's permissions, or choose another place"
+    return "Check the folder, or choose another place"

@@ -1,0 +1,205 @@
+"""Images in one file (NIfTI, NRRD, MetaImage, one DICOM file), read through SimpleITK after their headers are checked."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from napari_medseg.errors import InvalidInputError, UnreadableFileError
+from napari_medseg.io.formats import stem_of, suffix_of
+from napari_medseg.io.headers import check, is_gzip
+from napari_medseg.volume import Array, Geometry, Shape, Spacing, Volume
+
+MODALITY = "0008|0060"
+_DTYPES = {
+    sitk.sitkUInt8: "uint8", sitk.sitkInt8: "int8", sitk.sitkUInt16: "uint16", sitk.sitkInt16: "int16", sitk.sitkUInt32: "uint32", sitk.sitkInt32: "int32",
+    sitk.sitkUInt64: "uint64", sitk.sitkInt64: "int64", sitk.sitkFloat32: "float32", sitk.sitkFloat64: "float64",
+    sitk.sitkVectorUInt8: "uint8", sitk.sitkVectorInt8: "int8", sitk.sitkVectorUInt16: "uint16", sitk.sitkVectorInt16: "int16",
+    sitk.sitkVectorUInt32: "uint32", sitk.sitkVectorInt32: "int32", sitk.sitkVectorUInt64: "uint64", sitk.sitkVectorInt64: "int64",
+    sitk.sitkVectorFloat32: "float32", sitk.sitkVectorFloat64: "float64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInfo:
+    """What is in a file, or in one series of a DICOM folder, told by its header.
+
+    Attributes
+    ----------
+    shape_zyx : (z, y, x) voxels
+    spacing_mm_zyx : (z, y, x) mm
+    origin_lps : (x, y, z) mm
+    direction : nine floats, row-major
+    dtype : str
+        NumPy's name.
+    modality : str
+        "" when the file does not say.
+    channels, timepoints : int
+    series : str
+        DICOM series UID, with which `read` picks it; else "".
+    title : str
+        What the scanner called it, else the file's name.
+    """
+
+    shape_zyx: Shape
+    spacing_mm_zyx: Spacing
+    origin_lps: tuple[float, float, float]
+    direction: tuple[float, ...]
+    dtype: str
+    modality: str = ""
+    channels: int = 1
+    timepoints: int = 1
+    series: str = ""
+    title: str = ""
+
+
+@contextmanager
+def quiet_itk() -> Iterator[None]:
+    """Keep ITK's own warnings off stderr; what matters of them is raised or noted here."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def describe_image(path: Path) -> SeriesInfo:
+    """What a file's header says; voxels are not read.
+
+    Raises
+    ------
+    UnreadableFileError, MissingFileError
+        As `read_image`.
+    """
+    check(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet_itk():
+            reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _refusal(error, path) from error
+    size = reader.GetSize()
+    spatial = min(len(size), 3)
+    geometry = grid(size[:spatial], reader.GetSpacing()[:spatial], reader.GetOrigin()[:spatial], _spatial(reader.GetDirection(), spatial), path)
+    dtype = _DTYPES.get(reader.GetPixelID())
+    if dtype is None:
+        raise UnreadableFileError(f"holds {sitk.GetPixelIDValueAsString(reader.GetPixelID())} values", where=path, todo="Convert it to real numbers first")
+    return SeriesInfo(
+        geometry.shape, geometry.spacing, geometry.origin, geometry.direction, dtype,
+        modality=reader.GetMetaData(MODALITY).strip() if reader.HasMetaDataKey(MODALITY) else "",
+        channels=reader.GetNumberOfComponents(),
+        timepoints=int(np.prod(size[3:], dtype=int)),
+        title=stem_of(path),
+    )
+
+
+def read_image(path: Path) -> Volume:
+    """Read one image file.
+
+    Returns
+    -------
+    Volume
+        In the file's own orientation, (z, y, x) or (c, z, y, x); a 2D image is one slice. Values that are not finite are replaced and noted.
+
+    Raises
+    ------
+    UnreadableFileError
+        Not an image, cut short, several timepoints, sheared axes, or no finite value at all.
+    MissingFileError
+        When the header names a data file that is not there.
+    """
+    info = describe_image(path)
+    if info.timepoints > 1:
+        raise UnreadableFileError(
+            f"holds {info.timepoints} timepoints", where=path, todo="Save the one you need as a file of its own (channels belong in a vector image)"
+        )
+    try:
+        with quiet_itk(), _alone(path) as file:
+            image = sitk.ReadImage(str(file))
+    except RuntimeError as error:
+        raise _refusal(error, path) from error
+    return volume(image, Geometry(info.shape_zyx, info.spacing_mm_zyx, info.origin_lps, info.direction), path, name=info.title, modality=info.modality)
+
+
+def volume(image: sitk.Image, geometry: Geometry, path: Path, *, name: str, modality: str, notes: tuple[str, ...] = ()) -> Volume:
+    """A Volume of what ITK read, channels first and every value finite."""
+    array = sitk.GetArrayFromImage(image)
+    channels = image.GetNumberOfComponentsPerPixel()
+    array = array.reshape((*geometry.shape, channels))
+    array = np.ascontiguousarray(np.moveaxis(array, -1, 0)) if channels > 1 else array[..., 0]
+    finite, said = finite_values(array, path)
+    return Volume(finite, geometry, name=name, modality=modality, source=path, notes=notes + said)
+
+
+def finite_values(array: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
+    """Replace what is not a number by the smallest number there, and infinities by the smallest or largest.
+
+    Raises
+    ------
+    UnreadableFileError
+        When no value is finite.
+    """
+    if array.dtype.kind != "f":
+        return array, ()
+    fault = ~np.isfinite(array)
+    count = int(np.count_nonzero(fault))
+    if count == 0:
+        return array, ()
+    if count == array.size:
+        raise UnreadableFileError("holds no number, only NaN or infinite values", where=path, todo="Export it again")
+    low, high = float(array[~fault].min()), float(array[~fault].max())
+    finite = np.nan_to_num(array, nan=low, posinf=high, neginf=low)
+    return finite, (f"{count} of {array.size} values were not finite numbers and were set to the smallest ({low:g}), or the largest for +infinity",)
+
+
+def grid(size: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float, ...], direction: tuple[float, ...], path: Path) -> Geometry:
+    """ITK's x, y, z of a 2D or 3D image as a Geometry; names the file when it cannot be one."""
+    flat = len(size) == 2
+    matrix = np.eye(3)
+    matrix[: len(size), : len(size)] = np.reshape(direction, (len(size), len(size)))
+    if flat and np.linalg.det(matrix) < 0:
+        matrix[2, 2] = -1.0
+    size, spacing, origin = ((*size, 1), (*spacing, 1.0), (*origin, 0.0)) if flat else (size, spacing, origin)
+    x, y, z = origin
+    try:
+        return Geometry(tuple(size[::-1]), tuple(spacing[::-1]), (x, y, z), tuple(float(v) for v in matrix.ravel()))  # type: ignore[arg-type]
+    except InvalidInputError as error:
+        raise UnreadableFileError(error.what, where=path, todo=error.todo) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """The file itself, or its unpacked copy where ITK would mix it up: beside scan.nii, it reads scan.nii.gz's header and the voxels of scan.nii."""
+    plain = path.with_name(path.name[: -len(".gz")])
+    if suffix_of(path) != ".nii.gz" or not plain.exists():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "scan.nii"
+        with (gzip.open(path) if is_gzip(path) else path.open("rb")) as packed, copy.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+        yield copy
+
+
+def _spatial(direction: tuple[float, ...], spatial: int) -> tuple[float, ...]:
+    size = round(len(direction) ** 0.5)
+    return tuple(np.reshape(direction, (size, size))[:spatial, :spatial].ravel())
+
+
+def _refusal(error: RuntimeError, path: Path) -> UnreadableFileError:
+    told = str(error)
+    if "orthonormal" in told:
+        return UnreadableFileError("the axes are sheared, not at right angles", where=path, todo="Resample the scan to a straight grid first")
+    lines = [line.split("ERROR: ")[-1].strip() for line in told.splitlines() if line.strip()]
+    reason = lines[-1].rstrip(".") if lines else "no reason given"
+    return UnreadableFileError(f"cannot be read as an image ({reason})", where=path, todo="Check the file, or export it again")
