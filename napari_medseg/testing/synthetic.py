@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
+from napari_medseg.metrics import dice
+from napari_medseg.refine.cases import Case
 from napari_medseg.volume import BoolArray, FloatArray, Geometry, LabelArray, Volume
 
 Field = npt.NDArray[np.float64]
@@ -168,6 +170,38 @@ def weaken(truth: Volume, seed: int, settings: WeakLabelSettings = WeakLabelSett
     return truth.like(weak)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """Cases to refine, their truth, and cases held out.
+
+    Attributes
+    ----------
+    weak : cases with weak labels
+    truth : the refined cases' true label maps, by case id
+    heldout : other cases with true labels
+    """
+
+    weak: tuple[Case, ...]
+    truth: Mapping[str, Volume]
+    heldout: tuple[Case, ...]
+
+    @property
+    def weak_dice(self) -> float:
+        """Mean Dice of the weak labels against the truth."""
+        return float(np.mean([dice(case.labels.array, self.truth[case.id].array) for case in self.weak]))
+
+
+def mr_cohort(seed: int, cases: int = 16, heldout: int = 8, settings: WeakLabelSettings = WeakLabelSettings()) -> Cohort:
+    """The target cohort: MR-like patients `seed` on, the first ones with weak labels, the last ones held out."""
+    scenes = {number: mr_scene(number) for number in range(seed, seed + cases + heldout)}
+    refined = range(seed, seed + cases)
+    return Cohort(
+        weak=tuple(Case(f"mr{n:04d}.nii.gz", scenes[n][0], weaken(scenes[n][1], n, settings)) for n in refined),
+        truth={f"mr{n:04d}.nii.gz": scenes[n][1] for n in refined},
+        heldout=tuple(Case(f"mr{n:04d}.nii.gz", *scenes[n]) for n in range(seed + cases, seed + cases + heldout)),
+    )
+
+
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], spacing: npt.ArrayLike, smooth_mm: float) -> Field:
     """White noise smoothed by a Gaussian of `smooth_mm`, scaled to mean 0 and SD 1."""
     noise = ndi.gaussian_filter(rng.uniform(-1, 1, shape), smooth_mm / np.asarray(spacing, dtype=float), mode="reflect")
@@ -178,7 +212,7 @@ class _Grid:
     """Millimetres from the middle of the scan; x to the left, y to the back, z to the head."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.shape = (int(rng.integers(12, 17)), SIDE, SIDE)
+        self.shape = (int(rng.integers(12, 15)), SIDE, SIDE)
         self.spacing = SPACING
         axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(self.shape, SPACING, strict=True)]
         self.z, self.y, self.x = np.meshgrid(*axes, indexing="ij")

@@ -1,0 +1,92 @@
+"""The other end of `process.RefineRun`: reads a request, runs it, answers with ticks.
+
+Standard input stays open for as long as the parent wants the run; its end, whether by cancelling or because the parent is gone, is the sign to stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+import threading
+import time
+from contextlib import closing, suppress
+from typing import IO, Any
+
+from napari_medseg.errors import MedsegError, TrainingError
+
+GRACE_S = 20.0
+"""A step that outlasts this after the sign to stop is cut off."""
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve one request."""
+    inlet, outlet = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get between the ticks
+    logging.basicConfig(stream=sys.stderr)
+    try:
+        request = pickle.load(inlet)  # from our own parent process
+    except (EOFError, pickle.UnpicklingError):
+        return  # cancelled before it began
+    stop = threading.Event()
+    threading.Thread(target=_watch, args=(inlet, stop), daemon=True).start()
+    with suppress(BrokenPipeError):  # the parent is gone; nobody is left to tell
+        try:
+            if _run(request, outlet, stop):
+                _send(outlet, "done")
+        except MedsegError as error:
+            _send(outlet, error)
+        except MemoryError:
+            _send(outlet, TrainingError("the memory is full", todo="Close other programs, or refine fewer scans at once"))
+        except Exception as error:  # the border of the process: whatever went wrong has to reach the person as a sentence
+            log.exception("training failed")
+            _send(outlet, _sentence(error))
+    sys.stderr.flush()
+    os._exit(0)  # the watcher still reads; torch's threads need no farewell
+
+
+def _run(request: Any, outlet: IO[bytes], stop: threading.Event) -> bool:
+    """Whether it came to its end."""
+    from napari_medseg.refine.rounds import refine
+
+    _be_modest()
+    with closing(refine(request)) as ticks:  # type: ignore[type-var]
+        for tick in ticks:
+            if stop.is_set():
+                return False
+            _send(outlet, tick)
+    return True
+
+
+def _be_modest() -> None:
+    """Leave the window a core where there are more than two, and the right of way."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(cores if cores <= 2 else cores - 1)
+    torch.set_flush_denormal(True)  # vanishing weights otherwise slow the processor down
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(5)
+
+
+def _send(outlet: IO[bytes], message: object) -> None:
+    pickle.dump(message, outlet, protocol=pickle.HIGHEST_PROTOCOL)
+    outlet.flush()
+
+
+def _watch(inlet: IO[bytes], stop: threading.Event) -> None:
+    with suppress(OSError, ValueError):
+        inlet.read()
+    stop.set()
+    time.sleep(GRACE_S)
+    os._exit(3)
+
+
+def _sentence(error: Exception) -> TrainingError:
+    if "out of memory" in str(error).lower():
+        return TrainingError("the device's memory is full", todo="Choose the processor as device, or close other programs")
+    return TrainingError(f"the training failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})", todo="Try again; the log has the details")

@@ -1,0 +1,152 @@
+"""A refinement in a process of its own, so that the window never waits and a crash there costs nothing.
+
+The child is a plain Python that runs `refine.child`, with the request on its standard input and ticks, pickled, on its standard output: a private pipe
+between two halves of this package, no file. `multiprocessing` is not used because its spawned children import the program's main module again, which
+under the napari command is napari itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from napari_medseg.errors import TrainingError
+from napari_medseg.refine.rounds import RefineRequest, Tick
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+"""How long a cancelled child may take to leave by itself."""
+
+
+class RefineRun:
+    """One run in its own process.
+
+    Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop. Rounds that are written stay.
+
+    Parameters
+    ----------
+    request : RefineRequest
+        Cases in memory or folders.
+    """
+
+    def __init__(self, request: RefineRequest) -> None:
+        self.request = request
+        self._cancelled = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def __iter__(self) -> Iterator[Tick]:
+        """Start the process and follow it.
+
+        Yields
+        ------
+        Tick
+            As `rounds.refine` gives them.
+
+        Raises
+        ------
+        TrainingError
+            When the process cannot start or ends by itself.
+        MedsegError
+            Whatever `rounds.refine` raises.
+        """
+        yield Tick(0.0, "Starting the training")
+        with tempfile.TemporaryFile() as complaints:
+            self._start(complaints)
+            try:
+                yield from self._follow(complaints)
+            finally:
+                self._end()
+
+    def cancel(self) -> None:
+        """Ask the process to stop within the current step; safe from any thread, and more than once."""
+        with self._lock:
+            self._cancelled.set()
+            if self._process and self._process.stdin:
+                with suppress(OSError, ValueError):  # it is gone already
+                    self._process.stdin.close()
+
+    def _start(self, complaints: IO[bytes]) -> None:
+        with self._lock:
+            if self._process is not None:
+                raise TrainingError("this run was started before", todo="Make a new run")
+            package = str(Path(__file__).parents[2])
+            paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+            flags = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+            command = [sys.executable, "-P", "-c", "from napari_medseg.refine.child import main; main()"]
+            try:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env={**os.environ, "PYTHONPATH": paths}, creationflags=flags,
+                )
+            except OSError as error:
+                raise TrainingError(f"the training could not start ({error.strerror or error})", todo="Close other programs and try again") from error
+
+    def _follow(self, complaints: IO[bytes]) -> Iterator[Tick]:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None or self._cancelled.is_set():
+            return
+        try:
+            with suppress(OSError, ValueError):  # it died, or was cancelled, while it was being told what to do; told apart below
+                pickle.dump(self.request, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+                process.stdin.flush()
+            while True:
+                message = _receive(process.stdout)
+                if self._cancelled.is_set():
+                    return
+                if isinstance(message, Tick):
+                    yield message
+                elif isinstance(message, Exception):
+                    raise message
+                elif message == "done":
+                    return
+                else:
+                    raise self._crash(process, complaints)
+        finally:
+            process.stdout.close()
+
+    def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.stdin:
+            with suppress(OSError, ValueError):
+                process.stdin.close()
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _crash(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> TrainingError:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)
+        complaints.seek(0)
+        log.error("training process ended with code %s: %s", process.returncode, complaints.read()[-4000:].decode(errors="replace"))
+        return TrainingError(
+            "the training stopped by itself, perhaps because the memory was full or another program ended it",
+            todo="Rounds that were finished are kept. Close other programs and start it again",
+        )
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    """The next message; None when the child is gone."""
+    try:
+        return pickle.load(stream)  # from our own child process
+    except (EOFError, OSError, ValueError, pickle.UnpicklingError):  # the pipe ended, perhaps within a message
+        return None
