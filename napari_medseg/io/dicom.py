@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
 from napari_medseg.io.images import SeriesInfo, describe_image, grid, quiet_itk, read_image, volume
-from napari_medseg.volume import Geometry, Volume
+from napari_medseg.volume import Volume
 
 TAGS = [
     "SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "Modality", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "SpacingBetweenSlices",
@@ -85,8 +85,7 @@ def read_series(folder: Path, wanted: str | None = None) -> Volume:
     except RuntimeError as error:
         what = f"series '{info.title}' holds pixel data that cannot be read"
         raise UnreadableFileError(what, where=folder, todo="Export the series again, uncompressed") from error
-    geometry = Geometry(info.shape_zyx, info.spacing_mm_zyx, info.origin_lps, info.direction)
-    return volume(image, geometry, folder, name=info.title, modality=info.modality)
+    return volume(image, info.geometry, folder, name=info.title, modality=info.modality)
 
 
 def _series(folder: Path) -> list[list[Slice]]:

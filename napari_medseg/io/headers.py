@@ -229,4 +229,4 @@ def _unpacked(promise: Promise) -> int:
 
 
 def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f}" if size >= 100_000 else f"{size / 1e6:.3g}"
+    return f"{size / 1e6:.1f}" if size >= 1_000_000 else f"{size / 1e6:.3g}"

@@ -60,6 +60,11 @@ class SeriesInfo:
     series: str = ""
     title: str = ""
 
+    @property
+    def geometry(self) -> Geometry:
+        """The grid of its voxels."""
+        return Geometry(self.shape_zyx, self.spacing_mm_zyx, self.origin_lps, self.direction)
+
 
 @contextmanager
 def quiet_itk() -> Iterator[None]:
@@ -128,7 +133,7 @@ def read_image(path: Path) -> Volume:
             image = sitk.ReadImage(str(file))
     except RuntimeError as error:
         raise _refusal(error, path) from error
-    return volume(image, Geometry(info.shape_zyx, info.spacing_mm_zyx, info.origin_lps, info.direction), path, name=info.title, modality=info.modality)
+    return volume(image, info.geometry, path, name=info.title, modality=info.modality)
 
 
 def volume(image: sitk.Image, geometry: Geometry, path: Path, *, name: str, modality: str, notes: tuple[str, ...] = ()) -> Volume:

@@ -12,6 +12,8 @@ from napari_medseg.io.formats import DICOM, KNOWN, suffix_of
 from napari_medseg.io.images import SeriesInfo, describe_image, read_image
 from napari_medseg.volume import Geometry, Volume, require_same_grid
 
+FEW = 32  # classes a map is taken to hold at most when nobody says it is one
+
 
 def read(path: Path | str, *, series: str | None = None) -> Volume:
     """Read a scan.
@@ -91,6 +93,14 @@ def read_labels(path: Path | str, like: Geometry | None = None) -> Volume:
     if like is not None:
         require_same_grid(like, volume.geometry, path)
     return replace(volume, array=label_values(volume, path))
+
+
+def is_label_map(volume: Volume) -> bool:
+    """Whether the values could be labels: one channel of few whole numbers, none negative; a guess for people who need not say."""
+    array = volume.array
+    if array.ndim != 3 or array.min() < 0 or array.max() > 255 or (array.dtype.kind == "f" and bool((array != np.rint(array)).any())):
+        return False
+    return array.dtype == np.uint8 or int(np.unique(array).size) <= FEW
 
 
 def label_values(volume: Volume, where: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]:

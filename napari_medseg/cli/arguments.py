@@ -1,0 +1,80 @@
+"""Arguments that several commands take, and the checks they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from napari_medseg.errors import InvalidInputError, UnwritableFileError
+from napari_medseg.io import read, read_labels, require_writable
+from napari_medseg.volume import Array, Geometry, LabelArray, Volume
+
+Image = Annotated[Path, typer.Argument(help="The scan: a file or a DICOM folder.", show_default=False)]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The mask to write (.nii.gz, .nii, .nrrd or .mha).", show_default=False)]
+
+
+def output(path: Path, *inputs: Path | None) -> Path:
+    """The path, if it can be written without overwriting an input.
+
+    Raises
+    ------
+    UnwritableFileError
+        When it cannot.
+    """
+    require_writable(path)
+    if any(source is not None and source.exists() and path.exists() and path.samefile(source) for source in inputs):
+        raise UnwritableFileError("would overwrite what it is made from", where=path, todo="Give another name with -o")
+    return path
+
+
+def scan(path: Path) -> Volume:
+    """Read a scan of one channel.
+
+    Raises
+    ------
+    InvalidInputError
+        When it has several.
+    """
+    volume = read(path)
+    if volume.channels > 1:
+        raise InvalidInputError(f"has {volume.channels} channels", where=path, todo="Give a scan with one value a voxel")
+    tell(volume)
+    return volume
+
+
+def tell(volume: Volume) -> None:
+    """Say on stderr what the reader had to decide."""
+    for note in volume.notes:
+        typer.echo(f"Note: {volume.name}: {note}", err=True)
+
+
+def mask(path: Path | None, like: Geometry) -> LabelArray | None:
+    """A label map that must lie on the scan's grid, or None where none was given; (z, y, x)."""
+    return None if path is None else uint8(read_labels(path, like), path)
+
+
+def uint8(labels: Volume, path: Path) -> LabelArray:
+    """Label values of one byte.
+
+    Raises
+    ------
+    InvalidInputError
+        When one exceeds 255.
+    """
+    if labels.array.dtype != np.uint8:
+        raise InvalidInputError(f"holds the value {labels.array.max()}", where=path, todo="Number the classes from 1 to 254")
+    return labels.channel()
+
+
+def voxels_by_class(labels: Array, geometry: Geometry) -> dict[str, dict[str, float]]:
+    """Voxels and millilitres of each class, under its value as a string."""
+    values, counts = np.unique(labels, return_counts=True)
+    return {str(v): {"voxels": int(n), "volume_ml": float(n * geometry.voxel_ml)} for v, n in zip(values, counts, strict=True) if v}
+
+
+def told_by_class(classes: dict[str, dict[str, float]]) -> str:
+    """The same for a person."""
+    return "; ".join(f"class {value}: {facts['voxels']:,} voxels, {facts['volume_ml']:.4g} ml" for value, facts in classes.items()) or "nothing is labelled"
