@@ -10,85 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from napari_medseg.errors import InvalidInputError, MissingFileError, SegmenterError, UnwritableFileError
-from napari_medseg.segmenters.slices import SIZE
-from napari_medseg.segmenters.unet import DROPOUT, WIDTHS, UNet
+from napari_medseg.errors import InvalidInputError, SegmenterError, UnwritableFileError
+from napari_medseg.io.atomic import replacing
+from napari_medseg.segmenters.plan import BASE, FORMAT, KEY, TODO, NetworkPlan, Plan, model_file, read_plan, reason
+from napari_medseg.segmenters.unet import UNet
 
-BASE = Path(__file__).parent / "weights" / "m0.safetensors"
-"""The base model M0 that ships with the package."""
-
-FILE = "model.safetensors"
-FORMAT = 1
-KEY = "medseg"
-TODO = "Choose a model that napari-medseg wrote (model.safetensors), or copy it again from the source"
-
-
-class NetworkPlan(BaseModel):
-    """Which network the weights belong to."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    kind: Literal["unet2d"] = "unet2d"
-    in_channels: int = Field(1, ge=1)
-    classes: int = Field(1, ge=1, le=254)
-    widths: list[int] = Field(default_factory=lambda: list(WIDTHS), min_length=2)
-    dropout: float = Field(DROPOUT, ge=0, lt=1)
-
-
-class Preprocessing(BaseModel):
-    """How its input is made (`segmenters.slices`)."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    normalise: Literal["min-max per slice"] = "min-max per slice"
-    size: int = Field(SIZE, ge=16)
-    slices: Literal["thick axis, display order"] = "thick axis, display order"
-
-
-class Plan(BaseModel):
-    """What a model file says about itself.
-
-    Attributes
-    ----------
-    format : int
-        Of this record; a higher one was written by a newer version.
-    classes : list of str
-        What it outlines, in the order of its maps.
-    modalities : list of str
-        "CT", "MR", ...; empty for any.
-    threshold : float
-        Probability above which a voxel belongs to a class.
-    licence : str
-        SPDX name.
-    training : dict
-        The training record: data, seeds, epochs, updates, loss, figures; any JSON.
-    sha256 : str
-        Of the weights.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: Literal[1] = 1
-    title: str = "U-Net"
-    network: NetworkPlan = NetworkPlan()
-    preprocessing: Preprocessing = Preprocessing()
-    classes: list[str] = Field(default_factory=lambda: ["organ"], min_length=1)
-    modalities: list[str] = Field(default_factory=list)
-    threshold: float = Field(0.5, ge=0, le=1)
-    licence: str = "BSD-3-Clause"
-    training: dict[str, Any] = Field(default_factory=dict)
-    sha256: str = ""
+__all__ = ["BASE", "load_model", "model_file", "read_plan", "save_model"]
 
 
 def save_model(folder_or_file: str | Path, network: UNet, plan: dict[str, Any] | None = None) -> Path:
@@ -121,10 +58,13 @@ def save_model(folder_or_file: str | Path, network: UNet, plan: dict[str, Any] |
         whole = Plan.model_validate({**(plan or {}), **facts})
         text = json.dumps(whole.model_dump(), allow_nan=False)
     except (ValidationError, ValueError, TypeError) as error:
-        raise InvalidInputError(f"the plan cannot be kept with a model ({_reason(error)})", where=path) from error
-    if len(whole.classes) != network.classes:
-        raise InvalidInputError(f"names {len(whole.classes)} classes for a network of {network.classes}", where=path, todo="Name each class once")
-    _write(path, save_tensors(tensors, metadata={KEY: text}))
+        raise InvalidInputError(f"the plan cannot be kept with this network ({reason(error)})", where=path) from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFileError(f"cannot be written ({error.strerror})", where=path, todo="Choose another folder, or check its permissions") from error
+    with replacing(path) as part:
+        part.write_bytes(save_tensors(tensors, metadata={KEY: text}))
     return path
 
 
@@ -136,6 +76,12 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
     path : path
         A file, or a folder that holds `model.safetensors`.
 
+    Returns
+    -------
+    network : UNet
+    plan : dict
+        The fields of `plan.Plan`.
+
     Raises
     ------
     MissingFileError
@@ -144,11 +90,10 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
         When the file is something else, is cut short or damaged, or its weights do not fit its plan. Nothing in it is ever executed.
     """
     file = model_file(path)
-    data = _bytes(file)
-    plan = _plan(data, file)
+    plan = read_plan(file)
     try:
-        tensors = load_tensors(data)
-    except (SafetensorError, ValueError, KeyError) as error:
+        tensors = load_tensors(file.read_bytes())
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise SegmenterError("is cut short or damaged", where=file, todo=TODO) from error
     if _checksum(tensors) != plan.sha256:
         raise SegmenterError("is damaged: its weights do not match their checksum", where=file, todo=TODO)
@@ -161,55 +106,6 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
     return network.eval(), plan.model_dump()
 
 
-def read_plan(path: str | Path) -> dict[str, Any]:
-    """The plan alone, without building the network; raises as `load_model` does."""
-    file = model_file(path)
-    return _plan(_bytes(file), file).model_dump()
-
-
-def model_file(folder_or_file: str | Path) -> Path:
-    """Where the file lies: a folder holds `model.safetensors`."""
-    path = Path(folder_or_file)
-    return path if path.is_file() or path.suffix == ".safetensors" else path / FILE
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingFileError("there is no model here", where=file, todo="Choose a folder that a refinement wrote, or a .safetensors file") from error
-    except OSError as error:
-        raise SegmenterError(f"cannot be read ({error.strerror})", where=file, todo="Check the file's permissions") from error
-
-
-def _plan(data: bytes, file: Path) -> Plan:
-    """Read the header as the format lays it down: 8 bytes of length, then JSON."""
-    length = int.from_bytes(data[:8], "little")
-    try:
-        header = json.loads(data[8 : 8 + length]) if 0 < length <= len(data) - 8 else None
-    except (ValueError, RecursionError):  # neither UTF-8 nor JSON, or made to break a parser
-        header = None
-    if not isinstance(header, dict):
-        raise SegmenterError("is no model file, or is cut short", where=file, todo=TODO)
-    metadata = header.get("__metadata__")
-    text = metadata.get(KEY) if isinstance(metadata, dict) else None
-    if not isinstance(text, str):
-        raise SegmenterError("holds weights, but not the plan that says how to use them", where=file, todo=TODO)
-    try:
-        plan = Plan.model_validate_json(text)
-    except ValidationError as error:
-        raise SegmenterError(f"holds a plan this version cannot use ({_reason(error)})", where=file, todo="Update napari-medseg or choose another") from error
-    if len(plan.classes) != plan.network.classes:
-        raise SegmenterError(f"names {len(plan.classes)} classes for {plan.network.classes} maps", where=file, todo=TODO)
-    return plan
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'plan'}: {e['msg']}" for e in error.errors())
-    return str(error)
-
-
 def _checksum(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -217,18 +113,3 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.stem}-{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        if part.is_file():
-            part.unlink()
-        raise UnwritableFileError(f"cannot be written ({error.strerror or error})", where=path, todo="Check the folder's permissions and free space") from error
