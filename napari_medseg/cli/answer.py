@@ -88,9 +88,10 @@ def answering(work: Callable[P, Answer]) -> Callable[P, None]:
 
     shape = inspect.signature(work, eval_str=True)
     option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
-    command.__signature__ = shape.replace(parameters=[*shape.parameters.values(), option], return_annotation=None)  # type: ignore[attr-defined]
-    command.__annotations__ = {name: parameter.annotation for name, parameter in command.__signature__.parameters.items()}  # type: ignore[attr-defined]
-    del command.__wrapped__  # type: ignore[attr-defined]  # else the signature of `work` would be taken for this one's
+    shape = shape.replace(parameters=[*shape.parameters.values(), option], return_annotation=None)
+    command.__signature__ = shape  # type: ignore[attr-defined]
+    command.__annotations__ = {name: parameter.annotation for name, parameter in shape.parameters.items()}
+    del command.__wrapped__  # else the signature of `work` would be taken for this one's
     return command
 
 

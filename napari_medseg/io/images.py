@@ -177,7 +177,7 @@ def grid(size: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float,
     size, spacing, origin = ((*size, 1), (*spacing, 1.0), (*origin, 0.0)) if flat else (size, spacing, origin)
     x, y, z = origin
     try:
-        return Geometry(tuple(size[::-1]), tuple(spacing[::-1]), (x, y, z), tuple(float(v) for v in matrix.ravel()))  # type: ignore[arg-type]
+        return Geometry(tuple(size[::-1]), tuple(spacing[::-1]), (x, y, z), tuple(float(v) + 0.0 for v in matrix.ravel()))  # type: ignore[arg-type]
     except InvalidInputError as error:
         raise UnreadableFileError(error.what, where=path, todo=error.todo) from error
 

@@ -1,0 +1,109 @@
+"""plugins.yaml: what is read, what is left out and why, and what brings a missing part."""
+
+import pytest
+import yaml
+
+from napari_medseg import catalogue
+from napari_medseg.errors import CatalogueError, UnavailableError
+
+PART = {"id": "mine", "kind": "recipe", "title": "Mine", "factory": "fractions:Fraction", "licence": "MIT", "parameters": {"numerator": 3}}
+
+
+@pytest.fixture(autouse=True)
+def _no_own_files(monkeypatch, tmp_path):
+    monkeypatch.delenv(catalogue.VARIABLE, raising=False)
+    monkeypatch.setattr(catalogue, "user_file", lambda: tmp_path / "config" / "plugins.yaml")
+
+
+def own(tmp_path, monkeypatch, *parts):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"parts": list(parts)}), encoding="utf-8")
+    monkeypatch.setenv(catalogue.VARIABLE, str(path))
+
+
+def test_every_packaged_part_is_valid_and_can_be_built_or_says_what_it_needs():
+    found = catalogue.load()
+    assert not found.problems
+    assert {"unet", "deepbet", "levelset", "random-walker", "salah2023"} <= set(found.entries)
+    for entry in found.entries.values():
+        if not entry.needs():
+            assert entry.build() is not None
+
+
+def test_a_later_source_replaces_a_part_by_its_id(tmp_path, monkeypatch):
+    own(tmp_path, monkeypatch, {**PART, "id": "unet", "title": "Other"})
+    assert catalogue.load().entries["unet"].title == "Other"
+
+
+def test_the_users_file_counts_and_the_variable_outranks_it(tmp_path, monkeypatch):
+    (tmp_path / "config").mkdir()
+    catalogue.user_file().write_text(yaml.safe_dump({"parts": [PART, {**PART, "id": "second"}]}), encoding="utf-8")
+    own(tmp_path, monkeypatch, {**PART, "title": "From the variable"})
+    entries = catalogue.load().entries
+    assert entries["mine"].title == "From the variable"
+    assert entries["second"].title == "Mine"
+
+
+@pytest.mark.parametrize(("faulty", "said"), [
+    ({"id": "Bad Id"}, "id"), ({"kind": "spell"}, "kind"), ({"factory": "no colon"}, "factory"), ({"colour": "red"}, "colour"), ({"licence": ""}, "licence"),
+])
+def test_a_faulty_part_costs_itself_only_and_says_which_field(tmp_path, monkeypatch, faulty, said):
+    own(tmp_path, monkeypatch, {**PART, **faulty}, {**PART, "id": "good"})
+    found = catalogue.load()
+    assert "good" in found.entries
+    assert len(found.problems) == 1
+    assert f"{said}:" in found.problems[0]
+
+
+@pytest.mark.parametrize("content", ["parts: [", "just a word", "parts: 3", "\x00\xff"])
+def test_a_file_that_is_no_catalogue_is_one_problem(tmp_path, monkeypatch, content):
+    path = tmp_path / "own.yaml"
+    path.write_text(content, encoding="latin-1")
+    monkeypatch.setenv(catalogue.VARIABLE, str(path))
+    found = catalogue.load()
+    assert found.entries
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith("own.yaml: ")
+
+
+def test_a_part_is_built_with_its_parameters_and_the_callers(tmp_path, monkeypatch):
+    own(tmp_path, monkeypatch, PART)
+    entry = catalogue.load().find("mine", "recipe")
+    assert float(entry.build()) == 3.0
+    assert float(entry.build(denominator=2)) == 1.5
+
+
+def test_a_missing_package_is_said_with_the_command_that_brings_it_and_keeps_the_torch_that_runs(tmp_path, monkeypatch):
+    own(tmp_path, monkeypatch, {**PART, "requires": {"no_such_module_at_all": "nosuch==1.0"}})
+    entry = catalogue.load().entries["mine"]
+    assert entry.needs() == ("nosuch==1.0",)
+    with pytest.raises(UnavailableError, match=r'pip install "nosuch==1\.0" "torch=='):
+        entry.build()
+
+
+def test_a_package_that_installs_but_does_not_import_counts_as_missing_when_tried(tmp_path, monkeypatch):
+    (tmp_path / "broken_module_here.py").write_text("raise RuntimeError('wrong torch')", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own(tmp_path, monkeypatch, {**PART, "requires": {"broken_module_here": "broken"}})
+    entry = catalogue.load().entries["mine"]
+    assert entry.needs() == ()
+    assert entry.needs(try_import=True) == ("broken",)
+
+
+@pytest.mark.parametrize(("change", "kind"), [
+    ({"factory": "fractions:Nothing"}, CatalogueError), ({"parameters": {"wrong": 1}}, CatalogueError), ({"factory": "no_such_module_at_all:X"}, UnavailableError),
+])
+def test_a_factory_that_does_not_work_says_so(tmp_path, monkeypatch, change, kind):
+    own(tmp_path, monkeypatch, {**PART, **change})
+    with pytest.raises(kind):
+        catalogue.load().entries["mine"].build()
+
+
+def test_an_unknown_id_lists_those_there_are():
+    with pytest.raises(CatalogueError, match=r"no segmenter 'sam'.*unet"):
+        catalogue.load().find("sam", "segmenter")
+
+
+def test_an_id_of_another_kind_does_not_count():
+    with pytest.raises(CatalogueError, match="no recipe 'unet'"):
+        catalogue.load().find("unet", "recipe")
