@@ -11,18 +11,6 @@ from scipy import ndimage as ndi
 
 from napari_medseg.volume import BoolArray, FloatArray, Spacing
 
-MOST_ANISOTROPY = 2.0
-
-
-def front_spacing(spacing: Spacing) -> Spacing:
-    """The spacing the front moves in: mm, slices at most twice as far apart as the finest voxels.
-
-    The time step of an explicit level set follows the finest axis: at 0.8 x 0.8 x 6.5 mm a front would need eighty iterations to reach the
-    next slice. Slices that thick vary independently anyway.
-    """
-    most = MOST_ANISOTROPY * min(spacing)
-    return min(spacing[0], most), min(spacing[1], most), min(spacing[2], most)
-
 
 def signed_distance(mask: BoolArray, spacing: Spacing) -> FloatArray:
     """Distance to the mask's surface in mm, negative inside; an empty or full mask is far from any surface."""

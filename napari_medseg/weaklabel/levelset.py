@@ -19,7 +19,7 @@ from napari_medseg.errors import InvalidInputError, NoSeedsError
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.contrast import LN9, Contrast, fit_contrast, sigmoid
-from napari_medseg.weaklabel.front import advance_edge, advance_region, front_spacing, held, signed_distance
+from napari_medseg.weaklabel.front import advance_edge, advance_region, held, signed_distance
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
 
 Method = Literal["auto", "edge", "region"]
@@ -28,11 +28,17 @@ Start = Literal["auto", "seeds", "limit"]
 FARTHEST_ODDS = 4.0  # no voxel's value alone is surer than 98 %
 INDISTINCT = 0.8  # overlap of values above which edges say more than values
 SAMPLE_MM = 2.1
+START_MM = 5.0
+SURROUNDINGS = 1.5  # times the reach: where the background is looked at when nothing was painted
 SETTLED = 0.002  # share of the mask that still changes in an update when it has come to rest
 CALM_UPDATES = 4  # a front needs about ten iterations for a voxel
 REFIT_EVERY = 40  # iterations
 REFITS = 4  # then the contrast stays, so that the front can come to rest
-LEAK_SHARE = 0.05  # of the reach's outer rim
+LEAK_SHARE = 0.05  # of the reach's outer rim: stop
+LEAK_SUSPECTED = 0.005  # of it: say so
+EDGE_PERCENTILES = (30, 80)  # of the gradient: flat below, an edge above
+BALLOON = 0.1  # of a geodesic contour; more runs over edges
+EDGE_TENSION = 4.0  # times the region front's: edges alone leave gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class LevelSetSettings:
     method: Method = "auto"
     start: Start = "auto"
     smooth_mm: float = 1.2
-    curvature_mm: float = 0.02
+    curvature_mm: float = 0.05
     hand_trust: float = 1.0
     shell_mm: float = 8.0
     reach_mm: float | None = None
@@ -218,17 +224,17 @@ def _evolve(
         if method == "auto":
             method = "edge" if contrast.overlap > INDISTINCT else "region"
         why = contrast.describe() if method == "region" else "follows edges"
-    steps = front_spacing(spacing)
     inward = limit is not None and settings.start != "seeds"
-    front = _first_front(work, inward)
+    membership = _membership(work, contrast, settings)
+    front = _first_front(work, membership, inward)
 
     def tick(iteration: int, fraction: float, message: str, part: BoolArray, reason: str = "") -> Evolution:
         return Evolution(work.box, part, work.shape, iteration, fraction, message, reason, method)
 
     yield tick(0, 0.0, f"Starting ({why})", front < 0)
     stopping = _stopping(work, contrast, settings) if method == "edge" else None
-    balloon = -1.0 if inward and work.init is None else 0.0 if work.init is not None else 1.0
-    membership = _membership(work, contrast, settings)
+    balloon = 0.0 if work.init is not None else -BALLOON if inward else BALLOON
+    tension = settings.curvature_mm if inward or work.init is not None else 0.0  # it would crush a front as small as the seeds
     was = front < 0
     done, calm, fits, reason = 0, 0, 0, ""
     while not reason:
@@ -237,16 +243,18 @@ def _evolve(
             reason = "vanished" if not (front < 0).any() else "converged"
             break
         if stopping is not None:
-            front = advance_edge(front, stopping, steps, count, settings.curvature_mm, balloon)
+            front = advance_edge(front, stopping, spacing, count, settings.curvature_mm, balloon)
         else:
-            front = advance_region(front, membership, steps, count, settings.curvature_mm)
-        front = held(front, work.allowed, work.kept, steps)
+            front = advance_region(front, membership, spacing, count, tension)
+        front = held(front, work.allowed, work.kept, spacing)
         done += count
         now = front < 0
         changed = int((now ^ was).sum())
         calm = calm + 1 if changed <= SETTLED * now.sum() else 0
         was = now
-        if calm >= CALM_UPDATES:
+        if calm >= CALM_UPDATES and tension < settings.curvature_mm:
+            tension, calm = settings.curvature_mm, 0
+        elif calm >= CALM_UPDATES:
             reason = "converged"
         elif done >= settings.iterations:
             reason = "iterations"
@@ -260,7 +268,7 @@ def _evolve(
         ml = now.sum() * float(np.prod(spacing)) / 1000
         yield tick(done, min(0.99, done / settings.iterations), f"{ml:.3g} ml ({why})", now)
     final = _finish(was | work.kept, work, settings)
-    yield tick(done, 1.0, _last_word(reason, final, spacing, why), final, reason)
+    yield tick(done, 1.0, _last_word(reason, final, work, why), final, reason)
 
 
 def _cut(
@@ -272,8 +280,8 @@ def _cut(
     if limit is not None:
         box = scene.box_around(limit, settings.shell_mm + 1, spacing)
     else:
-        boxes = [scene.box_around(init, reach, spacing)] if init is not None and init.any() else []
-        boxes += [scene.box_around_points(points, reach, spacing, shape)] if points.size else []
+        boxes = [scene.box_around(init, SURROUNDINGS * reach, spacing)] if init is not None and init.any() else []
+        boxes += [scene.box_around_points(points, SURROUNDINGS * reach, spacing, shape)] if points.size else []
         box = boxes[0] if len(boxes) == 1 else scene.joined(*boxes)
     inside = tuple(part.stop - part.start for part in box)
     size: Shape = (inside[0], inside[1], inside[2])
@@ -293,7 +301,7 @@ def _cut(
         away = scene.distance_to(origin, spacing)
         allowed &= away <= reach
         rim = allowed & (away > reach - max(spacing[1:]) * 1.5)
-        shell = real & (away > 0.5 * reach) & (away <= reach)
+        shell = real & (away > 0.75 * reach) & (away <= SURROUNDINGS * reach)
         prior = np.asarray(1.0 - 3.0 * away / reach, np.float32)
     if barrier is not None:
         rooms, _ = ndi.label(~barrier[box])
@@ -315,18 +323,17 @@ def _reach(points: scene.IntArray, spacing: Spacing) -> float:
     if len(points) < 2:
         return 25.0
     mm = points * np.array(spacing)
-    return float(max(20.0, 0.75 * np.linalg.norm(mm.max(0) - mm.min(0))))
+    return max(8.0, 0.75 * float(np.linalg.norm(np.ptp(mm, axis=0))))
 
 
-def _first_front(work: _Work, inward: bool) -> FloatArray:
+def _first_front(work: _Work, membership: FloatArray, inward: bool) -> FloatArray:
     if work.init is not None:
         mask = work.init & work.allowed
     elif inward:
         mask = work.allowed
     else:
-        mask = work.sample
-    steps = front_spacing(work.spacing)
-    return held(signed_distance(mask | work.kept, steps), work.allowed, work.kept, steps)
+        mask = work.allowed & (membership > 0.5) & (scene.distance_to(work.kept, work.spacing) <= max(START_MM, 2.5 * min(work.spacing)))
+    return held(signed_distance(mask | work.kept, work.spacing), work.allowed, work.kept, work.spacing)
 
 
 def _membership(work: _Work, contrast: Contrast, settings: LevelSetSettings) -> FloatArray:
@@ -343,11 +350,13 @@ def _membership(work: _Work, contrast: Contrast, settings: LevelSetSettings) -> 
 def _stopping(work: _Work, contrast: Contrast, settings: LevelSetSettings) -> FloatArray:
     """1 where flat, 0 on an edge: the paper's sigmoid turned round, on the gradient of the scan."""
     sigma = max(settings.smooth_mm, min(work.spacing))
-    steep = np.sqrt(sum(
-        (ndi.gaussian_filter(work.image, [sigma / s for s in work.spacing], order=[int(a == axis) for a in range(3)]) / work.spacing[axis]) ** 2
-        for axis in range(3) if work.image.shape[axis] > 1
-    ))
-    low, high = (float(v) for v in np.percentile(steep[work.allowed | work.shell], [50, 90]))
+    steep = np.zeros(work.image.shape, np.float32)
+    for axis, step in enumerate(work.spacing):
+        if work.image.shape[axis] > 1:
+            slope = ndi.gaussian_filter(work.image, [sigma / s for s in work.spacing], order=[int(other == axis) for other in range(3)])
+            steep += (slope / step) ** 2
+    steep = np.sqrt(steep)
+    low, high = np.percentile(steep[work.allowed | work.shell], EDGE_PERCENTILES).tolist()
     alpha = max((high - low) / 2 / LN9, 1e-9)
     return 1 - sigmoid(np.asarray((steep - (low + high) / 2) / alpha, np.float32))
 
@@ -368,12 +377,14 @@ def _finish(mask: BoolArray, work: _Work, settings: LevelSetSettings) -> BoolArr
     return closed & work.allowed
 
 
-def _last_word(reason: str, final: BoolArray, spacing: Spacing, why: str) -> str:
-    ml = final.sum() * float(np.prod(spacing)) / 1000
+def _last_word(reason: str, final: BoolArray, work: _Work, why: str) -> str:
+    size = f"{final.sum() * float(np.prod(work.spacing)) / 1000:.3g} ml"
     if reason == "leak":
-        return f"{ml:.3g} ml; the front reached as far from the seeds as it may and has probably leaked. Paint a limit, add seeds, or lower the reach"
+        return f"{size}; stopped: the front went as far from the seeds as it may and has leaked. Paint a limit, add seeds, or lower the reach"
+    if (final & work.rim).sum() > LEAK_SUSPECTED * max(work.rim.sum(), 1):
+        return f"{size}; part of it lies as far from the seeds as it may: probably a leak. Paint a limit, add seeds, or lower the reach"
     if reason == "vanished":
-        return f"{ml:.3g} ml; nothing but the seeds looks like the target. Add seeds, or paint closer"
+        return f"{size}; nothing but the seeds looks like the target. Add seeds, or paint closer"
     if reason == "iterations":
-        return f"{ml:.3g} ml; stopped at the most iterations allowed ({why})"
-    return f"{ml:.3g} ml; came to rest ({why})"
+        return f"{size}; stopped at the most iterations allowed ({why})"
+    return f"{size}; came to rest ({why})"

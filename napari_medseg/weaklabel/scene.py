@@ -48,6 +48,20 @@ def checked_spacing(spacing: Spacing) -> Spacing:
     return float(values[0]), float(values[1]), float(values[2])
 
 
+def checked_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A label map, if it is one.
+
+    Raises
+    ------
+    InvalidInputError
+        When it is not (z, y, x) or not whole numbers.
+    """
+    if labels.ndim != 3 or labels.dtype.kind not in "bui":
+        shape = format_shape(labels.shape)
+        raise InvalidInputError(f"an array of {labels.dtype}, {shape}, is no label map", where="labels", todo="Give whole numbers as (z, y, x)")
+    return labels
+
+
 def checked_mask(mask: npt.NDArray[Any] | None, shape: Shape, where: str) -> BoolArray | None:
     """A mask on the scan's grid, as bool; None stays None.
 
