@@ -82,7 +82,8 @@ class Worker:
         self._closed = False
 
     def submit(
-        self, make: Callable[[], Iterator[T]], *, key: str, on_tick: Callable[[T], None], on_done: Callable[[T | None], None], on_error: Callable[[MedsegError], None],
+        self, make: Callable[[], Iterator[T]], *, key: str,
+        on_tick: Callable[[T], None], on_done: Callable[[T | None], None], on_error: Callable[[MedsegError], None],
     ) -> Ticket:
         """Run a generator after what already waits.
 
@@ -173,20 +174,19 @@ class Worker:
 
 
 def _work(job: _Job) -> None:
-    ticket = job.ticket
+    stale = job.ticket._cancelled.is_set
     steps: Iterator[Any] = iter(())
     last = None
     try:
-        if ticket.cancelled:
+        if stale():
             return
         steps = job.make()
         for last in steps:
-            if ticket.cancelled:
+            if not stale():
+                job.on_tick(last)
+            if stale():  # possibly by the callback itself
                 return
-            job.on_tick(last)
-            if ticket.cancelled:
-                return
-        if not ticket.cancelled:
+        if not stale():
             job.on_done(last)
     except Exception as error:  # noqa: BLE001 - the edge of a thread: whatever a network raises must reach the person, not kill the thread
         _report(job, error)
