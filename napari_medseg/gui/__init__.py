@@ -1,0 +1,1 @@
+"""Views only: layers and volumes, docks, keys; the only room that imports qtpy or napari."""

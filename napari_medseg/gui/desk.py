@@ -1,0 +1,341 @@
+"""One desk a viewer: its session, and the wiring between the session and the viewer's layers. Docks come and go; the desk stays while one is open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QApplication
+
+from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError
+from napari_medseg.gui import layers
+from napari_medseg.gui.keys import Keys
+from napari_medseg.gui.labels_writer import LabelsWriter
+from napari_medseg.gui.seeds import SeedLayers
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan, labels_for
+
+log = logging.getLogger(__name__)
+REFRESH_MS = 30
+
+_desks: WeakKeyDictionary[Any, Desk] = WeakKeyDictionary()
+
+
+def desk_for(viewer: Any) -> Desk:
+    """The desk of a viewer, made for the first dock that opens; all its docks share it."""
+    real = getattr(viewer, "__wrapped__", viewer)
+    desk = _desks.get(real)
+    if desk is None:
+        desk = _desks[real] = Desk(real)
+    return desk
+
+
+class _Dispatcher(QObject):
+    """Brings a function from any thread to the one Qt runs on, in order."""
+
+    _call = Signal(object)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._call.connect(self._run, Qt.ConnectionType.QueuedConnection)
+        self._open = True
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        if self._open:
+            try:
+                self._call.emit(function)
+            except RuntimeError:  # the window is gone while a worker still spoke
+                self._open = False
+
+    def close(self) -> None:
+        self._open = False
+
+    def _run(self, function: Callable[[], None]) -> None:
+        if self._open:
+            function()
+
+
+class Desk(QObject):
+    """Session and viewer, kept in step.
+
+    Attributes
+    ----------
+    session : Session
+    refreshed : signal
+        At most every 30 ms, after anything in the session changed; docks draw themselves from it.
+    """
+
+    refreshed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self._dispatcher = _Dispatcher(self)
+        self.session = Session(self._dispatcher)
+        self.writer = LabelsWriter(self._add, self.session.painted, self.session.undo, self.session.redo, self)
+        self.seeds = SeedLayers(self.session, self._add)
+        self.keys = Keys(viewer, self)
+        self._images: dict[int, Image] = {}
+        self._declined: dict[Layer, str] = {}
+        self._users = 0
+        self._adding = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.timeout.connect(self.refreshed)
+        self._connect()
+        for layer in list(viewer.layers):
+            self._take(layer)
+        self._follow_selection()
+
+    # -- docks -----------------------------------------------------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """A dock opened."""
+        self._users += 1
+        self.keys.bind()
+
+    def leave(self) -> None:
+        """A dock went; with the last one the work stops and the keys are napari's again."""
+        self._users -= 1
+        if self._users <= 0:
+            self.shut()
+
+    def shut(self) -> None:
+        """Stop everything and let the viewer go."""
+        if _desks.get(self.viewer) is self:
+            del _desks[self.viewer]
+        self._dispatcher.close()
+        self._timer.stop()
+        self.session.set(tool="")
+        self.session.shut()
+        self.keys.unbind()
+        events = self.viewer.layers.events
+        for emitter, slot in ((events.inserted, self._on_inserted), (events.removed, self._on_removed), (self.viewer.layers.selection.events.active, self._follow_selection)):
+            emitter.disconnect(slot)
+
+    # -- what docks ask for ------------------------------------------------------------------------------------------------------------------------------
+
+    def image(self, scan: Scan) -> Image | None:
+        """The layer a scan is shown by."""
+        return self._images.get(id(scan))
+
+    def focus(self) -> int | None:
+        """Display slice in view of the current scan."""
+        scan = self.session.current
+        layer = self._images.get(id(scan)) if scan is not None else None
+        if scan is None or layer is None:
+            return None
+        index = round(float(layer.world_to_data(self.viewer.dims.point)[0]))
+        return int(np.clip(index, 0, scan.display.geometry.shape[0] - 1))
+
+    def run(self) -> None:
+        """Run what the open tab is for, from the slice in view."""
+        self.session.run(self.focus())
+
+    def arm(self, tool: str) -> None:
+        """Turn a canvas tool on, or off when it is on."""
+        session = self.session
+        try:
+            if tool == "limit":
+                session.begin_limit()
+            elif tool == "scribbles":
+                session.begin_scribbles()
+            elif session.current is None:
+                raise InvalidInputError(session.declined or "no scan is open", where="Seeds", todo="Drop a scan on the window, or try a sample")
+            else:
+                session.set(tool="" if session.tool == "seeds" else "seeds")
+        except MedsegError as error:
+            self._say(error)
+
+    def clear_seeds(self) -> None:
+        """Remove the chosen class's seeds from the current scan."""
+        scan = self.session.current
+        if scan is not None:
+            self.session.set_seeds(scan, {v: p for v, p in scan.seeds.items() if v != self.session.chosen})
+
+    def open_sample(self, key: str) -> None:
+        """Open a sample scan through napari, as its own menu would."""
+        self.viewer.open_sample("napari-medseg", key)
+
+    # -- session -> viewer ---------------------------------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        session, viewer = self.session, self.viewer
+        session.changed.connect(self._on_changed)
+        session.scan_closed.connect(self._on_scan_closed)
+        session.preview_changed.connect(self._on_preview)
+        session.labels_changed.connect(self._on_labels)
+        session.classes_changed.connect(self._on_classes)
+        session.problem.connect(self._say)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.events.active.connect(self._follow_selection)
+        self._armed = ("", 0, 0, False)
+
+    def _on_changed(self) -> None:
+        self._follow_tool()
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _follow_tool(self) -> None:
+        session, scan = self.session, self.session.current
+        wanted = (session.tool, id(scan), session.chosen, session.background)
+        if scan is not None:
+            self.seeds.show(scan)
+        if wanted == self._armed:
+            return
+        was, self._armed = self._armed, wanted
+        if scan is None:
+            return
+        layer: Layer | None = None
+        if session.tool == "seeds":
+            layer = self.seeds.arm(scan)
+        elif session.tool in ("limit", "scribbles"):
+            layer = self.writer.brush(scan, session.tool, session.classes)
+            if layer is not None:
+                layer.mode = "paint"
+                if session.tool == "scribbles":
+                    layer.selected_label = 255 if session.background else session.chosen
+        elif was[0]:
+            layer = self._images.get(id(scan))
+            self._disarm(scan)
+        self.seeds.follow_class(scan)
+        held = self.writer.of(scan)
+        if held.labels is not None:
+            held.labels.selected_label = session.chosen
+        if layer is not None and layer in self.viewer.layers:
+            layer.visible = True
+            self.viewer.layers.selection.active = layer
+
+    def _disarm(self, scan: Scan) -> None:
+        held = self.writer.of(scan)
+        for layer in (self.seeds.get(scan), held.limit, held.strokes):
+            if layer is not None:
+                layer.mode = "pan_zoom"
+
+    def _on_preview(self, scan: Scan, box: object) -> None:
+        self.writer.show_preview(scan, self.session.classes)
+        if box is not None:
+            self._on_changed()
+
+    def _on_labels(self, scan: Scan, box: object) -> None:
+        if scan.labels is not None:
+            self.writer.show_labels(scan, self.session.classes)
+
+    def _on_classes(self) -> None:
+        self.writer.recolour(self.session.classes)
+        self.seeds.recolour(self.session.classes)
+
+    def _on_scan_closed(self, scan: Scan) -> None:
+        self.writer.forget(scan)
+        self.seeds.forget(scan)
+        self._images.pop(id(scan), None)
+
+    def _say(self, error: MedsegError) -> None:
+        log.info("%s", error)
+        show_error(str(error))
+
+    def _add(self, layer: Layer) -> None:
+        """Add a layer of ours; what was selected stays selected."""
+        chosen = self.viewer.layers.selection.active
+        self._adding = True
+        try:
+            self.viewer.add_layer(layer)
+            if chosen is not None:
+                self.viewer.layers.selection.active = chosen
+        finally:
+            self._adding = False
+
+    # -- viewer -> session ---------------------------------------------------------------------------------------------------------------------------------
+
+    def _on_inserted(self, event: Any) -> None:
+        if not self._adding:
+            self._take(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        self._declined.pop(layer, None)
+        for scan in list(self.session.scans):
+            if self._images.get(id(scan)) is layer:
+                self.session.close(scan)
+                return
+        if isinstance(layer, Points):
+            key = self.seeds.lost(layer)
+            for scan in self.session.scans:
+                if id(scan) == key:
+                    self.session.set_seeds(scan, {})
+        if isinstance(layer, Labels):
+            self._lost_labels(layer)
+
+    def _lost_labels(self, layer: Labels) -> None:
+        found = self.writer.lost(layer)
+        scan = next((s for s in self.session.scans if found is not None and id(s) == found[0]), None)
+        if scan is None or found is None:
+            return
+        if found[1] == "labels":
+            scan.labels = None
+            scan.history.clear()
+        elif found[1] in ("preview", "outline") and scan.preview is not None:
+            self.session.discard()
+        elif found[1] == "limit":
+            scan.limit = None
+        elif found[1] == "strokes":
+            scan.strokes = None
+        self.session.set(tool="")
+
+    def _take(self, layer: Layer) -> None:
+        if isinstance(layer, Image):
+            try:
+                scan = layers.adopt(layer)
+            except MedsegError as error:
+                self._declined[layer] = str(error).rstrip(".")
+                if self.session.current is None:
+                    self.session.decline(self._declined[layer])
+                return
+            self._images[id(scan)] = layer
+            self.session.open(scan)
+            if scan.display.notes:
+                show_info(f"{scan.name}: {scan.display.notes[0]}.")
+        elif isinstance(layer, Labels):
+            self._take_labels(layer)
+
+    def _take_labels(self, layer: Labels) -> None:
+        """A label map that came from a file or another tool becomes the labels of the scan whose grid it lies on, if that has none."""
+        volume = layers.labels_volume(layer)
+        for scan in self.session.scans if volume is not None else ():
+            if scan.labels is not None or volume is None:
+                continue
+            try:
+                labels_for(scan, volume)
+            except GridMismatchError:
+                continue
+            layer.metadata = {**layer.metadata, **layers.scan_metadata(scan)}
+            self.writer.take_over(scan, layer, self.session.classes)
+            self.session.adopt_labels(scan, layer.data)
+            self.writer.recolour(self.session.classes)
+            return
+
+    def _follow_selection(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        if active is None or self._adding:
+            return
+        if active in self._declined and not self.session.scans:
+            self.session.decline(self._declined[active])
+            return
+        for scan in self.session.scans:
+            if self._images.get(id(scan)) is active and scan is not self.session.current:
+                self.session.activate(scan)
+
+
+def on_quit(function: Callable[[], None]) -> None:
+    """Call a function when the program ends."""
+    app = QApplication.instance()
+    if app is not None:
+        app.aboutToQuit.connect(function)

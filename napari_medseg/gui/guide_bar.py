@@ -1,0 +1,115 @@
+"""The foot of every dock: Accept and Discard, what runs and how long it will, and the Guide line."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.session.guide import next_step, progress
+
+
+class AcceptBar(QWidget):
+    """Discard and Accept into the chosen class."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self.discard = button("Discard", "Drop the preview; the labels stay as they are (Shift+K)", desk.session.discard)
+        self.accept = button("Accept", "Put the preview into the label; Ctrl+Z on the label layer takes it back (K)", desk.session.accept)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACING)
+        row.addWidget(self.discard, 1)
+        row.addWidget(self.accept, 2)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        session = self._desk.session
+        preview = session.current.preview if session.current is not None else None
+        ready = preview is not None and not preview.is_empty
+        into = session.label_class.name if preview is None or len(preview.classes) == 1 else f"{len(preview.classes)} classes"
+        self.accept.setText(f"Accept into {into}")
+        self.accept.setEnabled(ready)
+        self.discard.setEnabled(preview is not None)
+        mark(self.accept, "primary", ready and next_step(session).action == "accept")
+
+
+class ProgressRow(QWidget):
+    """What runs, percent, time left, Stop; or what the last job took."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self.title = QLabel()
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.left = QLabel()
+        self.detail = quiet()
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(self.left)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self.bar)
+        column.addWidget(self.detail)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        job = self._desk.session.job
+        self.setVisible(job is not None)
+        if job is None:
+            return
+        self.title.setText(job.title)
+        self.title.setToolTip(job.title)
+        self.bar.setVisible(job.is_active)
+        if job.fraction is None or job.state == "waiting":
+            self.bar.setRange(0, 0)
+        else:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * job.fraction))
+        ended = {"done": "done in", "stopped": "stopped after", "failed": "failed after"}
+        self.left.setText(progress(job) if job.is_active else f"{ended.get(job.state, '')} {job.seconds:.1f} s")
+        self.detail.setText(job.message)
+
+
+class GuideLine(QFrame):
+    """One sentence, one next step, its key, and why."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self.setObjectName("medsegGuide")
+        self.sentence = QLabel()
+        self.sentence.setWordWrap(True)
+        self.key = QLabel()
+        self.why = quiet()
+        row = QHBoxLayout()
+        row.addWidget(self.sentence, 1)
+        row.addWidget(self.key)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 6, 6)
+        column.setSpacing(2)
+        column.addLayout(row)
+        column.addWidget(self.why)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        step = next_step(self._desk.session)
+        lead = "" if step.waiting else "Next: "
+        sentence = step.sentence if step.waiting or step.sentence.startswith("Accepted") else step.sentence[0].lower() + step.sentence[1:]
+        self.sentence.setText(f"{lead}{sentence if lead else step.sentence}")
+        self.key.setText(f"<b>[{step.key}]</b>" if step.key else "")
+        self.why.setText(step.why)
+        self.why.setVisible(bool(step.why))
+        mark(self, "waiting", bool(step.waiting))

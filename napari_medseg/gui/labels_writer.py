@@ -1,0 +1,184 @@
+"""The only code that makes and writes Labels layers.
+
+Arrays are shared with the session: the session writes a box, this file shows it. Refreshes are gathered, so that an engine that answers a hundred times a second still
+costs the window 25 redraws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, QTimer
+
+from napari_medseg.annotation import LabelClass
+from napari_medseg.gui.layers import placement, scan_metadata
+from napari_medseg.session.history import Stroke
+from napari_medseg.session.state import Scan
+from napari_medseg.volume import Array
+
+REDRAW_MS = 40
+BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
+LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
+CLEAR = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(eq=False)
+class ScanLabels:
+    """The label layers of one scan; each is made when it is first needed and then stays."""
+
+    labels: Labels | None = None
+    preview: Labels | None = None
+    outline: Labels | None = None
+    limit: Labels | None = None
+    strokes: Labels | None = None
+
+    def all(self) -> tuple[Labels, ...]:
+        """Those that exist."""
+        return tuple(layer for layer in (self.labels, self.preview, self.outline, self.limit, self.strokes) if layer is not None)
+
+
+class LabelsWriter(QObject):
+    """Shows the label maps of scans as layers.
+
+    Parameters
+    ----------
+    add : callable
+        Adds a layer to the viewer without changing what is selected.
+    painted : callable
+        Called with a scan and a `Stroke` after a person painted on its accepted labels.
+    undo, redo : callable
+        Called with the scan whose accepted labels a person wants back or forth.
+    """
+
+    def __init__(
+        self, add: Callable[[Labels], None], painted: Callable[[Scan, Stroke], None], undo: Callable[[Scan], None], redo: Callable[[Scan], None], parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._add, self._painted, self._undo, self._redo = add, painted, undo, redo
+        self._of: dict[int, ScanLabels] = {}
+        self._stale: set[Labels] = set()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REDRAW_MS)
+        self._timer.timeout.connect(self._redraw)
+
+    def of(self, scan: Scan) -> ScanLabels:
+        """The label layers of a scan."""
+        return self._of.setdefault(id(scan), ScanLabels())
+
+    def forget(self, scan: Scan) -> None:
+        """The scan is closed; its label layers stay with the person, unwired."""
+        held = self._of.pop(id(scan), None)
+        if held is not None and held.labels is not None:
+            self._unwire(held.labels)
+
+    def lost(self, layer: Labels) -> tuple[int, str] | None:
+        """A layer was removed from the viewer: (id of its scan, which one it was), None when it is none of ours."""
+        for key, held in self._of.items():
+            for name in ("labels", "preview", "outline", "limit", "strokes"):
+                if getattr(held, name) is layer:
+                    setattr(held, name, None)
+                    self._stale.discard(layer)
+                    return key, name
+        return None
+
+    def take_over(self, scan: Scan, layer: Labels, classes: Sequence[LabelClass]) -> None:
+        """Use a layer the person has as the scan's accepted labels."""
+        self.of(scan).labels = layer
+        self._wire(scan, layer)
+        layer.colormap = colours(classes)
+
+    def show_labels(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
+        """Make the accepted labels visible as they are now."""
+        held = self.of(scan)
+        if scan.labels is None:
+            return
+        if held.labels is None:
+            held.labels = self._make(scan, scan.labels, "labels", opacity=0.5, colormap=colours(classes))
+            self._wire(scan, held.labels)
+        elif held.labels.data is not scan.labels:
+            held.labels.data = scan.labels
+        self._later(held.labels)
+
+    def show_preview(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
+        """Show the preview as an outline with a light fill; hide both when there is none."""
+        held, preview = self.of(scan), scan.preview
+        if preview is None:
+            for layer in (held.preview, held.outline):
+                if layer is not None:
+                    layer.visible = False
+            return
+        known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
+        if held.preview is None:
+            held.preview = self._make(scan, preview.labels, preview.title, opacity=0.25, colormap=colours(known.values()), editable=False)
+        if held.outline is None:
+            held.outline = self._make(scan, preview.labels, f"{preview.title} outline", opacity=1.0, colormap=colours(known.values()), editable=False)
+            held.outline.contour = 2
+        for layer, title in ((held.preview, preview.title), (held.outline, f"{preview.title} outline")):
+            if layer.data is not preview.labels:
+                layer.data = preview.labels
+                layer.name, layer.visible, layer.colormap = f"{scan.name} {title}", True, colours(known.values())
+            self._later(layer)
+
+    def brush(self, scan: Scan, kind: str, classes: Sequence[LabelClass]) -> Labels | None:
+        """The layer a person paints the limit or the scribbles on; made when the session has its array."""
+        held = self.of(scan)
+        if kind == "limit" and scan.limit is not None and held.limit is None:
+            table = DirectLabelColormap(color_dict={None: CLEAR, 0: CLEAR, 1: LIMIT_COLOUR})
+            held.limit = self._make(scan, scan.limit, "limit", opacity=0.3, colormap=table)
+            held.limit.selected_label, held.limit.n_edit_dimensions = 1, 3
+            held.limit.brush_size = max(10, scan.display.geometry.shape[1] // 10)
+        if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
+            held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
+            held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
+        return held.limit if kind == "limit" else held.strokes
+
+    def recolour(self, classes: Sequence[LabelClass]) -> None:
+        """Names and colours of the classes changed."""
+        for held in self._of.values():
+            if held.labels is not None:
+                held.labels.colormap = colours(classes)
+            if held.strokes is not None:
+                held.strokes.colormap = colours(classes, background=True)
+
+    def _make(self, scan: Scan, array: Array, title: str, **keywords: Any) -> Labels:
+        editable = keywords.pop("editable", True)
+        layer = Labels(array, name=f"{scan.name} {title}", metadata=scan_metadata(scan), **placement(scan.display.geometry), **keywords)
+        layer.editable = editable
+        self._add(layer)
+        return layer
+
+    def _wire(self, scan: Scan, layer: Labels) -> None:
+        layer.events.paint.connect(lambda event: self._painted(scan, Stroke(layer.undo, layer.redo)))
+        layer.bind_key("Control-Z", lambda _: self._undo(scan), overwrite=True)
+        layer.bind_key("Control-Shift-Z", lambda _: self._redo(scan), overwrite=True)
+
+    @staticmethod
+    def _unwire(layer: Labels) -> None:
+        layer.bind_key("Control-Z", None, overwrite=True)
+        layer.bind_key("Control-Shift-Z", None, overwrite=True)
+
+    def _later(self, layer: Labels) -> None:
+        self._stale.add(layer)
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _redraw(self) -> None:
+        stale, self._stale = self._stale, set()
+        for layer in stale:
+            if layer.visible:
+                layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def colours(classes: Any, *, background: bool = False) -> DirectLabelColormap:
+    """Class colours for a layer; values without a class are grey."""
+    table: dict[int | None, Any] = {None: (0.6, 0.6, 0.6, 1.0), 0: CLEAR}
+    table.update({c.value: np.array([*c.colour, 1.0]) for c in classes})
+    if background:
+        table[255] = BACKGROUND_STROKE
+    return DirectLabelColormap(color_dict=table)

@@ -1,0 +1,57 @@
+"""Open napari with the Medseg dock, a scan in it, and the Guide saying what to do first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PLUGIN = "napari-medseg"
+DOCK = "Medseg"
+
+
+def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), *, show: bool = True) -> Any:
+    """A napari viewer with our dock.
+
+    Parameters
+    ----------
+    sample : str, optional
+        "brain1", "lung2" or "breast1".
+    paths : files or DICOM folders to open
+    show : bool
+        Whether to show the window at once.
+    """
+    import napari
+
+    from napari_medseg.gui.desk import desk_for, on_quit
+    from napari_medseg.gui.style import WIDTH
+
+    viewer = napari.Viewer(title="Medseg", show=show, show_welcome_screen=False)
+    dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    desk = desk_for(viewer)
+    on_quit(desk.shut)
+    if sample is not None:
+        desk.open_sample(sample)
+    for path in paths:
+        viewer.open(str(path), plugin=PLUGIN)
+    _widen(dock, WIDTH)
+    return viewer
+
+
+def main(sample: str | None = None, paths: Sequence[str | Path] = ()) -> int:
+    """Run the window until it is closed."""
+    import napari
+
+    logging.getLogger("napari_medseg").setLevel(logging.INFO)
+    open_window(sample, paths)
+    napari.run()
+    return 0
+
+
+def _widen(dock: Any, width: int) -> None:
+    from qtpy.QtCore import Qt
+
+    window = dock.parent()
+    if window is not None and hasattr(window, "resizeDocks"):
+        window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)

@@ -1,0 +1,113 @@
+"""Seed points: a Points layer in millimetres that tells the session what was clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from napari.layers import Points
+
+from napari_medseg.annotation import LabelClass
+from napari_medseg.gui.layers import to_lps, to_world
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import PointLPS, Scan
+
+SIZE_SHARE = 0.018  # of the field of view
+CLASS = "class"
+
+
+class SeedLayers:
+    """One Points layer a scan, made when seeds are first wanted.
+
+    Parameters
+    ----------
+    session : Session
+    add : callable
+        Adds a layer to the viewer without changing what is selected.
+    """
+
+    def __init__(self, session: Session, add: Callable[[Points], None]) -> None:
+        self._session, self._add = session, add
+        self._of: dict[int, Points] = {}
+        self._own = False
+
+    def get(self, scan: Scan) -> Points | None:
+        """The seeds layer of a scan, if it has one."""
+        return self._of.get(id(scan))
+
+    def forget(self, scan: Scan) -> None:
+        """The scan is closed."""
+        self._of.pop(id(scan), None)
+
+    def lost(self, layer: Points) -> int | None:
+        """A layer was removed from the viewer; the id of its scan, None when it is none of ours."""
+        for key, mine in list(self._of.items()):
+            if mine is layer:
+                del self._of[key]
+                return key
+        return None
+
+    def arm(self, scan: Scan) -> Points:
+        """The layer, ready for clicks of the chosen class."""
+        layer = self._of.get(id(scan)) or self._make(scan)
+        self.follow_class(scan)
+        layer.mode = "add"
+        return layer
+
+    def follow_class(self, scan: Scan) -> None:
+        """New points are of the chosen class."""
+        layer = self._of.get(id(scan))
+        if layer is None:
+            return
+        layer.selected_data = set()
+        layer.feature_defaults = {CLASS: self._session.chosen}
+        layer.current_face_color = np.array([*self._session.label_class.colour, 1.0])
+
+    def show(self, scan: Scan) -> None:
+        """Make the layer show the session's seeds, when they were changed elsewhere."""
+        if not scan.seeds and id(scan) not in self._of:
+            return
+        layer = self._of.get(id(scan)) or self._make(scan)
+        if self._read(layer, scan) == scan.seeds:
+            return
+        points = [(value, point) for value, group in scan.seeds.items() for point in group]
+        colour = {c.value: (*c.colour, 1.0) for c in self._session.classes}
+        self._own = True
+        try:
+            layer.data = to_world(scan.display.geometry, np.array([p for _, p in points], float).reshape(-1, 3))
+            layer.features = {CLASS: [value for value, _ in points]}
+            if points:
+                layer.face_color = np.array([colour.get(value, (1, 1, 1, 1)) for value, _ in points])
+        finally:
+            self._own = False
+
+    def recolour(self, classes: Sequence[LabelClass]) -> None:
+        """Colours of the classes changed."""
+        for layer in self._of.values():
+            colour = {c.value: (*c.colour, 1.0) for c in classes}
+            if len(layer.data):
+                layer.face_color = np.array([colour.get(int(v), (1, 1, 1, 1)) for v in layer.features[CLASS]])
+
+    def _make(self, scan: Scan) -> Points:
+        grid = scan.display.geometry
+        field = max(n * s for n, s in zip(grid.shape[1:], grid.spacing[1:], strict=True))
+        layer = Points(
+            np.empty((0, 3)), ndim=3, name=f"{scan.name} seeds", size=max(SIZE_SHARE * field, 2.0), border_color="white", border_width=0.12, symbol="disc",
+            out_of_slice_display=True, features={CLASS: np.empty(0, int)},
+        )
+        self._of[id(scan)] = layer
+        layer.events.data.connect(lambda event: self._told(layer, scan))
+        self._add(layer)
+        return layer
+
+    def _told(self, layer: Points, scan: Scan) -> None:
+        if not self._own and self._of.get(id(scan)) is layer:
+            self._session.set_seeds(scan, self._read(layer, scan))
+
+    @staticmethod
+    def _read(layer: Points, scan: Scan) -> dict[int, tuple[PointLPS, ...]]:
+        seeds: dict[int, list[PointLPS]] = {}
+        classes = layer.features[CLASS] if CLASS in layer.features else np.ones(len(layer.data), int)
+        for value, point in zip(classes, to_lps(scan.display.geometry, layer.data), strict=False):
+            seeds.setdefault(int(value), []).append((round(float(point[0]), 3), round(float(point[1]), 3), round(float(point[2]), 3)))
+        return {value: tuple(points) for value, points in seeds.items()}

@@ -1,0 +1,64 @@
+"""Small parts every dock is built from, so that they look alike in both of napari's themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
+
+WIDTH = 340
+SPACING = 6
+# One filled button a state. The blue is Okabe and Ito's, readable under white on dark and light themes.
+SHEET = """
+QPushButton { padding: 4px 8px; }
+QPushButton[primary="true"] { background-color: #0072b2; color: white; font-weight: bold; }
+QPushButton[primary="true"]:hover { background-color: #1a86c6; }
+QPushButton[primary="true"]:disabled { background-color: #5a7384; }
+QPushButton[armed="true"] { border: 2px solid #e69f00; }
+QLabel[quiet="true"] { color: rgba(140, 150, 160, 255); }
+QFrame#medsegGuide { border-left: 4px solid #0072b2; background-color: rgba(0, 114, 178, 40); }
+QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-color: rgba(230, 159, 0, 30); }
+"""
+
+
+def button(text: str, tip: str, slot: Callable[[], None]) -> QPushButton:
+    """A push button that names its act and says in its tooltip what it does."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setCursor(Qt.CursorShape.PointingHandCursor)
+    made.clicked.connect(lambda _checked=False: slot())
+    return made
+
+
+def quiet(text: str = "") -> QLabel:
+    """A line of small print that wraps."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    made.setProperty("quiet", True)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return made
+
+
+def mark(widget: QWidget, name: str, on: bool) -> None:
+    """Set a property the style sheet looks at; restyles only when it changes."""
+    if widget.property(name) != on:
+        widget.setProperty(name, on)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
+
+
+def line() -> QFrame:
+    """A thin rule between groups."""
+    made = QFrame()
+    made.setFrameShape(QFrame.Shape.HLine)
+    made.setFrameShadow(QFrame.Shadow.Sunken)
+    return made
+
+
+def swatch(colour: tuple[float, float, float], size: int = 14) -> QIcon:
+    """A square of a class's colour."""
+    picture = QPixmap(size, size)
+    picture.fill(QColor.fromRgbF(*colour))
+    return QIcon(picture)

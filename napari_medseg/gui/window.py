@@ -1,0 +1,164 @@
+"""The Medseg dock, and each of its tabs as a dock of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_medseg.gui.desk import desk_for
+from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
+from napari_medseg.gui.labels_table import LabelsTable
+from napari_medseg.gui.refine_tab import RefineTab
+from napari_medseg.gui.segment_tab import SegmentTab
+from napari_medseg.gui.style import SHEET, SPACING, WIDTH, button, mark, quiet
+from napari_medseg.gui.weak_tab import WeakTab
+from napari_medseg.session.guide import next_step
+
+TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab))
+SAMPLES = (("brain1", "Brain MR"), ("lung2", "Lung CT"), ("breast1", "Breast MR"))
+
+
+class MedsegWidget(QWidget):
+    """The whole dock.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+    tabs : ids of the tabs to show
+    """
+
+    def __init__(self, napari_viewer: Any, tabs: tuple[str, ...] = ("segment", "weak", "refine")) -> None:
+        super().__init__()
+        self.desk = desk_for(napari_viewer)
+        session = self.desk.session
+        self.setObjectName("medseg")
+        self.setStyleSheet(SHEET)
+        self.setMinimumWidth(WIDTH - 20)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._keys = [key for key, _, _ in TABS if key in tabs]
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        for key, title, kind in TABS:
+            if key in tabs:
+                self.tabs.addTab(_scrolling(kind(self.desk)), title)
+        if len(self._keys) == 1:
+            self.tabs.tabBar().hide()
+            session.set(tab=self._keys[0])
+        self.tabs.currentChanged.connect(lambda i: session.set(tab=self._keys[i]))
+        self.header = _Header(self)
+        self.labels = LabelsTable(self.desk)
+        self.accept_bar = AcceptBar(self.desk)
+        self.progress = ProgressRow(self.desk)
+        self.guide = GuideLine(self.desk)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 4, 6, 6)
+        column.setSpacing(SPACING)
+        column.addWidget(self.header)
+        column.addWidget(self.tabs, 1)
+        for part in (self.labels, self.accept_bar, self.progress, self.guide):
+            column.addWidget(part)
+        self.desk.refreshed.connect(self.refresh)
+        desk = self.desk
+        desk.enter()
+        self.destroyed.connect(lambda: desk.leave())
+        self.refresh()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the plan of the window says."""
+        return QSize(WIDTH, 640)
+
+    def refresh(self) -> None:
+        """Show the session."""
+        session = self.desk.session
+        if session.tab in self._keys and self.tabs.currentIndex() != self._keys.index(session.tab):
+            self.tabs.setCurrentIndex(self._keys.index(session.tab))
+        self.header.refresh()
+
+
+class SegmentDock(MedsegWidget):
+    """The Segment tab alone."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, ("segment",))
+
+
+class WeakLabelDock(MedsegWidget):
+    """The Weak label tab alone."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, ("weak",))
+
+
+class RefineDock(MedsegWidget):
+    """The Refine tab alone."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, ("refine",))
+
+
+class _Header(QWidget):
+    """Which scan, how big and how it lies; samples while nothing is open."""
+
+    def __init__(self, dock: MedsegWidget) -> None:
+        super().__init__()
+        self._desk = dock.desk
+        self._shown: object = None
+        self.scans = QComboBox()
+        self.scans.setToolTip("The scan you work on")
+        self.scans.activated.connect(self._on_chosen)
+        self.facts = quiet()
+        self.samples = QWidget()
+        row = QHBoxLayout(self.samples)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel("Try a sample:"))
+        self.sample_buttons = []
+        for key, title in SAMPLES:
+            made = button(title, f"Open the sample scan {key}", lambda key=key: self._desk.open_sample(key))
+            self.sample_buttons.append(made)
+            row.addWidget(made, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.scans)
+        column.addWidget(self.facts)
+        column.addWidget(self.samples)
+
+    def refresh(self) -> None:
+        session = self._desk.session
+        scan = session.current
+        shown = ([id(s) for s in session.scans], [s.name for s in session.scans], id(scan))
+        self.scans.setVisible(bool(session.scans))
+        self.samples.setVisible(not session.scans)
+        mark(self.sample_buttons[0], "primary", next_step(session).action == "open")
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self.scans.clear()
+        for each in session.scans:
+            self.scans.addItem(each.name)
+        if scan is None:
+            self.facts.setText("")
+            self.facts.hide()
+            return
+        self.scans.setCurrentIndex(session.scans.index(scan))
+        self.facts.show()
+        self.facts.setText(f"{scan.describe()}; {scan.orientation_note()}")
+        self.facts.setToolTip("\n".join(scan.display.notes) or "Voxels and their size as x, y, z; how the file stores the axes")
+
+    def _on_chosen(self, index: int) -> None:
+        scan = self._desk.session.scans[index]
+        layer = self._desk.image(scan)
+        if layer is not None and layer in self._desk.viewer.layers:
+            self._desk.viewer.layers.selection.active = layer
+        self._desk.session.activate(scan)
+
+
+def _scrolling(widget: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(widget)
+    return area

@@ -1,0 +1,237 @@
+"""Each engine of the catalogue, started from the session: what it is given, and what its answer becomes. Engines load when they first run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+
+from napari_medseg.catalogue import Entry, install_hint
+from napari_medseg.errors import InvalidInputError, NoLabelsError, NoSeedsError, NoStrokesError, UnavailableError
+from napari_medseg.session import patches
+from napari_medseg.session.jobs import TRAINING
+from napari_medseg.session.patches import Patch
+from napari_medseg.session.state import Preview, Scan, full_box, source_labels
+
+if TYPE_CHECKING:
+    from napari_medseg.refine import Case, RefineRequest, Tick
+    from napari_medseg.session.session import Session
+
+REFINED = "refined"
+"""Engine id of the model the last refinement wrote."""
+
+
+def start_levelset(session: Session) -> None:
+    """Grow the chosen class from its seeds, inside the limit if one is painted."""
+    from napari_medseg.annotation import seed_voxels
+
+    scan = _scan(session)
+    points = scan.seeds.get(session.chosen, ())
+    if not points:
+        raise NoSeedsError("no seed point was given", where=session.label_class.name, todo="Press Add seeds and click three to five points inside the organ")
+    seeds = seed_voxels(points, scan.display.geometry)
+    choices, value = session.levelset, session.chosen
+    limit = scan.limit > 0 if scan.limit is not None and choices.use_limit and scan.limit.any() else None
+
+    def make() -> Iterator[Patch]:
+        from napari_medseg.weaklabel.levelset import evolve
+
+        yield from patches.of_evolution(evolve(scan.display.array, seeds, scan.display.geometry.spacing, choices.settings(), limit=limit), value)
+
+    title = f"Growing {session.label_class.name} from {len(points)} seed{'s' if len(points) > 1 else ''}"
+    session.run_preview(title, "level set", lambda _: make, [session.label_class])
+
+
+def start_scribbles(session: Session) -> None:
+    """Grow strokes into regions."""
+    scan = _scan(session)
+    if scan.strokes is None or not scan.strokes.any():
+        raise NoStrokesError("nothing is scribbled", where=scan.name, todo="Draw a stroke inside the organ and one on the background")
+    strokes = scan.strokes.copy()
+    present = {int(v) for v in np.unique(strokes)} - {0, 255}
+    classes = [c for c in session.classes if c.value in present]
+
+    def make() -> Iterator[Patch]:
+        from napari_medseg.weaklabel.scribble import grow
+
+        yield from patches.of_growth(grow(scan.display.array, strokes, scan.display.geometry.spacing))
+
+    session.run_preview("Growing scribbles", "scribbles", lambda _: make, classes)
+
+
+def start_cleanup(session: Session) -> None:
+    """Tidy the accepted labels into a preview."""
+    scan = _scan(session)
+    if scan.labels is None or not scan.has_labels:
+        raise NoLabelsError("there is nothing to clean up", where=scan.name, todo="Accept a preview or paint a label first")
+    labels, choices = np.asarray(scan.labels, np.uint8).copy(), session.cleanup
+    present = {int(v) for v in np.unique(labels)}
+    classes = [c for c in session.classes if c.value in present]
+    if len(classes) == 1:
+        session.choose_class(classes[0].value)
+
+    def make() -> Iterator[Patch]:
+        from napari_medseg.weaklabel.cleanup import clean
+
+        cleaned = clean(labels, scan.display.geometry.spacing, choices.settings())
+        yield Patch(full_box(labels), cleaned.labels, 1.0, f"{cleaned.removed_components} piece{'' if cleaned.removed_components == 1 else 's'} removed")
+
+    session.run_preview("Cleaning up", "clean-up", lambda _: make, classes)
+
+
+def segmenters(session: Session) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """What the Segment tab lists: (id, title, summary and licence, missing pip requirements)."""
+    rows = [(e.id, e.title, f"{e.summary} Licence: {e.licence}.", e.needs()) for e in session.catalogue.of_kind("segmenter")]
+    if session.refine.model is not None:
+        rows.insert(0, (REFINED, "Your refined model", f"What your last refinement wrote: {session.refine.model}", ()))
+    return rows
+
+
+def start_segmenter(session: Session, focus: int | None) -> None:
+    """Run a network over the current scan, from the slice in view outwards."""
+    scan, device = _scan(session), session.device
+    refined = session.engine == REFINED and session.refine.model is not None
+    entry: Entry = session.catalogue.find("unet" if refined else session.engine, "segmenter")
+    missing = entry.needs()
+    if missing:
+        raise UnavailableError(f"needs {', '.join(missing)}", where=entry.title, todo=install_hint(missing))
+    overrides: dict[str, Any] = {"model": session.refine.model} if refined else {}
+    title = "your refined model" if refined else entry.title
+    names = [str(n) for n in entry.capabilities.get("classes", ["organ"])]
+    classes = [session.label_class] if len(names) == 1 else session.classes_named(names)
+
+    def make() -> Iterator[Patch]:
+        from napari_medseg.segmenters.protocol import to_labels
+
+        segmenter = entry.build(**overrides)
+        values = [c.value for c in classes]
+        if len(segmenter.capabilities.classes) > len(values):
+            values = list(range(1, len(segmenter.capabilities.classes) + 1))
+        yield from patches.of_predictions(segmenter.predict(scan.display, device=device, focus=focus), values, segmenter.capabilities.threshold, to_labels)
+
+    session.run_preview(f"Running {title}", title, lambda _: make, classes)
+
+
+def describe_devices(found: Callable[[str], None]) -> None:
+    """Tell where networks will run and how much memory is free; loads torch, so call it from a thread once an engine has run."""
+    from napari_medseg.segmenters.devices import list_devices
+
+    best = list_devices()[0]
+    memory = f", {best.free_mb / 1024:.1f} GB free" if best.free_mb is not None else ""
+    found(f"{best.kind}{memory}")
+
+
+# -- refinement ------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def refinable(session: Session) -> list[Scan]:
+    """Open scans that have an accepted label."""
+    return [scan for scan in session.scans if scan.has_labels]
+
+
+def request(session: Session) -> RefineRequest:
+    """What a refinement would be given now.
+
+    Raises
+    ------
+    NoLabelsError, InvalidInputError
+        When there is nothing to learn from, or only one of the two folders is named.
+    """
+    from napari_medseg.refine import Folders, RefineRequest
+
+    choices = session.refine
+    recipe = session.catalogue.find(choices.recipe, "recipe").build(rounds=choices.rounds)
+    cases: tuple[Case, ...] | Folders
+    if choices.images or choices.labels:
+        if not (choices.images and choices.labels):
+            raise InvalidInputError("only one of the two folders is given", where="Refine", todo="Name the folder of scans and the folder of their label maps, or neither")
+        cases = Folders(choices.images, choices.labels)
+    else:
+        cases = tuple(case_of(scan, name) for scan, name in _names(session))
+        if not cases:
+            raise NoLabelsError("no open scan has an accepted label", where="Refine", todo="Make a weak label and accept it first")
+    out = choices.out or platformdirs.user_data_path("napari-medseg", appauthor=False) / "refinements" / datetime.now().strftime("%Y-%m-%d %H-%M-%S")
+    return RefineRequest(cases, recipe, base=choices.base, out=out, class_names={c.value: c.name for c in session.classes}, device=session.device)
+
+
+def case_of(scan: Scan, name: str) -> Case:
+    """A scan and its accepted labels on the grid of its file."""
+    from napari_medseg.refine import Case
+
+    return Case(name, scan.source, source_labels(scan))
+
+
+def start_refinement(session: Session) -> None:
+    """Train round after round in a process of its own; each round's labels become a preview of their scan."""
+    from napari_medseg.refine import RefineRun
+
+    asked = request(session)
+    run = RefineRun(asked)
+    scans = {name: scan for scan, name in _names(session)} if not (session.refine.images and session.refine.labels) else {}
+    choices = session.refine
+    choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
+    session.notice = ""
+
+    def apply(tick: Tick) -> None:
+        _note(session, tick)
+        if tick.labels:
+            _propose(session, scans, tick)
+
+    def done() -> None:
+        session.notice = "Refinement finished" + (f"; round {choices.best_round} is the best" if choices.best_round else "")
+
+    count = len(asked.cases) if isinstance(asked.cases, tuple) else 0
+    title = f"Refining {count} scan{'s' if count != 1 else ''}" if count else f"Refining the scans in {choices.images.name if choices.images else ''}"
+    session.jobs.start(TRAINING, title, lambda: iter(run), apply=apply, done=done, failed=session.report, own_thread=True, cancel=run.cancel)
+
+
+def _note(session: Session, tick: Tick) -> None:
+    choices = session.refine
+    if tick.loss is not None:
+        if len(choices.round_starts) < tick.round:
+            choices.round_starts.append(len(choices.losses))
+        choices.losses.append(tick.loss)
+    if tick.figures is not None:
+        choices.figures.append(tick.figures)
+    if tick.result is not None:
+        choices.figures, choices.best_round = list(tick.result.rounds), tick.result.best_round
+        if tick.result.model is not None:
+            choices.model, session.engine = Path(tick.result.model), REFINED
+
+
+def _propose(session: Session, scans: dict[str, Scan], tick: Tick) -> None:
+    """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan."""
+    for name, labels in (tick.labels or {}).items():
+        scan = scans.get(name)
+        if scan is None or scan not in session.scans or (scan.preview is not None and not scan.preview.title.startswith("proposal")):
+            continue
+        display = scan.axes.apply(labels)
+        present = {int(v) for v in np.unique(display)}
+        classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
+        if len(classes) == 1 and scan is session.current:
+            session.choose_class(classes[0].value)
+        ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
+        scan.preview = Preview(display, f"proposal round {tick.round}", classes, f"{ml:.3g} ml", finished=True)
+        session.preview_changed.emit(scan, None)
+
+
+def _names(session: Session) -> list[tuple[Scan, str]]:
+    """Scans that take part and the names of their cases, each its own."""
+    named: list[tuple[Scan, str]] = []
+    for scan in refinable(session):
+        if id(scan) in session.refine.left_out:
+            continue
+        taken = {name for _, name in named}
+        name = next(n for n in (scan.name, *(f"{scan.name} {i}" for i in range(2, 1000))) if n not in taken)
+        named.append((scan, name))
+    return named
+
+
+def _scan(session: Session) -> Scan:
+    if session.current is None:
+        raise InvalidInputError(session.declined or "no scan is open", where="Medseg", todo="Drop a scan on the window, or try a sample")
+    return session.current

@@ -1,0 +1,147 @@
+"""The Guide: what to do next, in one sentence, read from the state and never from a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_medseg.session.jobs import Job
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan
+
+Action = Literal["open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "none"]
+ENOUGH_SEEDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One next step.
+
+    Attributes
+    ----------
+    sentence : str
+    action : str
+        What the one filled button does.
+    key : str
+        Its key, "" without one.
+    why : str
+        Why, for those who ask.
+    waiting : str
+        What it waits for; "" when it waits for the person.
+    """
+
+    sentence: str
+    action: Action = "none"
+    key: str = ""
+    why: str = ""
+    waiting: str = ""
+
+
+def next_step(session: Session) -> Step:
+    """The next step for a person in front of this session."""
+    scan, job = session.current, session.job
+    if session.declined:
+        return Step(session.declined, "open", "Ctrl+O", "Labels are made on one three-dimensional grey-value scan at a time.")
+    if scan is None:
+        return Step("Drop a NIfTI, NRRD or MHA file or a DICOM folder on the window, or try a sample", "open", "Ctrl+O", "Nothing is open yet.")
+    if job is not None and job.is_active:
+        return _while_waiting(session, scan, job)
+    if scan.preview is not None:
+        return _preview(session, scan)
+    steps = {"segment": _segment, "refine": _refine, "weak": _weak}
+    return steps[session.tab](session, scan)
+
+
+def clock(seconds: float) -> str:
+    """A stretch of time as people say it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def progress(job: Job) -> str:
+    """How far a job is: percent and time left."""
+    if job.fraction is None:
+        return f"{clock(job.seconds)} so far"
+    left = job.seconds_left
+    return f"{100 * job.fraction:.0f} %" + (f", about {clock(left)} left" if left is not None else "")
+
+
+def _while_waiting(session: Session, scan: Scan, job: Job) -> Step:
+    if job.key == "training":
+        return Step(f"Training: {progress(job)}. Go on working; the proposal will appear beside your label", "stop", "", job.message, waiting=job.title)
+    if scan.preview is not None and not scan.preview.is_empty:
+        sentence = "Watch it grow; accept as soon as you like it" if session.tab == "weak" else "The slice in view comes first; look around while the rest is done"
+        return Step(sentence, "stop", "K", "Accepting stops it where it is; Stop keeps the preview.", waiting=job.title)
+    return Step(f"{job.title}: getting ready", "stop", "", job.message or "The first run loads the engine.", waiting=job.title)
+
+
+def _preview(session: Session, scan: Scan) -> Step:
+    preview = scan.preview
+    if preview is None or preview.is_empty:
+        return Step("Nothing was outlined: discard it, place more seeds inside the organ and run again", "none", "Shift+K", preview.detail if preview else "")
+    where = session.label_class.name if len(preview.classes) == 1 else "the labels"
+    leaked = "leak" in preview.detail
+    if leaked:
+        return Step("It has probably leaked: discard, paint a limit around the organ and grow again", "limit", "Shift+K", preview.detail)
+    return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", "Nothing enters a label without your yes; Ctrl+Z takes it back.")
+
+
+def _weak(session: Session, scan: Scan) -> Step:
+    name = session.label_class.name
+    if session.mode == "scribbles":
+        return _scribbles(session, scan)
+    if session.mode == "cleanup":
+        if not scan.has_labels:
+            return Step("There is no label to clean up yet: make one with Level set or Scribbles", "none")
+        return Step("Choose what to tidy, then clean up; you will see it before it counts", "run", "G")
+    if scan.has_labels and not session.seed_count and session.notice:
+        return _after_accept(session, scan)
+    if session.notice.startswith("Accepted"):
+        return _after_accept(session, scan)
+    count = session.seed_count
+    if session.tool == "limit":
+        return Step(f"Paint roughly over {name} with the big brush; nothing outside will be taken", "run" if count else "seeds", "G" if count else "", "A rough limit stops leaks.")
+    if count == 0 and session.tool != "seeds":
+        return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", "The seeds show what the organ looks like; spread them over its slices.")
+    if count < ENOUGH_SEEDS:
+        more = f"{ENOUGH_SEEDS - count} more" if count else "3 to 5"
+        return Step(f"Click {more} points inside {name}, on different slices", "seeds" if session.tool != "seeds" else "none", "", "Seeds spread over the organ show its values best.")
+    return Step(f"Grow {name} from its {count} seeds", "run", "G", "It can be watched, stopped and run again; nothing is lost.")
+
+
+def _scribbles(session: Session, scan: Scan) -> Step:
+    strokes = scan.strokes
+    has_class = strokes is not None and bool(((strokes > 0) & (strokes < 255)).any())
+    has_background = strokes is not None and bool((strokes == 255).any())
+    if session.notice.startswith("Accepted"):
+        return _after_accept(session, scan)
+    if not has_class:
+        return Step(f"Draw a stroke inside {session.label_class.name}", "scribbles" if session.tool != "scribbles" else "none", "")
+    if not has_background:
+        return Step("Now flip to background and draw a stroke around the organ", "none", "Q", "Two kinds of strokes meet where the organ ends.")
+    return Step("Grow the strokes", "run", "G", "Every voxel takes the class of the stroke it most likely belongs to.")
+
+
+def _after_accept(session: Session, scan: Scan) -> Step:
+    done = session.notice
+    return Step(f"{done}. Correct it with the brush, save it, or refine it with a network", "refine", "", "The network learns from your label and proposes a better one.")
+
+
+def _segment(session: Session, scan: Scan) -> Step:
+    if session.notice.startswith("Accepted"):
+        return _after_accept(session, scan)
+    return Step("Choose a segmenter and run it; it starts with the slice in view", "run", "G", "You see the answer as it comes and may stop at any time.")
+
+
+def _refine(session: Session, scan: Scan) -> Step:
+    choices = session.refine
+    if session.notice.startswith("Accepted proposal"):
+        return Step(f"{session.notice}. Save it, or train again from here", "save", "", "Each accepted correction makes the next round better.")
+    if choices.images or choices.labels:
+        if not (choices.images and choices.labels):
+            return Step("Name both folders: the scans, and their label maps under the same file names", "none")
+        return Step(f"Train on the scans in {choices.images.name}", "run", "G")
+    if not any(s.has_labels for s in session.scans):
+        return Step("First make a weak label and accept it; the network learns from it", "weak", "", "A refinement starts from labels, however rough.")
+    return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", "It trains in a process of its own; go on working meanwhile.")

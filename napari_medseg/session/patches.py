@@ -1,0 +1,104 @@
+"""What engines yield, made into patches of a label map: the box that changed and its labels. Runs beside the engine, so the window only copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_medseg.session.history import Box
+from napari_medseg.volume import Array, BoolArray, LabelArray
+
+if TYPE_CHECKING:  # the engines load when they first run, not when a dock opens
+    from napari_medseg.segmenters.protocol import Prediction
+    from napari_medseg.weaklabel.levelset import Evolution
+    from napari_medseg.weaklabel.scribble import Growth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """A changed part of a label map.
+
+    Attributes
+    ----------
+    box : (z, y, x) slices
+    labels : uint8, the box
+        Replaces what is there.
+    fraction, message
+        The engine's.
+    """
+
+    box: Box
+    labels: LabelArray
+    fraction: float | None
+    message: str
+
+
+def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
+    """A front as patches: each covers where the mask is and where it just was."""
+    last: Box | None = None
+    for step in evolutions:
+        labels = np.where(step.part, np.uint8(value), np.uint8(0))
+        if last is not None and last != step.box:  # not seen with today's engine, whose box stays; a moving one must still wipe what it left
+            yield Patch(last, np.zeros([s.stop - s.start for s in last], np.uint8), step.fraction, step.message)
+        last = step.box
+        yield Patch(step.box, labels, step.fraction, step.message)
+
+
+def of_growth(growths: Iterator[Growth]) -> Iterator[Patch]:
+    """Grown scribbles as patches."""
+    for step in growths:
+        yield Patch(step.box, step.labels, step.fraction, step.message)
+
+
+def of_predictions(predictions: Iterator[Prediction], values: Sequence[int], threshold: float, to_labels: Callable[..., LabelArray]) -> Iterator[Patch]:
+    """Probabilities as patches; class k of the engine becomes `values[k - 1]`."""
+    table = np.array([0, *values], np.uint8)
+    for step in predictions:
+        yield Patch(step.box, table[to_labels(step.probabilities, threshold)], step.fraction, step.message)
+
+
+def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target: int | None, add: bool) -> tuple[Box, Array] | None:
+    """What a label map becomes when a preview is accepted.
+
+    Parameters
+    ----------
+    labels : integer (z, y, x)
+        Accepted so far.
+    preview : uint8 (z, y, x)
+    values : class values the preview may hold
+    target : int or None
+        The class everything goes into; None keeps the preview's own values.
+    add : bool
+        Keep what these classes hold already; otherwise the preview takes its place. Other classes are never overwritten.
+
+    Returns
+    -------
+    (box, part) or None
+        The new values of `labels[box]`; None when there is nothing to change.
+    """
+    ours = (target,) if target is not None else tuple(values)
+    before: BoolArray = np.isin(labels, ours)
+    touched = (preview > 0) | (before if not add else np.zeros(1, bool))
+    if not touched.any():
+        return None
+    box = bounding_box(touched)
+    part, new = labels[box].copy(), preview[box]
+    free = (part == 0) | before[box]
+    if not add:
+        part[before[box]] = 0
+    write = free & (new > 0)
+    part[write] = target if target is not None else new[write]
+    return box, part
+
+
+def bounding_box(mask: BoolArray) -> Box:
+    """The smallest box around what is set; there must be something."""
+    sides = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        where = np.flatnonzero(mask.any(axis=others))
+        sides.append(slice(int(where[0]), int(where[-1]) + 1))
+    return sides[0], sides[1], sides[2]

@@ -1,0 +1,379 @@
+"""What is going on now, and everything the docks offer, as plain methods.
+
+A view shows this model and calls it; it keeps nothing of its own. All of it runs on one thread, the owner's; engines report through `dispatch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_medseg import catalogue
+from napari_medseg.annotation import LabelClass, default_classes, palette
+from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
+from napari_medseg.session import engines, patches
+from napari_medseg.session.history import Step, change
+from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
+from napari_medseg.session.patches import Patch
+from napari_medseg.session.settings import CleanupChoices, LevelSetChoices, RefineChoices
+from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
+from napari_medseg.volume import Volume
+
+
+class Session:
+    """The open study.
+
+    Parameters
+    ----------
+    dispatch : callable
+        Runs a function on the owner's thread, later and in order; called from any thread.
+
+    Attributes
+    ----------
+    scans : list of Scan
+    current : Scan or None
+    classes : list of LabelClass
+        Shared by all scans, in the order of the table.
+    chosen : int
+        Value of the class that seeds, strokes and Accept are for.
+    tab, mode, tool
+        What the person looks at; what a click on the canvas does.
+    background : bool
+        Whether strokes are for the background.
+    add : bool
+        Whether Accept keeps what the class holds already.
+    declined : str
+        Why the layer that was chosen cannot be worked on; "" when it can.
+    notice : str
+        What was just done.
+    """
+
+    changed = Signal()
+    scan_opened = Signal(Scan)
+    scan_closed = Signal(Scan)
+    preview_changed = Signal(Scan, object)
+    labels_changed = Signal(Scan, object)
+    classes_changed = Signal()
+    problem = Signal(MedsegError)
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self.jobs = Jobs(dispatch, self.changed.emit)
+        self.scans: list[Scan] = []
+        self.current: Scan | None = None
+        self.classes: list[LabelClass] = list(default_classes(["Organ"]))
+        self.chosen = 1
+        self.tab: Tab = "weak"
+        self.mode: Mode = "levelset"
+        self.tool: Tool = ""
+        self.background = False
+        self.add = False
+        self.declined = ""
+        self.notice = ""
+        self.levelset = LevelSetChoices()
+        self.cleanup = CleanupChoices()
+        self.refine = RefineChoices()
+        self.engine = "unet"
+        self.device = "auto"
+        self.devices = ""
+        self.catalogue = catalogue.load()
+
+    # -- scans and classes ---------------------------------------------------------------------------------------------------------------------------
+
+    def open(self, scan: Scan | Volume) -> Scan:
+        """Add a scan and make it the current one.
+
+        Raises
+        ------
+        InvalidInputError
+            When it holds no finite number.
+        """
+        if isinstance(scan, Volume):
+            scan = open_scan(scan)
+        self.scans.append(scan)
+        self.current, self.declined, self.notice = scan, "", ""
+        self.scan_opened.emit(scan)
+        self.changed.emit()
+        return scan
+
+    def close(self, scan: Scan) -> None:
+        """Forget a scan; a job on it stops."""
+        if scan not in self.scans:
+            return
+        if self.current is scan:
+            self.jobs.stop(PREVIEW)
+            self.current = None
+        self.scans.remove(scan)
+        if self.current is None and self.scans:
+            self.current = self.scans[-1]
+        self.scan_closed.emit(scan)
+        self.changed.emit()
+
+    def shut(self) -> None:
+        """Stop every job; the window goes."""
+        self.jobs.close()
+
+    def activate(self, scan: Scan) -> None:
+        """Work on this scan from now on."""
+        self.declined = ""
+        if self.current is not scan:
+            self.jobs.stop(PREVIEW)
+            self.current, self.tool, self.notice = scan, "", ""
+        self.changed.emit()
+
+    def decline(self, why: str) -> None:
+        """Say why a layer cannot be worked on."""
+        if self.declined != why:
+            self.declined = why
+            self.changed.emit()
+
+    def set(self, **values: Any) -> None:
+        """Set attributes of this session, such as tab, mode or tool, and tell the views once."""
+        if values.get("tool") or values.get("tab") or values.get("mode"):
+            self.notice = ""
+        for name, value in values.items():
+            setattr(self, name, value)
+        if "mode" in values or "tab" in values:
+            self.tool = values.get("tool", "")
+        self.changed.emit()
+
+    @property
+    def label_class(self) -> LabelClass:
+        """The chosen class."""
+        return next(c for c in self.classes if c.value == self.chosen)
+
+    def choose_class(self, value: int) -> None:
+        """Seeds, strokes and Accept are for this class from now on."""
+        if value != self.chosen and any(c.value == value for c in self.classes):
+            self.chosen, self.background = value, False
+            self.classes_changed.emit()
+            self.changed.emit()
+
+    def add_class(self, name: str = "") -> LabelClass:
+        """A new class with the next free value and colour, chosen."""
+        added = self._new_class(name, self.classes)
+        self.classes.append(added)
+        self.chosen = added.value
+        self.classes_changed.emit()
+        self.changed.emit()
+        return added
+
+    def rename_class(self, value: int, name: str) -> None:
+        """Give a class another name; an empty one is refused."""
+        self.classes = [LabelClass(c.value, name.strip(), c.colour) if c.value == value else c for c in self.classes]
+        self.classes_changed.emit()
+        self.changed.emit()
+
+    def adopt_labels(self, scan: Scan, labels: Volume | np.ndarray[Any, Any]) -> None:
+        """Take a label map as the scan's accepted labels: a file's, or an array on the display grid that a layer shows and shares."""
+        scan.labels = labels_for(scan, labels) if isinstance(labels, Volume) else labels
+        scan.history.clear()
+        known = {c.value for c in self.classes}
+        fresh = [int(v) for v in np.unique(scan.labels) if 0 < v < 255 and int(v) not in known]
+        if fresh:
+            colours = palette(max(fresh))
+            self.classes += [LabelClass(v, f"Class {v}", colours[v - 1]) for v in fresh]
+            self.classes_changed.emit()
+        self.labels_changed.emit(scan, None)
+        self.changed.emit()
+
+    # -- what a person puts on a scan ----------------------------------------------------------------------------------------------------------------
+
+    def set_seeds(self, scan: Scan, seeds: dict[int, tuple[PointLPS, ...]]) -> None:
+        """Replace the seeds of a scan: class value to points, LPS mm."""
+        kept = {value: tuple(points) for value, points in seeds.items() if points}
+        if kept != scan.seeds:
+            scan.seeds = kept
+            self.notice = ""
+            self.changed.emit()
+
+    @property
+    def seed_count(self) -> int:
+        """Seeds of the chosen class in the current scan."""
+        return len(self.current.seeds.get(self.chosen, ())) if self.current else 0
+
+    def begin_limit(self) -> None:
+        """Arm the limit brush; the limit is made when there is none."""
+        scan = self._scan()
+        if scan.limit is None:
+            scan.limit = np.zeros(scan.display.geometry.shape, np.uint8)
+        self.set(tool="" if self.tool == "limit" else "limit")
+
+    def begin_scribbles(self) -> None:
+        """Arm the scribble brush."""
+        scan = self._scan()
+        if scan.strokes is None:
+            scan.strokes = np.zeros(scan.display.geometry.shape, np.uint8)
+        self.set(tool="" if self.tool == "scribbles" else "scribbles")
+
+    def flip(self) -> None:
+        """Strokes change between the chosen class and the background."""
+        self.set(background=not self.background)
+
+    # -- engines -------------------------------------------------------------------------------------------------------------------------------------
+
+    def run(self, focus: int | None = None) -> None:
+        """Run what the open tab is for; a fault becomes `problem`.
+
+        Parameters
+        ----------
+        focus : int, optional
+            Display slice the person looks at; networks begin there.
+        """
+        try:
+            if self.tab == "refine":
+                engines.start_refinement(self)
+            elif self.tab == "segment":
+                engines.start_segmenter(self, focus)
+            elif self.mode == "levelset":
+                engines.start_levelset(self)
+            elif self.mode == "scribbles":
+                engines.start_scribbles(self)
+            else:
+                engines.start_cleanup(self)
+        except MedsegError as error:
+            self.problem.emit(error)
+
+    def stop(self) -> None:
+        """Stop what runs in the open tab; the preview so far stays."""
+        self.jobs.stop(TRAINING if self.tab == "refine" else PREVIEW)
+
+    @property
+    def job(self) -> Job | None:
+        """The job to show: the open tab's if it is active, else any active one, else the tab's last."""
+        own = self.jobs.of(TRAINING if self.tab == "refine" else PREVIEW)
+        if own is not None and own.is_active:
+            return own
+        return next(iter(self.jobs.active), own)
+
+    def run_preview(self, title: str, heading: str, make: Callable[[Scan], Callable[[], Iterator[Patch]]], classes: Iterable[LabelClass]) -> Job:
+        """Start an engine whose patches fill a fresh preview of the current scan."""
+        scan = self._scan()
+        self.jobs.stop(PREVIEW)
+        preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), heading, tuple(classes))
+        scan.preview, self.tool, self.notice = preview, "", ""
+        self.preview_changed.emit(scan, None)
+
+        def apply(patch: Patch) -> None:
+            preview.labels[patch.box] = patch.labels
+            preview.detail = patch.message
+            self.preview_changed.emit(scan, patch.box)
+
+        def done() -> None:
+            preview.finished = True
+
+        def failed(error: MedsegError) -> None:
+            if scan.preview is preview:
+                scan.preview = None
+                self.preview_changed.emit(scan, None)
+            self.problem.emit(error)
+
+        return self.jobs.start(PREVIEW, title, make(scan), apply=apply, done=done, failed=failed)
+
+    def classes_named(self, names: Iterable[str]) -> list[LabelClass]:
+        """Classes for an engine's names: those that exist, else new ones that are not in the table until accepted."""
+        found: list[LabelClass] = []
+        for name in names:
+            match = next((c for c in self.classes if c.name.casefold() == name.casefold()), None)
+            found.append(match or self._new_class(name, [*self.classes, *found]))
+        return found
+
+    # -- accept, discard, undo, save -----------------------------------------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """The preview becomes part of the labels; a fault becomes `problem`."""
+        scan, preview = self.current, self.current.preview if self.current else None
+        if scan is None or preview is None:
+            self.problem.emit(InvalidInputError("there is no preview to accept", where="Accept", todo="Grow a label or run a segmenter first"))
+            return
+        if preview.is_empty:
+            self.problem.emit(InvalidInputError("the preview is empty", where="Accept", todo="Place seeds inside the organ and run it again"))
+            return
+        self.jobs.stop(PREVIEW)
+        if scan.labels is None:
+            scan.labels = np.zeros(scan.display.geometry.shape, np.uint8)
+        target = self.chosen if len(preview.classes) == 1 else None
+        if target is None:
+            known = {c.value for c in self.classes}
+            self.classes += [c for c in preview.classes if c.value not in known]
+            self.classes_changed.emit()
+        result = patches.merged(scan.labels, preview.labels, [c.value for c in preview.classes], target=target, add=self.add)
+        step = change(scan.labels, *result) if result is not None else None
+        if step is not None:
+            scan.history.push(step)
+        title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
+        scan.preview, scan.is_saved = None, False
+        self.notice = f"Accepted {preview.title} into {title}"
+        self.preview_changed.emit(scan, None)
+        self.labels_changed.emit(scan, step.box if step is not None else None)
+        self.changed.emit()
+
+    def discard(self) -> None:
+        """Drop the preview and stop what makes it."""
+        self.jobs.stop(PREVIEW)
+        scan = self.current
+        if scan is not None and scan.preview is not None:
+            scan.preview = None
+            self.notice = "Discarded; the labels are as before"
+            self.preview_changed.emit(scan, None)
+        self.changed.emit()
+
+    def painted(self, scan: Scan, step: Step) -> None:
+        """A person painted on the labels with a brush; it joins the undo log."""
+        scan.history.push(step)
+        scan.is_saved = False
+        self.changed.emit()
+
+    def undo(self, scan: Scan | None = None) -> None:
+        """Take back the last change of the labels, whatever tool made it."""
+        self._walk(scan, back=True)
+
+    def redo(self, scan: Scan | None = None) -> None:
+        """Do again what was taken back."""
+        self._walk(scan, back=False)
+
+    def save_labels(self, path: Path) -> None:
+        """Write the current scan's labels on the grid of its file; a fault becomes `problem`."""
+        scan = self._scan()
+        try:
+            if not scan.has_labels:
+                raise NoLabelsError("there is nothing to save", where=scan.name, todo="Accept a preview or paint a label first")
+            from napari_medseg import io
+
+            io.write(source_labels(scan), path)
+        except MedsegError as error:
+            self.problem.emit(error)
+            return
+        scan.is_saved = True
+        self.notice = f"Saved {path.name}"
+        self.changed.emit()
+
+    def report(self, error: MedsegError) -> None:
+        """Let the window say what went wrong."""
+        self.problem.emit(error)
+
+    # -- inside --------------------------------------------------------------------------------------------------------------------------------------
+
+    def _walk(self, scan: Scan | None, *, back: bool) -> None:
+        scan = scan or self.current
+        if scan is None or scan.labels is None:
+            return
+        moved, box = scan.history.undo() if back else scan.history.redo()
+        self.notice = ("Took the last change back" if back else "Did it again") if moved else ("Nothing to take back" if back else "Nothing to do again")
+        if moved:
+            scan.is_saved = False
+            self.labels_changed.emit(scan, box)
+        self.changed.emit()
+
+    def _scan(self) -> Scan:
+        if self.current is None:
+            raise InvalidInputError("no scan is open", where="Medseg", todo="Open a scan, or try a sample")
+        return self.current
+
+    @staticmethod
+    def _new_class(name: str, taken: list[LabelClass]) -> LabelClass:
+        value = next(v for v in range(1, 255) if all(c.value != v for c in taken))
+        return LabelClass(value, name.strip() or f"Class {value}", palette(value)[value - 1])

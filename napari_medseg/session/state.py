@@ -1,0 +1,171 @@
+"""What is open: scans on their display grid, their seeds, strokes and labels, and the preview that waits for a yes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from napari_medseg.annotation import LabelClass
+from napari_medseg.errors import GridMismatchError, InvalidInputError
+from napari_medseg.session.history import Box, History
+from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, orient, orientation, require_same_grid
+
+Tab = Literal["segment", "weak", "refine"]
+Mode = Literal["levelset", "scribbles", "cleanup"]
+Tool = Literal["", "seeds", "limit", "scribbles"]
+PointLPS = tuple[float, float, float]
+
+
+@dataclass(eq=False)
+class Preview:
+    """A result nobody has accepted yet.
+
+    Attributes
+    ----------
+    labels : uint8 (z, y, x) on the display grid
+        Written in place while the engine runs.
+    title : str
+        What made it, for people: "level set", "proposal round 2".
+    classes : tuple of LabelClass
+        What its values mean; one class means that it goes into the class chosen when it is accepted.
+    detail : str
+        The engine's last words.
+    finished : bool
+    """
+
+    labels: LabelArray
+    title: str
+    classes: tuple[LabelClass, ...]
+    detail: str = ""
+    finished: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was outlined."""
+        return not self.labels.any()
+
+
+@dataclass(eq=False)
+class Scan:
+    """One open scan.
+
+    Attributes
+    ----------
+    display : Volume
+        One channel, (z, y, x) in display order.
+    axes : AxisMap
+        From the file's voxel order to the display's and back.
+    geometry : Geometry
+        The file's grid.
+    labels : integer (z, y, x) or None
+        Accepted labels on the display grid; the array the window's label layer shows and the brush writes.
+    limit, strokes : uint8 (z, y, x) or None
+        The hand-painted limit; scribbles (0 unknown, 255 background, 1-254 classes).
+    seeds : class value to its points, LPS mm (x, y, z)
+    preview : Preview or None
+    is_saved : bool
+        Whether the labels are on disk as they stand.
+    """
+
+    display: Volume
+    axes: AxisMap
+    geometry: Geometry
+    labels: Array | None = None
+    limit: LabelArray | None = None
+    strokes: LabelArray | None = None
+    seeds: dict[int, tuple[PointLPS, ...]] = field(default_factory=dict)
+    preview: Preview | None = None
+    history: History = field(default_factory=History)
+    is_saved: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the window calls it."""
+        return self.display.name or "scan"
+
+    @property
+    def source(self) -> Volume:
+        """The scan on the file's grid; turned back anew at each call."""
+        return replace(self.display, array=self.axes.undo(self.display.array), geometry=self.geometry)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether anything was accepted."""
+        return self.labels is not None and bool(self.labels.any())
+
+    def describe(self) -> str:
+        """Size, spacing and what to know about it, in one line."""
+        shape, spacing = self.display.geometry.shape[::-1], self.display.geometry.spacing[::-1]
+        parts = [" × ".join(str(n) for n in shape), " × ".join(f"{s:.3g}" for s in spacing) + " mm"]
+        if self.display.modality:
+            parts.append(self.display.modality)
+        return ", ".join(parts)
+
+    def orientation_note(self) -> str:
+        """How it lies: the file's voxel axes, and whether they are turned against the patient's."""
+        stored = orientation(self.geometry)
+        if not self.geometry.is_oblique:
+            return f"stored {stored}"
+        cosines = np.abs(self.geometry.matrix).max(axis=0).min()
+        return f"stored {stored}, oblique by {np.degrees(np.arccos(min(1.0, float(cosines)))):.0f}°"
+
+    def ml(self, value: int) -> float:
+        """Volume of an accepted class in millilitres."""
+        return 0.0 if self.labels is None else float(np.count_nonzero(self.labels == value)) * self.display.geometry.voxel_ml
+
+
+def open_scan(volume: Volume) -> Scan:
+    """Turn a volume to the display grid.
+
+    Raises
+    ------
+    InvalidInputError
+        When it holds no finite number.
+    """
+    first = volume if volume.array.ndim == 3 else replace(volume, array=volume.channel(0))
+    return scan_of(orient(first), axis_map(volume.geometry), volume.geometry)
+
+
+def scan_of(display: Volume, axes: AxisMap, geometry: Geometry) -> Scan:
+    """A scan that lies on the display grid already.
+
+    Raises
+    ------
+    InvalidInputError
+        When it holds no finite number.
+    """
+    if not np.isfinite(display.array).any():
+        raise InvalidInputError("holds no usable number", where=display.name or "scan", todo="Export it again from the source")
+    return Scan(display, axes, geometry)
+
+
+def labels_for(scan: Scan, labels: Volume) -> LabelArray:
+    """A label map read from a file, on the scan's display grid.
+
+    Raises
+    ------
+    GridMismatchError
+        When it does not lie on the scan's grid.
+    """
+    turned = orient(labels)
+    try:
+        require_same_grid(scan.display.geometry, turned.geometry, where=labels.name or "labels")
+    except GridMismatchError:
+        require_same_grid(scan.geometry, labels.geometry, where=labels.name or "labels")
+        return np.asarray(scan.axes.apply(labels.array), np.uint8)
+    return np.asarray(turned.array, np.uint8)
+
+
+def full_box(array: Array) -> Box:
+    """The whole of a (z, y, x) array as slices with start and stop."""
+    z, y, x = array.shape
+    return slice(0, z), slice(0, y), slice(0, x)
+
+
+def source_labels(scan: Scan) -> Volume:
+    """A scan's accepted labels on the grid of the file they were drawn on."""
+    labels = scan.labels if scan.labels is not None else np.zeros(scan.display.geometry.shape, np.uint8)
+    kind = np.uint8 if not labels.size or labels.max() <= 255 else np.uint16
+    return Volume(scan.axes.undo(labels.astype(kind)), scan.geometry, name=f"{scan.name} labels", source=None)
