@@ -66,7 +66,8 @@ def _be_modest() -> None:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(cores if cores <= 2 else cores - 1)
+    if "OMP_NUM_THREADS" not in os.environ:  # who set it knows this machine
+        torch.set_num_threads(cores if cores <= 2 else cores - 1)
     torch.set_flush_denormal(True)  # vanishing weights otherwise slow the processor down
     if hasattr(os, "nice"):
         with suppress(OSError):
