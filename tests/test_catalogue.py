@@ -91,7 +91,8 @@ def test_a_package_that_installs_but_does_not_import_counts_as_missing_when_trie
 
 
 @pytest.mark.parametrize(("change", "kind"), [
-    ({"factory": "fractions:Nothing"}, CatalogueError), ({"parameters": {"wrong": 1}}, CatalogueError), ({"factory": "no_such_module_at_all:X"}, UnavailableError),
+    ({"factory": "fractions:Nothing"}, CatalogueError), ({"parameters": {"wrong": 1}}, CatalogueError),
+    ({"factory": "no_such_module_at_all:X"}, UnavailableError),
 ])
 def test_a_factory_that_does_not_work_says_so(tmp_path, monkeypatch, change, kind):
     own(tmp_path, monkeypatch, {**PART, **change})

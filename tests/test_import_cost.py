@@ -7,8 +7,9 @@ import pytest
 
 HEAVY = ("torch", "monai", "napari", "qtpy")
 LIGHT = [
-    "napari_medseg", "napari_medseg.catalogue", "napari_medseg.cli", "napari_medseg.cli.app", "napari_medseg.volume", "napari_medseg.io", "napari_medseg.metrics",
-    "napari_medseg.annotation", "napari_medseg.weaklabel", "napari_medseg.segmenters", "napari_medseg.segmenters.protocol", "napari_medseg.refine", "napari_medseg.session",
+    "napari_medseg", "napari_medseg.catalogue", "napari_medseg.cli", "napari_medseg.cli.app", "napari_medseg.volume", "napari_medseg.io",
+    "napari_medseg.metrics", "napari_medseg.annotation", "napari_medseg.weaklabel", "napari_medseg.segmenters", "napari_medseg.segmenters.protocol",
+    "napari_medseg.refine", "napari_medseg.session",
 ]
 
 
@@ -21,6 +22,6 @@ def test_importing_loads_neither_torch_nor_monai_nor_napari(module):
 
 
 def test_the_help_and_the_catalogue_load_no_torch():
-    code = "import sys; from napari_medseg import catalogue; catalogue.load(); from napari_medseg.cli.app import app; app(['--help'], standalone_mode=False); " \
-        "sys.exit('torch' in sys.modules)"
+    code = "import sys; from napari_medseg import catalogue; from napari_medseg.cli.app import app; catalogue.load(); "
+    code += "app(['--help'], standalone_mode=False); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

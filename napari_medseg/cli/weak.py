@@ -104,7 +104,7 @@ def interpolate(
     output(out, labels, image)
     chosen = None if slices is None else _numbers(slices)
     given = read_labels(labels, None if image is None else scan(image).geometry)
-    filled = fill(uint8(given, labels), chosen)
+    filled = fill(uint8(given, labels), chosen, plane_spacing=given.geometry.spacing[1:])
     write(given.like(filled), out)
     classes = voxels_by_class(filled, given.geometry)
     return Answer({"classes": classes}, f"{out}: {told_by_class(classes)}")

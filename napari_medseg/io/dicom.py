@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
-from napari_medseg.io.images import SeriesInfo, describe_image, grid, quiet_itk, read_image, volume
+from napari_medseg.io.images import SeriesInfo, channels_first, describe_image, finite_values, grid, quiet_itk, read_image
 from napari_medseg.volume import Volume
 
 TAGS = [
@@ -85,7 +85,8 @@ def read_series(folder: Path, wanted: str | None = None) -> Volume:
     except RuntimeError as error:
         what = f"series '{info.title}' holds pixel data that cannot be read"
         raise UnreadableFileError(what, where=folder, todo="Export the series again, uncompressed") from error
-    return volume(image, info.geometry, folder, name=info.title, modality=info.modality)
+    array, notes = finite_values(channels_first(image, info.shape_zyx), folder)
+    return Volume(array, info.geometry, name=info.title, modality=info.modality, source=folder, notes=notes)
 
 
 def _series(folder: Path) -> list[list[Slice]]:

@@ -1,6 +1,6 @@
 """What a header promises and whether the file can hold it, checked before a voxel is allocated.
 
-ITK reads a NIfTI that is cut short, or whose compressed bytes are damaged, without a word and fills the rest with anything. So the length is compared
+ITK reads files that are cut short, or whose compressed bytes are damaged, without a word and fills the rest with anything. So the length is compared
 with the header, and compressed data are unpacked once to the end, where their checksum lies (0.2 s per 50 MB).
 """
 
@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from napari_medseg.errors import MissingFileError, UnreadableFileError
 from napari_medseg.io.formats import META, NIFTI, NRRD, suffix_of
+from napari_medseg.io.nifti import read_header
 
 CHUNK = 1 << 20
 DEFLATE_LIMIT = 1040  # deflate cannot pack better than 1032 to 1
@@ -90,31 +91,10 @@ def check(path: Path) -> None:
         raise UnreadableFileError("has a header that cannot be understood", where=path, todo=SEND_AGAIN) from error
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether the file is packed, whatever its name says."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
 def _nifti(path: Path) -> Promise:
-    packed = is_gzip(path)
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        header = stream.read(540)
-    order = next((o for o in "<>" if len(header) >= 348 and struct.unpack(o + "i", header[:4])[0] in (348, 540)), None)
-    if order is None:
-        raise UnreadableFileError("is not a NIfTI file, whatever its name says", where=path, todo="Check what it is, or export it again as NIfTI")
-    if struct.unpack(order + "i", header[:4])[0] == 540:
-        if len(header) < 540:
-            raise EOFError
-        bits = struct.unpack(order + "h", header[14:16])[0]
-        shape, spacing, start = (struct.unpack(order + form, header[a:b]) for form, a, b in (("8q", 16, 80), ("8d", 104, 168), ("q", 168, 176)))
-    else:
-        bits = struct.unpack(order + "h", header[72:74])[0]
-        shape, spacing, start = (struct.unpack(order + form, header[a:b]) for form, a, b in (("8h", 40, 56), ("8f", 76, 108), ("f", 108, 112)))
-    if not 1 <= shape[0] <= 7:
-        raise ValueError
-    _possible(path, shape[1 : shape[0] + 1], spacing[1 : min(shape[0], 3) + 1])
-    return Promise(path, int(start[0]), math.prod(shape[1 : shape[0] + 1]) * bits // 8, "gzip" if packed else "")
+    header = read_header(path)
+    _possible(path, header.shape, header.spacing)
+    return Promise(path, header.start, header.size, "gzip" if header.packed else "")
 
 
 def _nrrd(path: Path) -> Promise | None:
@@ -157,7 +137,7 @@ def _meta(path: Path) -> Promise | None:
             if key.strip() == "ElementDataFile":
                 break
         start = file.tell()
-    if "DimSize" not in fields or "ElementDataFile" not in fields:
+    if not {"NDims", "DimSize", "ElementType", "ElementDataFile"} <= fields.keys():
         raise UnreadableFileError("is not a MetaImage file, whatever its name says", where=path, todo="Check what it is, or export it again")
     shape = [int(n) for n in fields["DimSize"].split()]
     _possible(path, shape, [float(s) for s in fields.get("ElementSpacing", "").split()])

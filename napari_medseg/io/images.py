@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +11,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
-from napari_medseg.io.formats import stem_of, suffix_of
-from napari_medseg.io.headers import check, is_gzip
+from napari_medseg.io.formats import NIFTI, stem_of, suffix_of
+from napari_medseg.io.headers import check
+from napari_medseg.io.nifti import read_voxels
 from napari_medseg.volume import Array, Geometry, Shape, Spacing, Volume
 
 MODALITY = "0008|0060"
@@ -128,22 +126,23 @@ def read_image(path: Path) -> Volume:
         raise UnreadableFileError(
             f"holds {info.timepoints} timepoints", where=path, todo="Save the one you need as a file of its own (channels belong in a vector image)"
         )
-    try:
-        with quiet_itk(), _alone(path) as file:
-            image = sitk.ReadImage(str(file))
-    except RuntimeError as error:
-        raise _refusal(error, path) from error
-    return volume(image, info.geometry, path, name=info.title, modality=info.modality)
+    if suffix_of(path) in NIFTI:
+        array = read_voxels(path, info.shape_zyx, info.channels, info.dtype)
+    else:
+        try:
+            with quiet_itk():
+                array = channels_first(sitk.ReadImage(str(path)), info.shape_zyx)
+        except RuntimeError as error:
+            raise _refusal(error, path) from error
+    finite, notes = finite_values(array, path)
+    return Volume(finite, info.geometry, name=info.title, modality=info.modality, source=path, notes=notes)
 
 
-def volume(image: sitk.Image, geometry: Geometry, path: Path, *, name: str, modality: str, notes: tuple[str, ...] = ()) -> Volume:
-    """A Volume of what ITK read, channels first and every value finite."""
-    array = sitk.GetArrayFromImage(image)
+def channels_first(image: sitk.Image, shape: Shape) -> Array:
+    """ITK's voxels as (z, y, x), or (c, z, y, x) when they have several values."""
     channels = image.GetNumberOfComponentsPerPixel()
-    array = array.reshape((*geometry.shape, channels))
-    array = np.ascontiguousarray(np.moveaxis(array, -1, 0)) if channels > 1 else array[..., 0]
-    finite, said = finite_values(array, path)
-    return Volume(finite, geometry, name=name, modality=modality, source=path, notes=notes + said)
+    array = sitk.GetArrayFromImage(image).reshape((*shape, channels))
+    return np.ascontiguousarray(np.moveaxis(array, -1, 0)) if channels > 1 else array[..., 0]
 
 
 def finite_values(array: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
@@ -180,20 +179,6 @@ def grid(size: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float,
         return Geometry(tuple(size[::-1]), tuple(spacing[::-1]), (x, y, z), tuple(float(v) + 0.0 for v in matrix.ravel()))  # type: ignore[arg-type]
     except InvalidInputError as error:
         raise UnreadableFileError(error.what, where=path, todo=error.todo) from error
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[Path]:
-    """The file itself, or its unpacked copy where ITK would mix it up: beside scan.nii, it reads scan.nii.gz's header and the voxels of scan.nii."""
-    plain = path.with_name(path.name[: -len(".gz")])
-    if suffix_of(path) != ".nii.gz" or not plain.exists():
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "scan.nii"
-        with (gzip.open(path) if is_gzip(path) else path.open("rb")) as packed, copy.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked)
-        yield copy
 
 
 def _spatial(direction: tuple[float, ...], spatial: int) -> tuple[float, ...]:
