@@ -116,9 +116,10 @@ class Desk(QObject):
         self.session.set(tool="")
         self.session.shut()
         self.keys.unbind()
-        events = self.viewer.layers.events
-        for emitter, slot in ((events.inserted, self._on_inserted), (events.removed, self._on_removed), (self.viewer.layers.selection.events.active, self._follow_selection)):
-            emitter.disconnect(slot)
+        layers = self.viewer.layers
+        layers.events.inserted.disconnect(self._on_inserted)
+        layers.events.removed.disconnect(self._on_removed)
+        layers.selection.events.active.disconnect(self._follow_selection)
 
     # -- what docks ask for ------------------------------------------------------------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class Desk(QObject):
             else:
                 session.set(tool="" if session.tool == "seeds" else "seeds")
         except MedsegError as error:
-            self._say(error)
+            session.report(error)
 
     def clear_seeds(self) -> None:
         """Remove the chosen class's seeds from the current scan."""
@@ -199,10 +200,8 @@ class Desk(QObject):
             layer = self.seeds.arm(scan)
         elif session.tool in ("limit", "scribbles"):
             layer = self.writer.brush(scan, session.tool, session.classes)
-            if layer is not None:
-                layer.mode = "paint"
-                if session.tool == "scribbles":
-                    layer.selected_label = 255 if session.background else session.chosen
+            if layer is not None and session.tool == "scribbles":
+                layer.selected_label = 255 if session.background else session.chosen
         elif was[0]:
             layer = self._images.get(id(scan))
             self._disarm(scan)
@@ -213,6 +212,8 @@ class Desk(QObject):
         if layer is not None and layer in self.viewer.layers:
             layer.visible = True
             self.viewer.layers.selection.active = layer
+            if session.tool:  # after it is selected: napari takes the mode of a layer that is not
+                layer.mode = "add" if session.tool == "seeds" else "paint"
 
     def _disarm(self, scan: Scan) -> None:
         held = self.writer.of(scan)

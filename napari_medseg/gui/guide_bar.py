@@ -8,6 +8,9 @@ from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step, progress
 
+HEIGHT_PROGRESS = 58
+HEIGHT_GUIDE = 86
+
 
 class AcceptBar(QWidget):
     """Discard and Accept into the chosen class."""
@@ -59,14 +62,16 @@ class ProgressRow(QWidget):
         column.addLayout(top)
         column.addWidget(self.bar)
         column.addWidget(self.detail)
+        column.addStretch(1)
+        self.setFixedHeight(HEIGHT_PROGRESS)  # always there, so that nothing above it jumps when work begins
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the session."""
         job = self._desk.session.job
-        self.setVisible(job is not None)
         if job is None:
+            self.bar.hide()
             return
         self.title.setText(job.title)
         self.title.setToolTip(job.title)
@@ -100,16 +105,17 @@ class GuideLine(QFrame):
         column.setSpacing(2)
         column.addLayout(row)
         column.addWidget(self.why)
+        column.addStretch(1)
+        self.setMinimumHeight(HEIGHT_GUIDE)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the session."""
         step = next_step(self._desk.session)
-        lead = "" if step.waiting else "Next: "
-        sentence = step.sentence if step.waiting or step.sentence.startswith("Accepted") else step.sentence[0].lower() + step.sentence[1:]
-        self.sentence.setText(f"{lead}{sentence if lead else step.sentence}")
+        plain = bool(step.waiting) or step.trouble or step.sentence.startswith("Accepted")
+        self.sentence.setText(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}")
         self.key.setText(f"<b>[{step.key}]</b>" if step.key else "")
         self.why.setText(step.why)
         self.why.setVisible(bool(step.why))
-        mark(self, "waiting", bool(step.waiting))
+        mark(self, "waiting", bool(step.waiting) or step.trouble)

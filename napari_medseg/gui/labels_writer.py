@@ -1,7 +1,7 @@
 """The only code that makes and writes Labels layers.
 
-Arrays are shared with the session: the session writes a box, this file shows it. Refreshes are gathered, so that an engine that answers a hundred times a second still
-costs the window 25 redraws.
+Arrays are shared with the session: the session writes a box, this file shows it. Refreshes are gathered, so that an engine that answers a
+hundred times a second still costs the window 25 redraws.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class LabelsWriter(QObject):
     """
 
     def __init__(
-        self, add: Callable[[Labels], None], painted: Callable[[Scan, Stroke], None], undo: Callable[[Scan], None], redo: Callable[[Scan], None], parent: QObject,
+        self, add: Callable[[Labels], None], painted: Callable[[Scan, Stroke], None], undo: Callable[[Scan], None], redo: Callable[[Scan], None],
+        parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._add, self._painted, self._undo, self._redo = add, painted, undo, redo

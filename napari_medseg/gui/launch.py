@@ -9,6 +9,7 @@ from typing import Any
 
 PLUGIN = "napari-medseg"
 DOCK = "Medseg"
+SMALL_SCREEN = 1600
 
 
 def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), *, show: bool = True) -> Any:
@@ -35,7 +36,8 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), *, 
         desk.open_sample(sample)
     for path in paths:
         viewer.open(str(path), plugin=PLUGIN)
-    _widen(dock, WIDTH)
+    if show:
+        _lay_out(viewer, dock, WIDTH)
     return viewer
 
 
@@ -49,9 +51,16 @@ def main(sample: str | None = None, paths: Sequence[str | Path] = ()) -> int:
     return 0
 
 
-def _widen(dock: Any, width: int) -> None:
-    from qtpy.QtCore import Qt
+def _lay_out(viewer: Any, dock: Any, width: int) -> None:
+    """Fill a small screen, give the dock its width, and show the whole scan once the canvas has its final size."""
+    from qtpy.QtCore import Qt, QTimer
 
-    window = dock.parent()
-    if window is not None and hasattr(window, "resizeDocks"):
+    window = dock.window()
+    if window.screen() is not None and window.screen().availableGeometry().width() <= SMALL_SCREEN:
+        window.showMaximized()
+
+    def settle() -> None:
         window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
+        viewer.reset_view()
+
+    QTimer.singleShot(300, settle)

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.session.state import Scan, scan_of
@@ -25,18 +24,6 @@ def placement(display: Geometry) -> dict[str, tuple[float, ...]]:
     """Scale and translate of a layer that shows this display grid."""
     columns = display.matrix[:, ::-1]
     return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns)}
-
-
-def to_world(display: Geometry, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Canvas positions of LPS points (n, 3)."""
-    place = placement(display)
-    return np.asarray(display.voxel(points) * place["scale"] + np.array(place["translate"]))
-
-
-def to_lps(display: Geometry, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """LPS mm of canvas positions (n, 3)."""
-    place = placement(display)
-    return display.world((np.asarray(world, float).reshape(-1, 3) - np.array(place["translate"])) / place["scale"])
 
 
 def layer_data(volume: Volume, *, labels: bool = False) -> tuple[Array, dict[str, Any], str]:
@@ -58,7 +45,7 @@ def looks_like_labels(array: Array) -> bool:
     """Whether an array is a label map: a few whole numbers, mostly zero."""
     if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0 or array.max() > 255:
         return False
-    return len(np.unique(array)) <= LARGEST_VALUES and np.count_nonzero(array) < array.size / 2
+    return len(np.unique(array)) <= LARGEST_VALUES and bool(np.count_nonzero(array) < array.size / 2)
 
 
 def adopt(layer: Image) -> Scan:
@@ -88,9 +75,7 @@ def adopt(layer: Image) -> Scan:
         axes: AxisMap = facts["axes"]
         geometry: Geometry = facts["geometry"]
         return scan_of(replace(facts["volume"], array=array, geometry=axes.geometry(geometry), name=name), axes, geometry)
-    scale = tuple(float(s) for s in np.array(layer.scale) * np.abs(np.diag(matrix)))
-    first = layer.data_to_world((0, 0, 0))
-    geometry = Geometry(array.shape, scale, (float(first[2]), float(first[1]), -float(first[0])), _PLAIN)
+    geometry = _as_shown(array, np.array(layer.scale) * np.abs(np.diag(matrix)), layer.data_to_world((0, 0, 0)))
     note = "napari does not know how the patient lies in this layer; it is taken as it is shown"
     return scan_of(Volume(array, geometry, name=name, notes=(note,)), axis_map(geometry), geometry)
 
@@ -102,9 +87,7 @@ def labels_volume(layer: Labels) -> Volume | None:
     facts = layer.metadata.get(KEY)
     if facts is not None and facts["axes"].geometry(facts["geometry"]).shape == layer.data.shape:
         return Volume(layer.data, facts["axes"].geometry(facts["geometry"]), name=layer.name)
-    first = layer.data_to_world((0, 0, 0))
-    scale = tuple(float(s) for s in layer.scale)
-    return Volume(layer.data, Geometry(layer.data.shape, scale, (float(first[2]), float(first[1]), -float(first[0])), _PLAIN), name=layer.name)
+    return Volume(layer.data, _as_shown(layer.data, layer.scale, layer.data_to_world((0, 0, 0))), name=layer.name)
 
 
 def scan_metadata(scan: Scan) -> dict[str, Any]:
@@ -112,7 +95,7 @@ def scan_metadata(scan: Scan) -> dict[str, Any]:
     return {KEY: {"geometry": scan.geometry, "axes": scan.axes, "volume": replace(scan.display, array=np.zeros((1, 1, 1)), geometry=Geometry((1, 1, 1)))}}
 
 
-def source_volume(layer: Layer | None, array: Array, meta: dict[str, Any]) -> Volume:
+def source_volume(array: Array, meta: dict[str, Any]) -> Volume:
     """A layer's data on the grid of the file it came from; without one, on the grid it is shown on."""
     facts = (meta.get("metadata") or {}).get(KEY)
     name = str(meta.get("name", "")) or "layer"
@@ -120,9 +103,13 @@ def source_volume(layer: Layer | None, array: Array, meta: dict[str, Any]) -> Vo
         return Volume(facts["axes"].undo(array), facts["geometry"], name=name)
     if array.ndim != 3:
         raise InvalidInputError("is no three-dimensional volume", where=name, todo="Save it with napari's own writer")
-    scale = tuple(float(s) for s in meta.get("scale", (1, 1, 1)))
-    translate = [float(t) for t in meta.get("translate", (0, 0, 0))]
-    return Volume(array, Geometry(array.shape, scale, (translate[2], translate[1], -translate[0]), _PLAIN), name=name)
+    return Volume(array, _as_shown(array, meta.get("scale", (1, 1, 1)), meta.get("translate", (0, 0, 0))), name=name)
+
+
+def _as_shown(array: Array, scale: Any, first: Any) -> Geometry:
+    """The grid of a layer that does not know its patient: axes as they are shown, from the canvas position of its first voxel."""
+    z, y, x = (float(v) for v in first)
+    return Geometry((array.shape[0], array.shape[1], array.shape[2]), (float(scale[0]), float(scale[1]), float(scale[2])), (x, y, -z), _PLAIN)
 
 
 def _window(array: Array) -> tuple[float, float]:

@@ -7,12 +7,10 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QLineEdit,
     QSpinBox,
     QTableWidget,
@@ -23,14 +21,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.session.engines import refinable
 from napari_medseg.session.guide import next_step
 
 COLUMNS = ("Round", "Dice", "Volume", "Time")
 TIPS = (
-    "0 is the labels you gave", "Agreement with your verified labels; – when none are verified", "Times the volume of the labels you gave; far from 1 means trouble",
-    "Training and prediction",
+    "0 is the labels you gave", "Agreement with your verified labels; – when none are verified",
+    "Times the volume of the labels you gave; far from 1 means trouble", "Training and prediction",
 )
 
 
@@ -58,28 +56,24 @@ class RefineTab(QWidget):
         self.empty = quiet("No open scan has an accepted label yet. Make a weak label and accept it, or name two folders below.")
         self.images = _FolderField("folder of scans", lambda path: self._choose(images=path))
         self.labels = _FolderField("folder of their label maps", lambda path: self._choose(labels=path))
-        self.recipe = QComboBox()
+        self.recipe = combo("How rounds are run")
         for entry in session.catalogue.of_kind("recipe"):
             self.recipe.addItem(entry.title, entry.id)
             self.recipe.setItemData(self.recipe.count() - 1, entry.summary, Qt.ItemDataRole.ToolTipRole)
         self.recipe.activated.connect(lambda i: self._choose(recipe=self.recipe.itemData(i)))
-        self.base = QComboBox()
-        self.base.setToolTip("The model every round starts from")
+        self.base = combo("The model every round starts from")
         self.base.activated.connect(self._on_base)
         self.rounds = QSpinBox()
         self.rounds.setRange(1, 10)
         self.rounds.setToolTip("How many times to train and predict; the paper took 3")
         self.rounds.valueChanged.connect(lambda n: self._choose(rounds=n))
-        base_row = QHBoxLayout()
-        base_row.addWidget(self.base, 1)
-        base_row.addWidget(QLabel("Rounds"))
-        base_row.addWidget(self.rounds)
         form = QFormLayout()
         form.setSpacing(4)
         form.addRow("or scans", self.images)
         form.addRow("and labels", self.labels)
         form.addRow("Recipe", self.recipe)
-        form.addRow("Start from", base_row)
+        form.addRow("Start from", self.base)
+        form.addRow("Rounds", self.rounds)
         self.run = button("Start refinement", "", self._on_run)
         self.curve = QVBoxLayout()
         self.figures = QTableWidget(0, len(COLUMNS))
@@ -214,6 +208,7 @@ class _FolderField(QWidget):
         self._chosen = chosen
         self.field = QLineEdit()
         self.field.setPlaceholderText(hint)
+        self.field.setMinimumWidth(60)
         self.field.setClearButtonEnabled(True)
         self.field.editingFinished.connect(self._tell)
         self.field.textChanged.connect(lambda text: self._tell() if not text else None)

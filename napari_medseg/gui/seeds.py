@@ -1,4 +1,4 @@
-"""Seed points: a Points layer in millimetres that tells the session what was clicked."""
+"""Seed points: a Points layer on the scan's own grid, so that slices keep their step, that tells the session what was clicked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_medseg.annotation import LabelClass
-from napari_medseg.gui.layers import to_lps, to_world
+from napari_medseg.gui.layers import placement
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import PointLPS, Scan
 
@@ -48,10 +48,9 @@ class SeedLayers:
         return None
 
     def arm(self, scan: Scan) -> Points:
-        """The layer, ready for clicks of the chosen class."""
+        """The layer, its next points of the chosen class."""
         layer = self._of.get(id(scan)) or self._make(scan)
         self.follow_class(scan)
-        layer.mode = "add"
         return layer
 
     def follow_class(self, scan: Scan) -> None:
@@ -74,7 +73,7 @@ class SeedLayers:
         colour = {c.value: (*c.colour, 1.0) for c in self._session.classes}
         self._own = True
         try:
-            layer.data = to_world(scan.display.geometry, np.array([p for _, p in points], float).reshape(-1, 3))
+            layer.data = scan.display.geometry.voxel(np.array([p for _, p in points], float).reshape(-1, 3))
             layer.features = {CLASS: [value for value, _ in points]}
             if points:
                 layer.face_color = np.array([colour.get(value, (1, 1, 1, 1)) for value, _ in points])
@@ -90,10 +89,9 @@ class SeedLayers:
 
     def _make(self, scan: Scan) -> Points:
         grid = scan.display.geometry
-        field = max(n * s for n, s in zip(grid.shape[1:], grid.spacing[1:], strict=True))
         layer = Points(
-            np.empty((0, 3)), ndim=3, name=f"{scan.name} seeds", size=max(SIZE_SHARE * field, 2.0), border_color="white", border_width=0.12, symbol="disc",
-            out_of_slice_display=True, features={CLASS: np.empty(0, int)},
+            np.empty((0, 3)), ndim=3, name=f"{scan.name} seeds", size=max(SIZE_SHARE * max(grid.shape[1:]), 2.0), border_color="white", border_width=0.15,
+            symbol="disc", features={CLASS: np.empty(0, int)}, **placement(grid),
         )
         self._of[id(scan)] = layer
         layer.events.data.connect(lambda event: self._told(layer, scan))
@@ -108,6 +106,6 @@ class SeedLayers:
     def _read(layer: Points, scan: Scan) -> dict[int, tuple[PointLPS, ...]]:
         seeds: dict[int, list[PointLPS]] = {}
         classes = layer.features[CLASS] if CLASS in layer.features else np.ones(len(layer.data), int)
-        for value, point in zip(classes, to_lps(scan.display.geometry, layer.data), strict=False):
+        for value, point in zip(classes, scan.display.geometry.world(np.reshape(layer.data, (-1, 3))), strict=False):
             seeds.setdefault(int(value), []).append((round(float(point[0]), 3), round(float(point[1]), 3), round(float(point[2]), 3)))
         return {value: tuple(points) for value, points in seeds.items()}

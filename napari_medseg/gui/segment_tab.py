@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.session.engines import segmenters
 from napari_medseg.session.guide import next_step
 
@@ -26,10 +26,9 @@ class SegmentTab(QWidget):
         self.engines.setFixedHeight(92)
         self.engines.currentItemChanged.connect(self._on_chosen)
         self.about = quiet()
-        self.device = QComboBox()
+        self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
         for key, title in DEVICES:
             self.device.addItem(title, key)
-        self.device.setToolTip("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
         self.device.activated.connect(lambda i: session.set(device=self.device.itemData(i)))
         self.free = QLabel()
         form = QFormLayout()
@@ -62,7 +61,8 @@ class SegmentTab(QWidget):
         title, about, missing = next(((t, a, m) for key, t, a, m in rows if key == session.engine), ("", "", ()))
         self.about.setText(about + (f" Missing: pip install {' '.join(missing)}" if missing else ""))
         self.run.setText("Stop" if running else f"Run {title}")
-        self.run.setToolTip("Stop here; the preview so far stays" if running else "Outline the scan, the slice in view first, into a preview you can accept or discard (G)")
+        tip = "Outline the scan, the slice in view first, into a preview you can accept or discard (G)"
+        self.run.setToolTip("Stop here; the preview so far stays" if running else tip)
         self.run.setEnabled(running or (session.current is not None and not missing))
         mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "segment")
 

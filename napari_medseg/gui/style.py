@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QPushButton, QSizePolicy, QWidget
 
 WIDTH = 340
 SPACING = 6
@@ -23,12 +23,21 @@ QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-colo
 """
 
 
-def button(text: str, tip: str, slot: Callable[[], None]) -> QPushButton:
+def button(text: str, tip: str, slot: Callable[[], object]) -> QPushButton:
     """A push button that names its act and says in its tooltip what it does."""
     made = QPushButton(text)
     made.setToolTip(tip)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
     made.clicked.connect(lambda _checked=False: slot())
+    return made
+
+
+def combo(tip: str) -> QComboBox:
+    """A drop-down that gives way to the dock's width instead of widening it."""
+    made = QComboBox()
+    made.setToolTip(tip)
+    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    made.setMinimumContentsLength(6)
     return made
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QSlider, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QSlider, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.session.guide import next_step
 
 MODES = (("levelset", "Level set"), ("scribbles", "Scribbles"), ("cleanup", "Clean up"))
@@ -23,10 +23,9 @@ class WeakTab(QWidget):
         super().__init__()
         self._desk = desk
         session = desk.session
-        self.mode = QComboBox()
+        self.mode = combo("Level set: grows from a few clicks. Scribbles: grows strokes. Clean up: tidies accepted labels.")
         for key, title in MODES:
             self.mode.addItem(title, key)
-        self.mode.setToolTip("Level set: grows from a few clicks. Scribbles: grows strokes. Clean up: tidies accepted labels.")
         self.mode.activated.connect(lambda i: session.set(mode=self.mode.itemData(i)))
         self.pages = QStackedWidget()
         for page in (_LevelSetPage(desk), _ScribblePage(desk), _CleanupPage(desk)):
@@ -87,12 +86,12 @@ class _LevelSetPage(QWidget):
         first.addWidget(self.clear)
         second.addWidget(self.limit, 2)
         second.addWidget(self.use, 2)
-        self.drive = QComboBox()
+        self.drive = combo("What stops the front: other grey values, or edges")
         for key, title in DRIVES:
             self.drive.addItem(title, key)
-        self.drive.setToolTip("What stops the front: other grey values, or edges")
         self.drive.activated.connect(lambda i: self._choose(drive=self.drive.itemData(i)))
-        self.reach, self.reach_text = _slider(0, 100, "How far from the seeds it may go: smaller or bigger. 0 leaves it to the seeds; a painted limit replaces it")
+        tip = "How far from the seeds it may go: smaller or bigger. 0 leaves it to the seeds; a painted limit replaces it"
+        self.reach, self.reach_text = _slider(0, 100, tip)
         self.reach.valueChanged.connect(lambda v: self._choose(reach_mm=v))
         self.smooth, self.smooth_text = _slider(-3, 3, "Left: sharp, follows every detail. Right: smooth and round, closes narrow leaks")
         self.smooth.valueChanged.connect(lambda v: self._choose(smoothness=v))
@@ -151,7 +150,7 @@ class _ScribblePage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
-        column.addWidget(quiet("A stroke inside each organ and one on the background are enough; every voxel then takes the class of the stroke it most likely belongs to."))
+        column.addWidget(quiet("A stroke inside each organ and one on the background are enough; every voxel takes the class of the stroke it most likely belongs to."))
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
         self.refresh()
@@ -172,7 +171,8 @@ class _CleanupPage(QWidget):
         self._desk = desk
         self.smallest, self.close = QDoubleSpinBox(), QDoubleSpinBox()
         for box, unit, step, tip in (
-            (self.smallest, " ml", 0.1, "Pieces smaller than this go; 0 keeps all"), (self.close, " mm", 0.5, "Gaps up to twice this are closed; 0 leaves them"),
+            (self.smallest, " ml", 0.1, "Pieces smaller than this go; 0 keeps all"),
+            (self.close, " mm", 0.5, "Gaps up to twice this are closed; 0 leaves them"),
         ):
             box.setRange(0, 100)
             box.setSingleStep(step)

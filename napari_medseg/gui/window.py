@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import desk_for
 from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
 from napari_medseg.gui.labels_table import LabelsTable
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.segment_tab import SegmentTab
-from napari_medseg.gui.style import SHEET, SPACING, WIDTH, button, mark, quiet
+from napari_medseg.gui.style import SHEET, SPACING, WIDTH, button, combo, mark, quiet
 from napari_medseg.gui.weak_tab import WeakTab
 from napari_medseg.session.guide import next_step
 
@@ -105,8 +106,7 @@ class _Header(QWidget):
         super().__init__()
         self._desk = dock.desk
         self._shown: object = None
-        self.scans = QComboBox()
-        self.scans.setToolTip("The scan you work on")
+        self.scans = combo("The scan you work on")
         self.scans.activated.connect(self._on_chosen)
         self.facts = quiet()
         self.samples = QWidget()
@@ -115,7 +115,7 @@ class _Header(QWidget):
         row.addWidget(QLabel("Try a sample:"))
         self.sample_buttons = []
         for key, title in SAMPLES:
-            made = button(title, f"Open the sample scan {key}", lambda key=key: self._desk.open_sample(key))
+            made = button(title, f"Open the sample scan {key}", partial(self._desk.open_sample, key))
             self.sample_buttons.append(made)
             row.addWidget(made, 1)
         column = QVBoxLayout(self)

@@ -32,7 +32,7 @@ def _write(path: str, array: np.ndarray[Any, Any], meta: dict[str, Any]) -> list
     from napari_medseg.io import write
 
     try:
-        write(source_volume(None, array, meta), Path(path))
+        write(source_volume(array, meta), Path(path))
     except MedsegError as error:
         log.info("%s", error)
         show_error(str(error))

@@ -42,8 +42,7 @@ def start_levelset(session: Session) -> None:
 
         yield from patches.of_evolution(evolve(scan.display.array, seeds, scan.display.geometry.spacing, choices.settings(), limit=limit), value)
 
-    title = f"Growing {session.label_class.name} from {len(points)} seed{'s' if len(points) > 1 else ''}"
-    session.run_preview(title, "level set", lambda _: make, [session.label_class])
+    session.run_preview(f"Growing {session.label_class.name}", "level set", lambda _: make, [session.label_class])
 
 
 def start_scribbles(session: Session) -> None:
@@ -148,7 +147,8 @@ def request(session: Session) -> RefineRequest:
     cases: tuple[Case, ...] | Folders
     if choices.images or choices.labels:
         if not (choices.images and choices.labels):
-            raise InvalidInputError("only one of the two folders is given", where="Refine", todo="Name the folder of scans and the folder of their label maps, or neither")
+            todo = "Name the folder of scans and the folder of their label maps, or neither"
+            raise InvalidInputError("only one of the two folders is given", where="Refine", todo=todo)
         cases = Folders(choices.images, choices.labels)
     else:
         cases = tuple(case_of(scan, name) for scan, name in _names(session))

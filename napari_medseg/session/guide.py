@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from napari_medseg.session.jobs import Job
@@ -28,6 +28,8 @@ class Step:
         Why, for those who ask.
     waiting : str
         What it waits for; "" when it waits for the person.
+    trouble : bool
+        Whether the sentence says what went wrong and how to mend it.
     """
 
     sentence: str
@@ -35,6 +37,7 @@ class Step:
     key: str = ""
     why: str = ""
     waiting: str = ""
+    trouble: bool = False
 
 
 def next_step(session: Session) -> Step:
@@ -44,6 +47,12 @@ def next_step(session: Session) -> Step:
         return Step(session.declined, "open", "Ctrl+O", "Labels are made on one three-dimensional grey-value scan at a time.")
     if scan is None:
         return Step("Drop a NIfTI, NRRD or MHA file or a DICOM folder on the window, or try a sample", "open", "Ctrl+O", "Nothing is open yet.")
+    if session.trouble:
+        return replace(_unless_trouble(session, scan, job), sentence=session.trouble.rstrip("."), why="", trouble=True)
+    return _unless_trouble(session, scan, job)
+
+
+def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
     if job is not None and job.is_active:
         return _while_waiting(session, scan, job)
     if scan.preview is not None:
@@ -69,9 +78,11 @@ def progress(job: Job) -> str:
 
 def _while_waiting(session: Session, scan: Scan, job: Job) -> Step:
     if job.key == "training":
-        return Step(f"Training: {progress(job)}. Go on working; the proposal will appear beside your label", "stop", "", job.message, waiting=job.title)
+        sentence = f"Training: {progress(job)}. Go on working; the proposal will appear beside your label"
+        return Step(sentence, "stop", "", job.message, waiting=job.title)
     if scan.preview is not None and not scan.preview.is_empty:
-        sentence = "Watch it grow; accept as soon as you like it" if session.tab == "weak" else "The slice in view comes first; look around while the rest is done"
+        network = "The slice in view comes first; look around while the rest is done"
+        sentence = "Watch it grow; accept as soon as you like it" if session.tab == "weak" else network
         return Step(sentence, "stop", "K", "Accepting stops it where it is; Stop keeps the preview.", waiting=job.title)
     return Step(f"{job.title}: getting ready", "stop", "", job.message or "The first run loads the engine.", waiting=job.title)
 
@@ -81,10 +92,10 @@ def _preview(session: Session, scan: Scan) -> Step:
     if preview is None or preview.is_empty:
         return Step("Nothing was outlined: discard it, place more seeds inside the organ and run again", "none", "Shift+K", preview.detail if preview else "")
     where = session.label_class.name if len(preview.classes) == 1 else "the labels"
-    leaked = "leak" in preview.detail
-    if leaked:
+    if "leak" in preview.detail:
         return Step("It has probably leaked: discard, paint a limit around the organ and grow again", "limit", "Shift+K", preview.detail)
-    return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", "Nothing enters a label without your yes; Ctrl+Z takes it back.")
+    why = "Nothing enters a label without your yes; Ctrl+Z takes it back."
+    return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", why)
 
 
 def _weak(session: Session, scan: Scan) -> Step:
@@ -101,12 +112,14 @@ def _weak(session: Session, scan: Scan) -> Step:
         return _after_accept(session, scan)
     count = session.seed_count
     if session.tool == "limit":
-        return Step(f"Paint roughly over {name} with the big brush; nothing outside will be taken", "run" if count else "seeds", "G" if count else "", "A rough limit stops leaks.")
+        sentence = f"Paint roughly over {name} with the big brush; nothing outside will be taken"
+        return Step(sentence, "run" if count else "seeds", "G" if count else "", "A rough limit stops leaks.")
+    why = "Seeds show what the organ looks like; spread them over its slices."
     if count == 0 and session.tool != "seeds":
-        return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", "The seeds show what the organ looks like; spread them over its slices.")
+        return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", why)
     if count < ENOUGH_SEEDS:
         more = f"{ENOUGH_SEEDS - count} more" if count else "3 to 5"
-        return Step(f"Click {more} points inside {name}, on different slices", "seeds" if session.tool != "seeds" else "none", "", "Seeds spread over the organ show its values best.")
+        return Step(f"Click {more} points inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
     return Step(f"Grow {name} from its {count} seeds", "run", "G", "It can be watched, stopped and run again; nothing is lost.")
 
 
@@ -124,8 +137,8 @@ def _scribbles(session: Session, scan: Scan) -> Step:
 
 
 def _after_accept(session: Session, scan: Scan) -> Step:
-    done = session.notice
-    return Step(f"{done}. Correct it with the brush, save it, or refine it with a network", "refine", "", "The network learns from your label and proposes a better one.")
+    why = "The network learns from your label and proposes a better one."
+    return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", why)
 
 
 def _segment(session: Session, scan: Scan) -> Step:
@@ -144,4 +157,5 @@ def _refine(session: Session, scan: Scan) -> Step:
         return Step(f"Train on the scans in {choices.images.name}", "run", "G")
     if not any(s.has_labels for s in session.scans):
         return Step("First make a weak label and accept it; the network learns from it", "weak", "", "A refinement starts from labels, however rough.")
-    return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", "It trains in a process of its own; go on working meanwhile.")
+    why = "It trains in a process of its own; go on working meanwhile."
+    return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", why)

@@ -107,7 +107,8 @@ class Jobs:
         return tuple(job for job in self._lanes.values() if job.is_active)
 
     def start(
-        self, key: str, title: str, make: Callable[[], Iterator[Any]], *, apply: Callable[[Any], None], done: Callable[[], None], failed: Callable[[MedsegError], None],
+        self, key: str, title: str, make: Callable[[], Iterator[Any]], *,
+        apply: Callable[[Any], None], done: Callable[[], None], failed: Callable[[MedsegError], None],
         own_thread: bool = False, cancel: Callable[[], None] | None = None,
     ) -> Job:
         """Run an engine.

@@ -50,6 +50,8 @@ class Session:
         Why the layer that was chosen cannot be worked on; "" when it can.
     notice : str
         What was just done.
+    trouble : str
+        What went wrong last; "" once the person did something else.
     """
 
     changed = Signal()
@@ -73,6 +75,7 @@ class Session:
         self.add = False
         self.declined = ""
         self.notice = ""
+        self.trouble = ""
         self.levelset = LevelSetChoices()
         self.cleanup = CleanupChoices()
         self.refine = RefineChoices()
@@ -121,7 +124,7 @@ class Session:
         self.declined = ""
         if self.current is not scan:
             self.jobs.stop(PREVIEW)
-            self.current, self.tool, self.notice = scan, "", ""
+            self.current, self.tool, self.notice, self.trouble = scan, "", "", ""
         self.changed.emit()
 
     def decline(self, why: str) -> None:
@@ -132,6 +135,7 @@ class Session:
 
     def set(self, **values: Any) -> None:
         """Set attributes of this session, such as tab, mode or tool, and tell the views once."""
+        self.trouble = ""
         if values.get("tool") or values.get("tab") or values.get("mode"):
             self.notice = ""
         for name, value in values.items():
@@ -187,7 +191,7 @@ class Session:
         kept = {value: tuple(points) for value, points in seeds.items() if points}
         if kept != scan.seeds:
             scan.seeds = kept
-            self.notice = ""
+            self.notice = self.trouble = ""
             self.changed.emit()
 
     @property
@@ -235,7 +239,7 @@ class Session:
             else:
                 engines.start_cleanup(self)
         except MedsegError as error:
-            self.problem.emit(error)
+            self.report(error)
 
     def stop(self) -> None:
         """Stop what runs in the open tab; the preview so far stays."""
@@ -254,7 +258,7 @@ class Session:
         scan = self._scan()
         self.jobs.stop(PREVIEW)
         preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), heading, tuple(classes))
-        scan.preview, self.tool, self.notice = preview, "", ""
+        scan.preview, self.tool, self.notice, self.trouble = preview, "", "", ""
         self.preview_changed.emit(scan, None)
 
         def apply(patch: Patch) -> None:
@@ -269,7 +273,7 @@ class Session:
             if scan.preview is preview:
                 scan.preview = None
                 self.preview_changed.emit(scan, None)
-            self.problem.emit(error)
+            self.report(error)
 
         return self.jobs.start(PREVIEW, title, make(scan), apply=apply, done=done, failed=failed)
 
@@ -287,10 +291,10 @@ class Session:
         """The preview becomes part of the labels; a fault becomes `problem`."""
         scan, preview = self.current, self.current.preview if self.current else None
         if scan is None or preview is None:
-            self.problem.emit(InvalidInputError("there is no preview to accept", where="Accept", todo="Grow a label or run a segmenter first"))
+            self.report(InvalidInputError("there is no preview to accept", where="Accept", todo="Grow a label or run a segmenter first"))
             return
         if preview.is_empty:
-            self.problem.emit(InvalidInputError("the preview is empty", where="Accept", todo="Place seeds inside the organ and run it again"))
+            self.report(InvalidInputError("the preview is empty", where="Accept", todo="Place seeds inside the organ and run it again"))
             return
         self.jobs.stop(PREVIEW)
         if scan.labels is None:
@@ -306,7 +310,7 @@ class Session:
             scan.history.push(step)
         title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
         scan.preview, scan.is_saved = None, False
-        self.notice = f"Accepted {preview.title} into {title}"
+        self.notice, self.trouble = f"Accepted {preview.title} into {title}", ""
         self.preview_changed.emit(scan, None)
         self.labels_changed.emit(scan, step.box if step is not None else None)
         self.changed.emit()
@@ -345,7 +349,7 @@ class Session:
 
             io.write(source_labels(scan), path)
         except MedsegError as error:
-            self.problem.emit(error)
+            self.report(error)
             return
         scan.is_saved = True
         self.notice = f"Saved {path.name}"
@@ -353,7 +357,9 @@ class Session:
 
     def report(self, error: MedsegError) -> None:
         """Let the window say what went wrong."""
+        self.trouble = str(error)
         self.problem.emit(error)
+        self.changed.emit()
 
     # -- inside --------------------------------------------------------------------------------------------------------------------------------------
 
