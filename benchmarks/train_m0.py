@@ -1,8 +1,9 @@
 """Train the base model M0 that ships with the package, on synthetic CT-like scenes only.
 
-    python benchmarks/train_m0.py            about 20 minutes on two cores
+    python benchmarks/train_m0.py            about 20 minutes on two idle cores
     python benchmarks/train_m0.py --epochs 1 --scenes 4 --out /tmp/m0   a look whether it runs
 
+On a busy machine set OMP_WAIT_POLICY=PASSIVE first, or threads that wait for each other take several times as long.
 The scenes come from seeds, so there is no data to fetch, and no weight has seen a patient. Training: seeds 0 on; validation (which epoch is kept): 800 on;
 test (reported, never looked at before): 900 on. A seed is a patient, so the split is by patient.
 
