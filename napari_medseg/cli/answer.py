@@ -70,6 +70,8 @@ def answering(work: Callable[P, Answer]) -> Callable[P, None]:
         try:
             with _stdout_kept():
                 answer = work(*args, **kwargs)
+        except (typer.BadParameter, typer.Exit):  # wrong usage is typer's to tell
+            raise
         except MedsegError as error:
             raise _failed(as_json, type(error).__name__, error.what, error.where, error.todo) from error
         except KeyboardInterrupt as error:
