@@ -131,7 +131,7 @@ def _nearest(array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     import torch
     from torch.nn.functional import interpolate
 
-    tensor: Tensor = torch.from_numpy(np.ascontiguousarray(array))[None, None]
+    tensor: Tensor = torch.from_numpy(np.array(array, order="C"))[None, None]  # a copy: axes of one voxel may run backwards
     return np.asarray(interpolate(tensor, size=shape, mode="nearest-exact")[0, 0].numpy())
 
 

@@ -71,7 +71,7 @@ class Inference:
     def _ask(self, array: FloatArray) -> FloatArray:
         try:
             with torch.inference_mode():
-                answer = self._network(torch.from_numpy(np.ascontiguousarray(array)).to(self.device))
+                answer = self._network(torch.from_numpy(np.array(array, order="C")).to(self.device))
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, MemoryError) as error:  # torch's word for everything, TorchScript's faults too

@@ -128,7 +128,7 @@ def prepare_labels(stack: LabelArray, classes: int = 1, size: int = SIZE) -> tup
     """
     import torch
 
-    values = torch.from_numpy(np.ascontiguousarray(stack))[:, None]
+    values = torch.from_numpy(np.array(stack, order="C"))[:, None]  # a copy: axes of one voxel may run backwards
     targets = torch.cat([(values == label).float() for label in range(1, classes + 1)], dim=1)
     known = (values != UNKNOWN).float()
     return resized(targets, (size, size)), (resized(known, (size, size)) > 0.999).float()
