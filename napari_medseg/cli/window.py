@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from napari_medseg.catalogue import install_hint, shipped
+from napari_medseg.catalogue import install_hint
 from napari_medseg.cli.answer import Answer, answering
 from napari_medseg.errors import InvalidInputError, MedsegError, MissingFileError, UnavailableError
 
 BINDINGS = ("PyQt6", "PyQt5", "PySide6")
-SAMPLES = {"brain1": "brain1_t1gd.nii.gz", "lung2": "lung2_crop_ct.nii.gz", "breast1": "breast1_image.nrrd"}
+SAMPLES = ("brain1", "lung2", "breast1")
 
 
 @answering
@@ -29,10 +29,8 @@ def window(
     Example: medseg window scan.nii.gz
     """
     opened = list(paths or [])
-    if sample is not None:
-        if sample not in SAMPLES:
-            raise InvalidInputError(f"there is no sample '{sample}'", where="--sample", todo=f"Choose one of: {', '.join(SAMPLES)}")
-        opened.append(shipped("sample_data") / SAMPLES[sample])
+    if sample is not None and sample not in SAMPLES:
+        raise InvalidInputError(f"there is no sample '{sample}'", where="--sample", todo=f"Choose one of: {', '.join(SAMPLES)}")
     for path in opened:
         if not path.exists():
             raise MissingFileError("there is no such file or folder", where=path, todo="Check the path")
@@ -40,7 +38,8 @@ def window(
         raise UnavailableError("no Qt binding is installed", where="window", todo=install_hint(["napari-medseg[pyqt6]"]))
     if not has_display():
         raise UnavailableError("there is no display", where="window", todo="Run `medseg demo --out medseg-demo`, or any other command: none needs a window")
-    code = subprocess.run([sys.executable, "-m", "napari_medseg.gui", *map(str, opened)], check=False).returncode
+    chosen = [] if sample is None else ["--sample", sample]
+    code = subprocess.run([sys.executable, "-m", "napari_medseg.gui", *chosen, "--", *map(str, opened)], check=False).returncode
     if code:
         raise MedsegError(f"the window ended with code {code}", where="window", todo="See the lines above, and `medseg doctor`")
     return Answer({"opened": opened}, "")
