@@ -77,7 +77,7 @@ class Geometry:
     @property
     def is_oblique(self) -> bool:
         """Whether the grid is turned against the patient's axes by more than a tenth of a degree."""
-        return float(np.abs(self.matrix).max(axis=0).min()) < np.cos(np.deg2rad(OBLIQUE_DEGREES))
+        return bool(np.abs(self.matrix).max(axis=0).min() < np.cos(np.deg2rad(OBLIQUE_DEGREES)))
 
     def world(self, voxels: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """LPS mm, (..., 3) as x, y, z, of voxel positions (..., 3) as z, y, x; fractions are allowed."""

@@ -37,12 +37,12 @@ class AxisMap:
         """Source (..., z, y, x) to target, contiguous."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        return np.ascontiguousarray(np.flip(turned, [lead + i for i, flip in enumerate(self.flipped) if flip]))
+        return np.ascontiguousarray(np.flip(turned, tuple(lead + i for i, flip in enumerate(self.flipped) if flip)))
 
     def undo(self, array: Array) -> Array:
         """Target (..., z, y, x) back to source, contiguous."""
         lead = array.ndim - 3
-        straight = np.flip(array, [lead + i for i, flip in enumerate(self.flipped) if flip])
+        straight = np.flip(array, tuple(lead + i for i, flip in enumerate(self.flipped) if flip))
         back = np.argsort(self.order)
         return np.ascontiguousarray(straight.transpose(*range(lead), *(lead + int(axis) for axis in back)))
 
