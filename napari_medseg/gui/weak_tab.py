@@ -150,7 +150,7 @@ class _ScribblePage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
-        column.addWidget(quiet("A stroke inside each organ and one on the background are enough; every voxel takes the class of the stroke it most likely belongs to."))
+        column.addWidget(quiet("One stroke inside each organ and one on the background are enough; every voxel then takes the likeliest class."))
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
         self.refresh()

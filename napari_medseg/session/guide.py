@@ -92,7 +92,7 @@ def _preview(session: Session, scan: Scan) -> Step:
     if preview is None or preview.is_empty:
         return Step("Nothing was outlined: discard it, place more seeds inside the organ and run again", "none", "Shift+K", preview.detail if preview else "")
     where = session.label_class.name if len(preview.classes) == 1 else "the labels"
-    if "leak" in preview.detail:
+    if preview.leaked:
         return Step("It has probably leaked: discard, paint a limit around the organ and grow again", "limit", "Shift+K", preview.detail)
     why = "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", why)

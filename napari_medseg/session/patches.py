@@ -28,12 +28,15 @@ class Patch:
         Replaces what is there.
     fraction, message
         The engine's.
+    leaked : bool
+        Whether the engine thinks that the front ran out of the organ.
     """
 
     box: Box
     labels: LabelArray
     fraction: float | None
     message: str
+    leaked: bool = False
 
 
 def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
@@ -44,7 +47,7 @@ def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]
         if last is not None and last != step.box:  # not seen with today's engine, whose box stays; a moving one must still wipe what it left
             yield Patch(last, np.zeros([s.stop - s.start for s in last], np.uint8), step.fraction, step.message)
         last = step.box
-        yield Patch(step.box, labels, step.fraction, step.message)
+        yield Patch(step.box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak")
 
 
 def of_growth(growths: Iterator[Growth]) -> Iterator[Patch]:

@@ -263,7 +263,7 @@ class Session:
 
         def apply(patch: Patch) -> None:
             preview.labels[patch.box] = patch.labels
-            preview.detail = patch.message
+            preview.detail, preview.leaked = patch.message, patch.leaked
             self.preview_changed.emit(scan, patch.box)
 
         def done() -> None:

@@ -32,6 +32,8 @@ class Preview:
         What its values mean; one class means that it goes into the class chosen when it is accepted.
     detail : str
         The engine's last words.
+    leaked : bool
+        Whether the engine thinks that it ran out of the organ.
     finished : bool
     """
 
@@ -39,6 +41,7 @@ class Preview:
     title: str
     classes: tuple[LabelClass, ...]
     detail: str = ""
+    leaked: bool = False
     finished: bool = False
 
     @property

@@ -1,0 +1,49 @@
+"""What every test stands on: the sample scans, and a guard that Qt tests run on the binding that was asked for."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_medseg.catalogue import shipped
+from napari_medseg.volume import Geometry, Volume
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("NAPARI_CONFIG", "")  # nobody's own settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binding():
+    """Fail unless Qt is the binding named by QT_API: with two installed, pytest-qt takes its own choice unless PYTEST_QT_API names it too."""
+    wanted = os.environ.get("QT_API", "").lower()
+    if not wanted:
+        return
+    import qtpy
+
+    assert qtpy.API_NAME.lower() == wanted, f"QT_API={wanted}, but qtpy took {qtpy.API_NAME}"
+    from_pytest_qt = os.environ.get("PYTEST_QT_API", "").lower()
+    assert from_pytest_qt == wanted, f"set PYTEST_QT_API={wanted} too; it is '{from_pytest_qt}'"
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return shipped("sample_data")
+
+
+@pytest.fixture
+def ball() -> Volume:
+    """A bright ball of 12 mm radius in noise, stored RAS so that display order differs from file order."""
+    shape, spacing = (22, 64, 60), (3.0, 1.0, 1.0)
+    z, y, x = np.indices(shape)
+    inside = ((z - 11) * 3.0) ** 2 + (y - 32) ** 2 + (x - 26) ** 2 < 144
+    array = np.random.default_rng(0).normal(100, 8, shape).astype(np.float32) + 100 * inside
+    direction = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+    return Volume(array, Geometry(shape, spacing, (20.0, 24.0, -30.0), direction), name="ball", modality="MR")
+
+
+@pytest.fixture
+def ball_seeds(ball) -> tuple[tuple[float, float, float], ...]:
+    """Five points inside the ball, LPS mm."""
+    voxels = [(11, 32, 26), (11, 28, 24), (11, 36, 28), (9, 32, 28), (13, 30, 26)]
+    return tuple(tuple(float(v) for v in point) for point in ball.geometry.world(voxels))

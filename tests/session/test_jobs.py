@@ -1,0 +1,107 @@
+import threading
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from napari_medseg.errors import NoSeedsError, SegmenterError
+from napari_medseg.session.jobs import Jobs
+
+
+@dataclass
+class Tick:
+    fraction: float | None
+    message: str = ""
+
+
+@pytest.fixture
+def jobs(owner):
+    made = Jobs(owner, lambda: None)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[False, True], ids=["worker", "own thread"])
+def own_thread(request):
+    return request.param
+
+
+def test_ticks_arrive_in_order_on_the_owners_thread(jobs, owner, own_thread):
+    seen, threads, ended = [], set(), []
+
+    def apply(tick):
+        seen.append(tick.fraction)
+        threads.add(threading.current_thread())
+
+    job = jobs.start(
+        "a", "Counting", lambda: (Tick(i / 10) for i in range(11)), apply=apply, done=lambda: ended.append(1), failed=ended.append, own_thread=own_thread,
+    )
+    owner.run_until(lambda: not job.is_active)
+    assert seen == [i / 10 for i in range(11)]
+    assert threads == {threading.current_thread()}
+    assert ended == [1]
+    assert job.state == "done"
+
+
+def test_a_stopped_job_says_nothing_more_and_its_engine_is_closed(jobs, owner, own_thread):
+    closed, seen = threading.Event(), []
+
+    def engine():
+        try:
+            while True:
+                yield Tick(None)
+                time.sleep(0.005)
+        finally:
+            closed.set()
+
+    job = jobs.start("a", "Forever", engine, apply=seen.append, done=lambda: seen.append("done"), failed=seen.append, own_thread=own_thread)
+    owner.run_until(lambda: seen)
+    jobs.stop("a")
+    count = len(seen)
+    assert closed.wait(5)
+    time.sleep(0.05)
+    while not owner.calls.empty():
+        owner.calls.get()()
+    assert len(seen) == count
+    assert job.state == "stopped"
+
+
+def test_the_newest_job_of_a_lane_wins(jobs, owner):
+    seen = []
+
+    def engine(name):
+        for _ in range(50):
+            yield Tick(None, name)
+            time.sleep(0.002)
+
+    first = jobs.start("a", "first", lambda: engine("first"), apply=lambda t: None, done=lambda: seen.append("first"), failed=seen.append)
+    second = jobs.start("a", "second", lambda: engine("second"), apply=lambda t: None, done=lambda: seen.append("second"), failed=seen.append)
+    owner.run_until(lambda: not second.is_active)
+    assert seen == ["second"]
+    assert first.state == "stopped"
+
+
+def test_a_mendable_error_comes_through_and_a_fault_becomes_a_sentence(jobs, owner, own_thread):
+    heard = []
+
+    def mendable():
+        yield Tick(0.0)
+        raise NoSeedsError("no seed", where="x", todo="Click")
+
+    def fault():
+        yield Tick(0.0)
+        raise ZeroDivisionError("oops")
+
+    for engine in (mendable, fault):
+        job = jobs.start("a", "Work", engine, apply=lambda t: None, done=lambda: None, failed=heard.append, own_thread=own_thread)
+        owner.run_until(lambda job=job: not job.is_active)
+        assert job.state == "failed"
+    assert isinstance(heard[0], NoSeedsError)
+    assert isinstance(heard[1], SegmenterError)
+    assert "Traceback" not in str(heard[1])
+
+
+def test_time_left_is_guessed_from_the_share_done(jobs, owner):
+    job = jobs.start("a", "Work", lambda: iter(()), apply=lambda t: None, done=lambda: None, failed=lambda e: None)
+    job.state, job.fraction, job.started = "running", 0.25, time.monotonic() - 10
+    assert job.seconds_left == pytest.approx(30, rel=0.05)
