@@ -1,12 +1,11 @@
 """Scribbles: every voxel takes the class of the stroke a random walker most likely meets first (Grady, PAMI 2006).
 
-The walk is cut to the strokes' reach, the contrast is put in units of the strokes' own variation, and steps count in millimetres, so that one setting
-serves CT and MR, thin and thick slices. The solver is scikit-image's.
+The walk is cut to the strokes' reach, the contrast is put in units of the difference between the strokes' classes, and steps count in millimetres, so
+that one setting serves CT and MR, thin and thick slices.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
-from skimage.segmentation import random_walker
 
 from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError, NoStrokesError
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
+from napari_medseg.weaklabel.walker import likeliest
 
 COARSE = 3  # of the preview, in plane
-TOLERANCE = 1e-3
-BETA = 130.0  # with the contrast in the units below
+BETA = 90.0  # with the contrast in the units below
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,8 @@ class ScribbleSettings:
     Attributes
     ----------
     beta : float or None
-        How much an intensity edge holds the walker back; None takes it from how the values vary near the strokes.
+        How much an intensity edge holds the walker back; None takes 90, since
+        the contrast is first put in units of the difference between the classes' strokes.
     reach_mm : float
         Strokes colour nothing farther than this from a class's stroke.
     border_is_background : bool
@@ -129,30 +128,21 @@ def _grow(image: npt.NDArray[Any], strokes: npt.NDArray[Any], spacing: Spacing, 
     yield Growth(box, _classes_only(drawn), 0.05, f"Walking through {drawn.size / 1e6:.2g} million voxels around the strokes")
     factor = _coarsening(drawn.shape, settings.most_voxels)
     preview = [min(n, max(f, COARSE if axis else 1)) for axis, (n, f) in enumerate(zip(drawn.shape, factor, strict=True))]
-    coarse = _restored(_walk(*_shrunk(contrast, marks, preview), _times(spacing, preview), beta), drawn, marks)
-    yield Growth(box, coarse, 0.4, "A coarse answer; refining")
-    if all(f == 1 for f in factor):
-        fine = _restored(_walk(contrast, marks, spacing, beta), drawn, marks)
+    coarse = _restored(_walk(*_shrunk(contrast, marks, preview), _times(spacing, preview), beta), marks, preview)
+    yield Growth(box, _classes_only(coarse), 0.4, "A coarse answer; refining")
+    if max(factor) == 1:
+        fine = _classes_only(_walk(contrast, marks, spacing, beta, coarse))
     else:
-        fine = _restored(_walk(*_shrunk(contrast, marks, factor), _times(spacing, factor), beta), drawn, marks)
+        fine = _classes_only(_restored(_walk(*_shrunk(contrast, marks, factor), _times(spacing, factor), beta), marks, factor))
     counted = int((fine > 0).sum()) * float(np.prod(spacing)) / 1000
     note = "" if has_background else "; nothing was scribbled as background, so the border of the reach was taken"
     yield Growth(box, fine, 1.0, f"{counted:.3g} ml{note}")
 
 
-def _walk(contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: float) -> LabelArray:
-    """The likeliest class of every voxel, `BACKGROUND` included."""
+def _walk(contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: float, guess: LabelArray | None = None) -> LabelArray:
+    """The likeliest class of every voxel, `BACKGROUND` included; on a coarse grid only one may be left."""
     present = [int(v) for v in np.unique(marks) if v]
-    if len(present) < 2 or (marks > 0).all():
-        return np.where(marks > 0, marks, present[0]).astype(np.uint8)
-    codes = np.zeros(256, np.int32)
-    codes[present] = np.arange(1, len(present) + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it advises a solver and reports labels that are cut off; both are dealt with here
-        finest = min(spacing)
-        found = random_walker(contrast, codes[marks], beta=beta, mode="cg_j", tol=TOLERANCE, spacing=tuple(s / finest for s in spacing))
-    back = np.array([0, *present], np.uint8)
-    return np.asarray(back[np.clip(found, 0, None)])  # -1: shut off from every stroke
+    return likeliest(contrast, marks, spacing, beta, guess) if len(present) > 1 else np.full(marks.shape, present[0], np.uint8)
 
 
 def _normalised(values: FloatArray, drawn: LabelArray, reached: BoolArray) -> FloatArray:
@@ -195,12 +185,11 @@ def _shrunk(contrast: FloatArray, marks: LabelArray, factor: list[int]) -> tuple
     return np.asarray(mean, np.float32), np.where(rank > 0, rank, np.where(ground | drawn_ground, BACKGROUND, 0)).astype(np.uint8)
 
 
-def _restored(found: LabelArray, drawn: LabelArray, marks: LabelArray) -> LabelArray:
-    """On the fine grid, with what was drawn as drawn."""
-    for axis, n in enumerate(drawn.shape):
-        if found.shape[axis] != n:
-            found = np.repeat(found, -(-n // found.shape[axis]), axis=axis).take(np.arange(n), axis=axis)
-    return _classes_only(np.where(marks > 0, marks, found).astype(np.uint8))
+def _restored(found: LabelArray, marks: LabelArray, factor: list[int]) -> LabelArray:
+    """On the fine grid, with what was marked as marked."""
+    for axis, (n, times) in enumerate(zip(marks.shape, factor, strict=True)):
+        found = np.repeat(found, times, axis=axis).take(np.arange(n), axis=axis)
+    return np.where(marks > 0, marks, found).astype(np.uint8)
 
 
 def _classes_only(labels: LabelArray) -> LabelArray:
