@@ -119,5 +119,5 @@ class Geometry:
 
 
 def format_shape(shape: tuple[int, ...]) -> str:
-    """x by y by z, as scanners and viewers write it."""
+    """Size as x by y by z, as scanners and viewers write it."""
     return " x ".join(str(n) for n in shape[::-1])

@@ -39,7 +39,8 @@ def resample(volume: Volume, target: Geometry, *, labels: bool = False, fill: fl
     dtype = volume.array.dtype
 
     def one(channel: Array) -> Array:
-        grid = sitk.Resample(to_sitk(channel, volume.geometry), target.shape[::-1], sitk.Transform(), method, target.origin, target.spacing[::-1], target.direction, fill)
+        source = to_sitk(channel, volume.geometry)
+        grid = sitk.Resample(source, target.shape[::-1], sitk.Transform(), method, target.origin, target.spacing[::-1], target.direction, fill)
         return np.asarray(sitk.GetArrayFromImage(grid)).astype(dtype)
 
     array = one(volume.array) if volume.array.ndim == 3 else np.stack([one(c) for c in volume.array])
