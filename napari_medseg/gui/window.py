@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import desk_for
@@ -32,6 +33,7 @@ class MedsegWidget(QWidget):
 
     def __init__(self, napari_viewer: Any, tabs: tuple[str, ...] = ("segment", "weak", "refine")) -> None:
         super().__init__()
+        self._docked = False
         self.desk = desk_for(napari_viewer)
         session = self.desk.session
         self.setObjectName("medseg")
@@ -61,14 +63,23 @@ class MedsegWidget(QWidget):
         for part in (self.labels, self.accept_bar, self.progress, self.guide):
             column.addWidget(part)
         self.desk.refreshed.connect(self.refresh)
-        desk = self.desk
-        desk.enter()
-        self.destroyed.connect(lambda: desk.leave())
+        self._leave = _Once(self.desk.leave)
+        self.desk.enter()
+        self.destroyed.connect(self._leave)
         self.refresh()
 
     def sizeHint(self) -> QSize:
         """As wide as the plan of the window says."""
         return QSize(WIDTH, 640)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when napari takes the widget out of its dock: it only lets go of it, and tells nobody."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None and self._docked:
+                self._leave()
+                self.deleteLater()
+            self._docked = self.parent() is not None
+        return bool(super().event(event))
 
     def refresh(self) -> None:
         """Show the session."""
@@ -97,6 +108,18 @@ class RefineDock(MedsegWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, ("refine",))
+
+
+class _Once:
+    """A function that is called the first time only."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function, self._called = function, False
+
+    def __call__(self, *_: object) -> None:
+        if not self._called:
+            self._called = True
+            self._function()
 
 
 class _Header(QWidget):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,8 @@ def start_segmenter(session: Session, focus: int | None) -> None:
     def make() -> Iterator[Patch]:
         from napari_medseg.segmenters.protocol import to_labels
 
+        words = device_in_words(device)
+        session.jobs.dispatch(lambda: session.tell_devices(words))
         segmenter = entry.build(**overrides)
         values = [c.value for c in classes]
         if len(segmenter.capabilities.classes) > len(values):
@@ -115,13 +117,15 @@ def start_segmenter(session: Session, focus: int | None) -> None:
     session.run_preview(f"Running {title}", title, lambda _: make, classes)
 
 
-def describe_devices(found: Callable[[str], None]) -> None:
-    """Tell where networks will run and how much memory is free; loads torch, so call it from a thread once an engine has run."""
-    from napari_medseg.segmenters.devices import list_devices
+def device_in_words(name: str) -> str:
+    """What networks run on and how much memory is free; loads torch, so it is asked beside an engine only."""
+    from napari_medseg.segmenters.devices import choose, list_devices
 
-    best = list_devices()[0]
-    memory = f", {best.free_mb / 1024:.1f} GB free" if best.free_mb is not None else ""
-    found(f"{best.kind}{memory}")
+    chosen = choose(name)
+    device = next((d for d in list_devices() if d.name.partition(":")[0] == chosen.partition(":")[0]), None)
+    if device is None:
+        return chosen
+    return device.kind + (f", {device.free_mb:,} MB free".replace(",", " ", 1) if device.free_mb is not None else "")
 
 
 # -- refinement ------------------------------------------------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ class Jobs:
     """
 
     def __init__(self, dispatch: Dispatch, changed: Callable[[], None]) -> None:
-        self._dispatch = dispatch
+        self.dispatch = dispatch
         self._changed = changed
         self._worker: Worker | None = None
         self._lanes: dict[str, Job] = {}
@@ -129,10 +129,10 @@ class Jobs:
         self.stop(key)
         job = Job(key, title)
         self._lanes[key] = job
-        inbox = _Inbox(lambda: self._dispatch(lambda: self._drain(job, inbox, apply)))
+        inbox = _Inbox(lambda: self.dispatch(lambda: self._drain(job, inbox, apply)))
 
         def ended(error: Exception | None = None) -> None:
-            self._dispatch(lambda: self._end(job, inbox, apply, done, failed, error))
+            self.dispatch(lambda: self._end(job, inbox, apply, done, failed, error))
 
         if own_thread:
             leave = _pump(make, inbox.put, ended, title)

@@ -361,6 +361,11 @@ class Session:
         self.problem.emit(error)
         self.changed.emit()
 
+    def tell_devices(self, words: str) -> None:
+        """What networks run on, once one has found out."""
+        self.devices = words
+        self.changed.emit()
+
     # -- inside --------------------------------------------------------------------------------------------------------------------------------------
 
     def _walk(self, scan: Scan | None, *, back: bool) -> None:
