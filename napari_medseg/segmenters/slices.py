@@ -74,9 +74,10 @@ def normalise(slices: Array) -> FloatArray:
     finite = np.isfinite(values)
     low = np.where(finite, values, np.inf).min(axis=(-2, -1), keepdims=True)
     high = np.where(finite, values, -np.inf).max(axis=(-2, -1), keepdims=True)
-    some = high > low  # False too for a slice without one finite value
-    low, reach = np.where(some, low, 0.0), np.where(some, high / 2 - low / 2, 1.0)
-    scaled = (np.where(finite & some, values, low) / 2 - low / 2) / reach  # halves: high - low may itself overflow
+    reach = high / 2 - low / 2  # halves: high - low may itself overflow
+    some = reach > 0  # False too for a slice without one finite value, and for differences too small to halve
+    low, reach = np.where(some, low, 0.0), np.where(some, reach, 1.0)
+    scaled = (np.where(finite & some, values, low) / 2 - low / 2) / reach
     return np.asarray(scaled, dtype=np.float32)
 
 
