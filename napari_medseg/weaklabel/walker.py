@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from napari_medseg.volume import FloatArray, LabelArray, Spacing
 
 LEAST_EASE = 1e-6
-TOLERANCE = 1e-4
+TOLERANCE = 1e-3
 MOST_STEPS = 400
 
 
