@@ -93,7 +93,8 @@ class RefineRun:
             command = [sys.executable, "-P", "-c", "from napari_medseg.refine.child import main; main()"]
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env={**patient, **os.environ, "PYTHONPATH": paths}, creationflags=flags,
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
+                    env={**patient, **os.environ, "PYTHONPATH": paths}, creationflags=flags,
                 )
             except OSError as error:
                 raise TrainingError(f"the training could not start ({error.strerror or error})", todo="Close other programs and try again") from error
