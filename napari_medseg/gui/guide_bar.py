@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step, progress
 
-HEIGHT_PROGRESS = 58
+HEIGHT_PROGRESS = 46
 HEIGHT_GUIDE = 86
 
 
@@ -52,7 +53,9 @@ class ProgressRow(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.left = QLabel()
-        self.detail = quiet()
+        self.detail = QElidingLabel()
+        self.detail.setProperty("quiet", True)
+        self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
         top.addWidget(self.left)
@@ -84,6 +87,7 @@ class ProgressRow(QWidget):
         ended = {"done": "done in", "stopped": "stopped after", "failed": "failed after"}
         self.left.setText(progress(job) if job.is_active else f"{ended.get(job.state, '')} {job.seconds:.1f} s")
         self.detail.setText(job.message)
+        self.detail.setToolTip(job.message)
 
 
 class GuideLine(QFrame):
@@ -113,7 +117,7 @@ class GuideLine(QFrame):
     def refresh(self) -> None:
         """Show the session."""
         step = next_step(self._desk.session)
-        plain = bool(step.waiting) or step.trouble or step.sentence.startswith("Accepted")
+        plain = bool(step.waiting) or step.trouble or step.plain
         self.sentence.setText(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}")
         self.key.setText(f"<b>[{step.key}]</b>" if step.key else "")
         self.why.setText(step.why)

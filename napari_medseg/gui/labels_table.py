@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QFileDialog, QHBoxLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, mark, swatch
+from napari_medseg.gui.style import SPACING, button, fit_rows, mark, swatch
 from napari_medseg.session.guide import next_step
 
 FORMATS = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;MetaImage (*.mha)"
@@ -31,7 +31,6 @@ class LabelsTable(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.setFixedHeight(94)
         self.table.itemSelectionChanged.connect(self._on_chosen)
         self.table.itemChanged.connect(self._on_edited)
         self.add = button("New label", "Add a class with its own colour", desk.session.add_class)
@@ -75,6 +74,7 @@ class LabelsTable(QWidget):
             self.table.setItem(row, 1, volume)
             if value == session.chosen:
                 self.table.selectRow(row)
+        fit_rows(self.table, 4)
         self._filling = False
 
     def _on_chosen(self) -> None:

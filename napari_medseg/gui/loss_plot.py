@@ -17,17 +17,17 @@ class LossPlot(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(96)
-        self.setToolTip("Training loss, lower is better; each dashed line begins a round, which starts from the base model again")
+        self.setFixedHeight(78)
+        self.setToolTip("Training loss by update, lower is better; each dashed line begins a round, which starts from the base model again")
         self._plot = pg.PlotWidget(background=None)
         self._plot.setMouseEnabled(False, False)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
-        for side, text in (("left", "loss"), ("bottom", "update")):
+        self._plot.getAxis("left").setLabel("loss")
+        for side in ("left", "bottom"):
             axis = self._plot.getAxis(side)
             axis.setPen(INK)
             axis.setTextPen(INK)
-            axis.setLabel(text)
             axis.enableAutoSIPrefix(False)
         self._curve = self._plot.plot(pen=pg.mkPen(CURVE, width=2))
         self._marks: list[pg.InfiniteLine] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
+    QScrollArea,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
@@ -21,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
+from napari_medseg.gui.style import SPACING, button, combo, fit_rows, mark, quiet
 from napari_medseg.session.engines import refinable
 from napari_medseg.session.guide import next_step
 
@@ -40,7 +41,12 @@ class RefineTab(QWidget):
         self._desk = desk
         self._plot: object | None = None
         self._shown_cases: object = None
-        self._shown_rounds: object = None
+        self._shown_rounds: object = []
+        self._appeared: QWidget | None = None
+        self._scroll = QTimer(self)
+        self._scroll.setSingleShot(True)
+        self._scroll.setInterval(50)
+        self._scroll.timeout.connect(self._on_scroll)
         session = desk.session
         self.cases = QTableWidget(0, 2)
         self.cases.setHorizontalHeaderLabels(["Learns from", "ml"])
@@ -51,7 +57,6 @@ class RefineTab(QWidget):
         self.cases.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.cases.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.cases.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        self.cases.setFixedHeight(76)
         self.cases.itemChanged.connect(self._on_ticked)
         self.empty = quiet("No open scan has an accepted label yet. Make a weak label and accept it, or name two folders below.")
         self.images = _FolderField("folder of scans", lambda path: self._choose(images=path))
@@ -66,12 +71,16 @@ class RefineTab(QWidget):
         self.rounds = QSpinBox()
         self.rounds.setRange(1, 10)
         self.rounds.setToolTip("How many times to train and predict; the paper took 3")
+        self.rounds.setMinimumWidth(64)
         self.rounds.valueChanged.connect(lambda n: self._choose(rounds=n))
+        self.folders = QToolButton()
+        self.folders.setToolTip("Train on a whole folder of scans and a folder of label maps with the same file names")
+        self.folders.setCheckable(True)
+        self.folders.toggled.connect(self._fold)
         form = QFormLayout()
         form.setSpacing(4)
-        form.addRow("or scans", self.images)
-        form.addRow("and labels", self.labels)
-        form.addRow("Recipe", self.recipe)
+        if self.recipe.count() > 1:
+            form.addRow("Recipe", self.recipe)
         form.addRow("Start from", self.base)
         form.addRow("Rounds", self.rounds)
         self.run = button("Start refinement", "", self._on_run)
@@ -85,18 +94,21 @@ class RefineTab(QWidget):
         self.figures.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.figures.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.figures.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.figures.setFixedHeight(104)
         self.figures.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
         column.addWidget(self.cases)
         column.addWidget(self.empty)
+        column.addWidget(self.folders)
+        column.addWidget(self.images)
+        column.addWidget(self.labels)
         column.addLayout(form)
         column.addWidget(self.run)
         column.addLayout(self.curve)
         column.addWidget(self.figures)
         column.addStretch(1)
+        self._fold(False)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -104,6 +116,8 @@ class RefineTab(QWidget):
         """Show the session."""
         session = self._desk.session
         choices = session.refine
+        if choices.images is not None or choices.labels is not None:
+            self.folders.setChecked(True)
         scans = refinable(session)
         self._fill_cases([(id(s), s.name, sum(s.ml(c.value) for c in session.classes), id(s) not in choices.left_out) for s in scans])
         self.cases.setVisible(bool(scans))
@@ -136,12 +150,16 @@ class RefineTab(QWidget):
             title.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
             self.cases.setItem(row, 0, title)
             self.cases.setItem(row, 1, _right(f"{ml:.1f}"))
+        fit_rows(self.cases, 4)
         self.cases.blockSignals(was)
 
     def _fill_bases(self) -> None:
         choices = self._desk.session.refine
         bases: list[tuple[str, Path | None]] = [("M0 (synthetic CT)", None)]
-        bases += [(path.parent.name, path) for path in dict.fromkeys((choices.base, choices.model)) if path is not None]
+        if choices.model is not None:
+            bases.append(("Your last refinement", choices.model))
+        if choices.base is not None and choices.base != choices.model:
+            bases.append((choices.base.parent.name if choices.base.suffix else choices.base.name, choices.base))
         if [self.base.itemText(i) for i in range(self.base.count())] != [title for title, _ in bases]:
             self.base.clear()
             for title, path in bases:
@@ -162,7 +180,9 @@ class RefineTab(QWidget):
                 item = _right(text)
                 item.setToolTip(r.reason)
                 self.figures.setItem(row, column, item)
+        fit_rows(self.figures, 4)
         self.figures.scrollToBottom()
+        self._bring_into_view(self.figures)
 
     def _draw_losses(self) -> None:
         choices = self._desk.session.refine
@@ -173,7 +193,23 @@ class RefineTab(QWidget):
 
             self._plot = LossPlot()
             self.curve.addWidget(self._plot)
+            self._bring_into_view(self._plot)
         self._plot.show_losses(choices.losses, choices.round_starts)  # type: ignore[attr-defined]
+
+    def _fold(self, open_: bool) -> None:
+        self.folders.setText(("▾" if open_ else "▸") + " Folders instead of the open scans")
+        self.images.setVisible(open_)
+        self.labels.setVisible(open_)
+
+    def _bring_into_view(self, widget: QWidget) -> None:
+        """Scroll to what has just appeared, once it has its place."""
+        self._appeared = widget
+        self._scroll.start()
+
+    def _on_scroll(self) -> None:
+        area = self.parent().parent() if self.parent() is not None else None
+        if isinstance(area, QScrollArea) and self._appeared is not None:
+            area.verticalScrollBar().setValue(self._appeared.geometry().bottom() - area.viewport().height())
 
     def _choose(self, **values: object) -> None:
         choices = self._desk.session.refine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
@@ -23,25 +23,24 @@ class SegmentTab(QWidget):
         self._shown: object = None
         self.engines = QListWidget()
         self.engines.setToolTip("What can outline this scan; greyed out where a package is missing")
-        self.engines.setFixedHeight(92)
+        self.engines.setFixedHeight(66)
         self.engines.currentItemChanged.connect(self._on_chosen)
         self.about = quiet()
         self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
         for key, title in DEVICES:
             self.device.addItem(title, key)
         self.device.activated.connect(lambda i: session.set(device=self.device.itemData(i)))
-        self.free = QLabel()
+        self.free = quiet()
         form = QFormLayout()
         form.addRow("Runs on", self.device)
-        form.addRow("", self.free)
         self.run = button("Run", "", self._on_run)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
-        column.addWidget(QLabel("Segmenter"))
         column.addWidget(self.engines)
         column.addWidget(self.about)
         column.addLayout(form)
+        column.addWidget(self.free)
         column.addWidget(self.run)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
@@ -55,7 +54,7 @@ class SegmentTab(QWidget):
             self._shown = (rows, session.engine)
             self._fill(rows)
         self.device.setCurrentIndex([key for key, _ in DEVICES].index(session.device))
-        self.free.setText(session.devices or "shown after the first run")
+        self.free.setText(f"Last run on: {session.devices}" if session.devices else "Device and free memory are shown after the first run.")
         job = session.jobs.of("preview")
         running = job is not None and job.is_active
         title, about, missing = next(((t, a, m) for key, t, a, m in rows if key == session.engine), ("", "", ()))

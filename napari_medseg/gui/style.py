@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QWidget
 
 WIDTH = 340
 SPACING = 6
@@ -58,12 +58,10 @@ def mark(widget: QWidget, name: str, on: bool) -> None:
         widget.style().polish(widget)
 
 
-def line() -> QFrame:
-    """A thin rule between groups."""
-    made = QFrame()
-    made.setFrameShape(QFrame.Shape.HLine)
-    made.setFrameShadow(QFrame.Shadow.Sunken)
-    return made
+def fit_rows(table: QTableWidget, most: int) -> None:
+    """As high as its rows, up to `most` of them; more scroll. Height is scarce on a small screen."""
+    rows = min(max(table.rowCount(), 1), most)
+    table.setFixedHeight(table.horizontalHeader().sizeHint().height() + rows * table.verticalHeader().defaultSectionSize() + 4)
 
 
 def swatch(colour: tuple[float, float, float], size: int = 14) -> QIcon:

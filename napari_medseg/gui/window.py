@@ -167,8 +167,9 @@ class _Header(QWidget):
             return
         self.scans.setCurrentIndex(session.scans.index(scan))
         self.facts.show()
-        self.facts.setText(f"{scan.describe()}; {scan.orientation_note()}")
-        self.facts.setToolTip("\n".join(scan.display.notes) or "Voxels and their size as x, y, z; how the file stores the axes")
+        note = scan.orientation_note()
+        self.facts.setText(f"{scan.describe()}; {note}" if scan.geometry.is_oblique else scan.describe())
+        self.facts.setToolTip("\n".join(("Voxels and their size as x, y, z.", f"The file is {note}.", *scan.display.notes)))
 
     def _on_chosen(self, index: int) -> None:
         scan = self._desk.session.scans[index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from napari_medseg.session import patches
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.state import Preview, Scan, full_box, source_labels
+from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.refine import Case, RefineRequest, Tick
     from napari_medseg.session.session import Session
 
+PROPOSAL = "proposal round"
 REFINED = "refined"
 """Engine id of the model the last refinement wrote."""
 
@@ -86,7 +88,7 @@ def segmenters(session: Session) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """What the Segment tab lists: (id, title, summary and licence, missing pip requirements)."""
     rows = [(e.id, e.title, f"{e.summary} Licence: {e.licence}.", e.needs()) for e in session.catalogue.of_kind("segmenter")]
     if session.refine.model is not None:
-        rows.insert(0, (REFINED, "Your refined model", f"What your last refinement wrote: {session.refine.model}", ()))
+        rows.insert(0, (REFINED, "Your refined model", f"What your last refinement wrote ({session.refine.model.parent.parent.name}).", ()))
     return rows
 
 
@@ -183,10 +185,14 @@ def start_refinement(session: Session) -> None:
     def apply(tick: Tick) -> None:
         _note(session, tick)
         if tick.labels:
-            _propose(session, scans, tick)
+            _propose(session, scans, tick.labels, tick.round)
+        if tick.result is not None and tick.result.best_round:
+            _propose(session, scans, tick.result.labels, tick.result.best_round)
 
     def done() -> None:
-        session.notice = "Refinement finished" + (f"; round {choices.best_round} is the best" if choices.best_round else "")
+        best = f"round {choices.best_round} is the best" if choices.best_round else "your labels stay the best"
+        session.notice = f"Refinement finished; {best}"
+        _doubt(session, scans)
 
     count = len(asked.cases) if isinstance(asked.cases, tuple) else 0
     title = f"Refining {count} scan{'s' if count != 1 else ''}" if count else f"Refining the scans in {choices.images.name if choices.images else ''}"
@@ -207,11 +213,22 @@ def _note(session: Session, tick: Tick) -> None:
             choices.model, session.engine = Path(tick.result.model), REFINED
 
 
-def _propose(session: Session, scans: dict[str, Scan], tick: Tick) -> None:
+def _doubt(session: Session, scans: dict[str, Scan]) -> None:
+    """Where no round bettered the labels given, the last proposal may be looked at, but says so."""
+    if session.refine.best_round != 0 or not session.refine.figures:
+        return
+    last = session.refine.figures[-1]
+    for scan in scans.values():
+        if scan.preview is not None and scan.preview.title.startswith(PROPOSAL):
+            scan.preview.doubt = f"Round {last.round} is not better than your label"
+            scan.preview.detail = last.reason[:1].upper() + last.reason[1:]
+
+
+def _propose(session: Session, scans: dict[str, Scan], proposed: Mapping[str, LabelArray], number: int) -> None:
     """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan."""
-    for name, labels in (tick.labels or {}).items():
+    for name, labels in proposed.items():
         scan = scans.get(name)
-        if scan is None or scan not in session.scans or (scan.preview is not None and not scan.preview.title.startswith("proposal")):
+        if scan is None or scan not in session.scans or (scan.preview is not None and not scan.preview.title.startswith(PROPOSAL)):
             continue
         display = scan.axes.apply(labels)
         present = {int(v) for v in np.unique(display)}
@@ -219,7 +236,7 @@ def _propose(session: Session, scans: dict[str, Scan], tick: Tick) -> None:
         if len(classes) == 1 and scan is session.current:
             session.choose_class(classes[0].value)
         ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
-        scan.preview = Preview(display, f"proposal round {tick.round}", classes, f"{ml:.3g} ml", finished=True)
+        scan.preview = Preview(display, f"{PROPOSAL} {number}", classes, f"{ml:.3g} ml", finished=True)
         session.preview_changed.emit(scan, None)
 
 

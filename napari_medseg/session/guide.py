@@ -30,6 +30,8 @@ class Step:
         What it waits for; "" when it waits for the person.
     trouble : bool
         Whether the sentence says what went wrong and how to mend it.
+    plain : bool
+        Whether the sentence tells more than a next step and stands as it is.
     """
 
     sentence: str
@@ -38,6 +40,7 @@ class Step:
     why: str = ""
     waiting: str = ""
     trouble: bool = False
+    plain: bool = False
 
 
 def next_step(session: Session) -> Step:
@@ -94,6 +97,8 @@ def _preview(session: Session, scan: Scan) -> Step:
     where = session.label_class.name if len(preview.classes) == 1 else "the labels"
     if preview.leaked:
         return Step("It has probably leaked: discard, paint a limit around the organ and grow again", "limit", "Shift+K", preview.detail)
+    if preview.doubt:
+        return Step(f"{preview.doubt}: discard it, correct the label, and train again", "none", "Shift+K", preview.detail, plain=True)
     why = "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", why)
 
@@ -138,7 +143,7 @@ def _scribbles(session: Session, scan: Scan) -> Step:
 
 def _after_accept(session: Session, scan: Scan) -> Step:
     why = "The network learns from your label and proposes a better one."
-    return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", why)
+    return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", why, plain=True)
 
 
 def _segment(session: Session, scan: Scan) -> Step:
@@ -150,7 +155,7 @@ def _segment(session: Session, scan: Scan) -> Step:
 def _refine(session: Session, scan: Scan) -> Step:
     choices = session.refine
     if session.notice.startswith("Accepted proposal"):
-        return Step(f"{session.notice}. Save it, or train again from here", "save", "", "Each accepted correction makes the next round better.")
+        return Step(f"{session.notice}. Save it, or train again from here", "save", "", "Each accepted correction makes the next round better.", plain=True)
     if choices.images or choices.labels:
         if not (choices.images and choices.labels):
             return Step("Name both folders: the scans, and their label maps under the same file names", "none")

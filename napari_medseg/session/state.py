@@ -34,6 +34,8 @@ class Preview:
         The engine's last words.
     leaked : bool
         Whether the engine thinks that it ran out of the organ.
+    doubt : str
+        Why it should rather not be accepted; "" without a reason.
     finished : bool
     """
 
@@ -42,6 +44,7 @@ class Preview:
     classes: tuple[LabelClass, ...]
     detail: str = ""
     leaked: bool = False
+    doubt: str = ""
     finished: bool = False
 
     @property

@@ -72,7 +72,7 @@ class Walk:
         world = self.dock.desk.image(self.session.current).data_to_world(voxel)
         self.viewer.dims.set_point(0, world[0])
         self.wait(0.3)
-        centre, zoom = self.viewer.camera.center, self.viewer.camera.zoom
+        centre, zoom = self.viewer.scene.camera.center, self.viewer.scene.camera.zoom
         x = self.canvas.width() / 2 + (world[2] - centre[2]) * zoom
         y = self.canvas.height() / 2 + (world[1] - centre[1]) * zoom
         for kind, buttons in (
