@@ -1,0 +1,1 @@
+"""The main job on the sample data, end to end, and its report."""

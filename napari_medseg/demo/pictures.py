@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_medseg.volume import Array, BoolArray, Volume, orient
+from napari_medseg.volume import BoolArray, Volume, orient
 
 TRUTH = "#F0E442"  # Okabe-Ito yellow, dashed, so that it is told by line as well as by colour
 MASK = "#56B4E9"  # Okabe-Ito sky blue, solid
@@ -57,7 +58,7 @@ def contour_panel(image: Volume, truth: BoolArray, stages: Mapping[str, BoolArra
     return _data_uri(figure)
 
 
-def dice_by_round(rounds: Sequence[Mapping[str, float | None]], zero_shot: float) -> str:
+def dice_by_round(rounds: Sequence[Mapping[str, Any]], zero_shot: float) -> str:
     """Dice after each round on the refined and the held-out cases, as a line chart."""
     figure = Figure(figsize=(6.4, 3.2), dpi=110, layout="constrained")
     axes = figure.subplots()
@@ -90,7 +91,7 @@ def _window(drawn: BoolArray, spacing: tuple[float, ...]) -> tuple[slice, slice]
     return parts[0], parts[1]
 
 
-def _contour(axes: Array, mask: BoolArray, colour: str, line: str) -> None:
+def _contour(axes: Any, mask: BoolArray, colour: str, line: str) -> None:
     if mask.any() and not mask.all():  # a level between 0 and 1 must exist, or matplotlib warns
         axes.contour(mask.astype(float), levels=[0.5], colors=[colour], linestyles=[line], linewidths=1.3)
 
