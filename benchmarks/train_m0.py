@@ -119,7 +119,7 @@ def main() -> None:
     }
     plan = {"title": "M0, synthetic CT", "classes": ["liver"], "modalities": ["CT"], "licence": "BSD-3-Clause", "training": record}
     path = save_model(args.out, network, plan)
-    record = {"model": path.name, "sha256": read_plan(path)["sha256"], "bytes": path.stat().st_size, **record}
+    record = {"model": path.name, "sha256": read_plan(path).sha256, "bytes": path.stat().st_size, **record}
     path.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 

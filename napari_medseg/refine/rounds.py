@@ -333,6 +333,7 @@ class _Run:
         return {
             "title": f"Refined from {self.base_plan['title'].removeprefix('Refined from ')}", "classes": names,
             "modalities": sorted({c.image.modality for c in self.cases} - {""}), "threshold": self.recipe.threshold, "training": training,
+            "preprocessing": self.base_plan["preprocessing"],
         }
 
 

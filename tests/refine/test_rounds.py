@@ -13,6 +13,8 @@ from napari_medseg.io import read_labels, write
 from napari_medseg.refine import Folders, RefineRequest, last_result, refine, salah2023, training
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.figures import RoundFigures, adopt, best_round, volume_ratio
+from napari_medseg.segmenters.protocol import collect, to_labels
+from napari_medseg.segmenters.unet_segmenter import UNetSegmenter
 from napari_medseg.segmenters.weights import load_model
 
 QUICK = salah2023(rounds=2, epochs=40, learning_rate=0.02, batch=6)
@@ -208,3 +210,12 @@ def test_the_volume_is_compared_only_where_the_labels_given_are_known():
     given = np.array([[[1, 1, 0, 255, 255]]], np.uint8)
     answer = np.array([[[1, 0, 0, 1, 1]]], np.uint8)
     assert volume_ratio({"a": answer}, {"a": given}, {"a": 1.0}) == 0.5
+
+
+def test_the_segmenter_gives_what_the_refinement_gave(patients, base, tmp_path):
+    result = last_result(refine(request(patients, base, out=tmp_path / "out")))
+    segmenter = UNetSegmenter(result.model)
+    for case in patients.cases:
+        probabilities = collect(segmenter.predict(case.image, device="cpu"), case.image.geometry.shape)
+        found = to_labels(probabilities, segmenter.capabilities.threshold)
+        assert np.array_equal(found, result.labels[case.id])
