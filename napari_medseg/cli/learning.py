@@ -50,7 +50,7 @@ def segment(
     from napari_medseg.segmenters.devices import choose
 
     chosen = choose(device)
-    maps = collect(shown(segmenter.predict(volume, asked, device=chosen)), volume.geometry.shape)
+    maps = collect(shown(segmenter.predict(volume, asked, device=device)), volume.geometry.shape)  # "auto" may fall back to the CPU when the card is full
     labels = to_labels(maps, segmenter.capabilities.threshold)
     if probabilities is not None:
         write(volume.like(maps[0] if len(maps) == 1 else maps), probabilities)

@@ -37,14 +37,15 @@ class AxisMap:
         """Source (..., z, y, x) to target, contiguous."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        return np.ascontiguousarray(np.flip(turned, tuple(lead + i for i, flip in enumerate(self.flipped) if flip)))
+        straight = np.flip(turned, tuple(lead + i for i, flip in enumerate(self.flipped) if flip))
+        return np.array(straight, order="C")  # a copy: a view with one voxel along a flipped axis would keep a negative stride, which torch refuses
 
     def undo(self, array: Array) -> Array:
         """Target (..., z, y, x) back to source, contiguous."""
         lead = array.ndim - 3
         straight = np.flip(array, tuple(lead + i for i, flip in enumerate(self.flipped) if flip))
         back = np.argsort(self.order)
-        return np.ascontiguousarray(straight.transpose(*range(lead), *(lead + int(axis) for axis in back)))
+        return np.array(straight.transpose(*range(lead), *(lead + int(axis) for axis in back)), order="C")
 
     def geometry(self, source: Geometry) -> Geometry:
         """The grid of `apply(array)`; every voxel stays at its millimetre."""
