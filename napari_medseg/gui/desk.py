@@ -69,16 +69,19 @@ class Desk(QObject):
     session : Session
     refreshed : signal
         At most every 30 ms, after anything in the session changed; docks draw themselves from it.
+    rethemed : signal of str
+        The viewer's theme changed.
     """
 
     refreshed = Signal()
+    rethemed = Signal(str)
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self.viewer = viewer
         self._dispatcher = _Dispatcher(self)
         self.session = Session(self._dispatcher)
-        self.writer = LabelsWriter(self._add, self.session.painted, self.session.undo, self.session.redo, self)
+        self.writer = LabelsWriter(self._add, self.session.painted, self.session.stroked, self.session.undo, self.session.redo, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
         self._images: dict[int, Image] = {}
@@ -117,6 +120,7 @@ class Desk(QObject):
         self.session.shut()
         self.keys.unbind()
         layers = self.viewer.layers
+        self.viewer.events.theme.disconnect(self._on_theme)
         layers.events.inserted.disconnect(self._on_inserted)
         layers.events.removed.disconnect(self._on_removed)
         layers.selection.events.active.disconnect(self._follow_selection)
@@ -178,7 +182,11 @@ class Desk(QObject):
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._follow_selection)
+        viewer.events.theme.connect(self._on_theme)
         self._armed = ("", 0, 0, False)
+
+    def _on_theme(self, event: Any) -> None:
+        self.rethemed.emit(str(self.viewer.theme))
 
     def _on_changed(self) -> None:
         self._follow_tool()
@@ -288,7 +296,7 @@ class Desk(QObject):
         elif found[1] == "limit":
             scan.limit = None
         elif found[1] == "strokes":
-            scan.strokes = None
+            scan.strokes, scan.drawn = None, (False, False)
         self.session.set(tool="")
 
     def _take(self, layer: Layer) -> None:

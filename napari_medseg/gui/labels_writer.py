@@ -51,16 +51,18 @@ class LabelsWriter(QObject):
         Adds a layer to the viewer without changing what is selected.
     painted : callable
         Called with a scan and a `Stroke` after a person painted on its accepted labels.
+    stroked : callable
+        Called with a scan after a person painted its limit or its scribbles.
     undo, redo : callable
         Called with the scan whose accepted labels a person wants back or forth.
     """
 
     def __init__(
-        self, add: Callable[[Labels], None], painted: Callable[[Scan, Stroke], None], undo: Callable[[Scan], None], redo: Callable[[Scan], None],
-        parent: QObject,
+        self, add: Callable[[Labels], None], painted: Callable[[Scan, Stroke], None], stroked: Callable[[Scan], None],
+        undo: Callable[[Scan], None], redo: Callable[[Scan], None], parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._add, self._painted, self._undo, self._redo = add, painted, undo, redo
+        self._add, self._painted, self._stroked, self._undo, self._redo = add, painted, stroked, undo, redo
         self._of: dict[int, ScanLabels] = {}
         self._stale: set[Labels] = set()
         self._timer = QTimer(self)
@@ -132,10 +134,12 @@ class LabelsWriter(QObject):
         if kind == "limit" and scan.limit is not None and held.limit is None:
             table = DirectLabelColormap(color_dict={None: CLEAR, 0: CLEAR, 1: LIMIT_COLOUR})
             held.limit = self._make(scan, scan.limit, "limit", opacity=0.3, colormap=table)
+            held.limit.events.paint.connect(lambda event: self._after_paint(scan))
             held.limit.selected_label, held.limit.n_edit_dimensions = 1, 3
             held.limit.brush_size = max(10, scan.display.geometry.shape[1] // 10)
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
+            held.strokes.events.paint.connect(lambda event: self._after_paint(scan))
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
         return held.limit if kind == "limit" else held.strokes
 
@@ -163,6 +167,10 @@ class LabelsWriter(QObject):
     def _unwire(layer: Labels) -> None:
         layer.bind_key("Control-Z", None, overwrite=True)
         layer.bind_key("Control-Shift-Z", None, overwrite=True)
+
+    def _after_paint(self, scan: Scan) -> None:
+        """Tell it when the stroke is in the array: for a fill or a polygon napari speaks before it writes."""
+        QTimer.singleShot(0, lambda: self._stroked(scan))
 
     def _later(self, layer: Labels) -> None:
         self._stale.add(layer)

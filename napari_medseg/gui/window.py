@@ -14,7 +14,7 @@ from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
 from napari_medseg.gui.labels_table import LabelsTable
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.segment_tab import SegmentTab
-from napari_medseg.gui.style import SHEET, SPACING, WIDTH, button, combo, mark, quiet
+from napari_medseg.gui.style import SPACING, WIDTH, button, combo, mark, quiet, sheet
 from napari_medseg.gui.weak_tab import WeakTab
 from napari_medseg.session.guide import next_step
 
@@ -37,7 +37,8 @@ class MedsegWidget(QWidget):
         self.desk = desk_for(napari_viewer)
         session = self.desk.session
         self.setObjectName("medseg")
-        self.setStyleSheet(SHEET)
+        self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
+        self.desk.rethemed.connect(lambda theme: self.setStyleSheet(sheet(theme)))
         self.setMinimumWidth(WIDTH - 20)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._keys = [key for key, _, _ in TABS if key in tabs]
@@ -135,7 +136,7 @@ class _Header(QWidget):
         self.samples = QWidget()
         row = QHBoxLayout(self.samples)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Try a sample:"))
+        row.addWidget(QLabel("Samples"))
         self.sample_buttons = []
         for key, title in SAMPLES:
             made = button(title, f"Open the sample scan {key}", partial(self._desk.open_sample, key))

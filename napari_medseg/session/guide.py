@@ -129,9 +129,7 @@ def _weak(session: Session, scan: Scan) -> Step:
 
 
 def _scribbles(session: Session, scan: Scan) -> Step:
-    strokes = scan.strokes
-    has_class = strokes is not None and bool(((strokes > 0) & (strokes < 255)).any())
-    has_background = strokes is not None and bool((strokes == 255).any())
+    has_class, has_background = scan.drawn
     if session.notice.startswith("Accepted"):
         return _after_accept(session, scan)
     if not has_class:

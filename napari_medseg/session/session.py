@@ -213,6 +213,13 @@ class Session:
             scan.strokes = np.zeros(scan.display.geometry.shape, np.uint8)
         self.set(tool="" if self.tool == "scribbles" else "scribbles")
 
+    def stroked(self, scan: Scan) -> None:
+        """A person painted strokes or the limit."""
+        if scan.strokes is not None:
+            scan.drawn = bool(((scan.strokes > 0) & (scan.strokes < 255)).any()), bool((scan.strokes == 255).any())
+        self.notice = self.trouble = ""
+        self.changed.emit()
+
     def flip(self) -> None:
         """Strokes change between the chosen class and the background."""
         self.set(background=not self.background)

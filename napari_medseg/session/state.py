@@ -73,6 +73,8 @@ class Scan:
     preview : Preview or None
     is_saved : bool
         Whether the labels are on disk as they stand.
+    drawn : (bool, bool)
+        Whether there are strokes of a class, and of the background.
     """
 
     display: Volume
@@ -85,6 +87,7 @@ class Scan:
     preview: Preview | None = None
     history: History = field(default_factory=History)
     is_saved: bool = True
+    drawn: tuple[bool, bool] = (False, False)
 
     @property
     def name(self) -> str:

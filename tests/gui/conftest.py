@@ -8,7 +8,9 @@ import pytest
 @pytest.fixture
 def viewer(qtbot):
     from napari.components import ViewerModel
+    from npe2 import PluginManager
 
+    PluginManager.instance().discover()  # napari's window does this when it opens
     return ViewerModel()
 
 

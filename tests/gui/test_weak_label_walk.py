@@ -146,3 +146,16 @@ def test_removing_the_scan_closes_it_and_stops_the_work(viewer, desk, session, o
     viewer.layers.remove(desk.image(scan))
     assert session.current is None
     assert not session.jobs.active
+
+
+def test_the_guide_follows_the_scribbles_as_they_are_drawn(viewer, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    session.set(mode="scribbles")
+    desk.arm("scribbles")
+    layer = desk.writer.of(scan).strokes
+    layer.paint((8, 150, 180), layer.selected_label)
+    qtbot.waitUntil(lambda: next_step(session).key == "Q")
+    session.flip()
+    assert layer.selected_label == 255
+    layer.paint((8, 60, 60), layer.selected_label)
+    qtbot.waitUntil(lambda: next_step(session).action == "run")

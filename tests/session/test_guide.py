@@ -51,8 +51,10 @@ def test_scribbles_ask_for_both_sides(session, scan):
     assert next_step(session).action == "scribbles"
     session.begin_scribbles()
     scan.strokes[8, 20:24, 16] = 1
+    session.stroked(scan)
     assert next_step(session).key == "Q"
     scan.strokes[8, 2, :] = 255
+    session.stroked(scan)
     assert next_step(session).action == "run"
 
 
