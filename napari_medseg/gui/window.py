@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
@@ -112,14 +112,17 @@ class RefineDock(MedsegWidget):
 
 
 class _Once:
-    """A function that is called the first time only."""
+    """A function that is called the first time only. Kept alive until then: Qt may call it while Python already takes the dock apart."""
+
+    _waiting: ClassVar[set[_Once]] = set()
 
     def __init__(self, function: Callable[[], None]) -> None:
-        self._function, self._called = function, False
+        self._function = function
+        self._waiting.add(self)
 
     def __call__(self, *_: object) -> None:
-        if not self._called:
-            self._called = True
+        if self in self._waiting:
+            self._waiting.discard(self)
             self._function()
 
 
