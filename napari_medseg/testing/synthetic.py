@@ -95,7 +95,7 @@ class WeakLabelSettings:
 
     affine: float = 0.08
     shift_mm: float = 4.0
-    elastic_mm: float = 5.4
+    elastic_mm: float = 4.8
     smooth_mm: tuple[float, float] = (16.0, 28.0)
 
 
