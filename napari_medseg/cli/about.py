@@ -30,7 +30,7 @@ def demo(out: Annotated[Path, typer.Option("--out", help="Folder for result.json
     """
     from napari_medseg.demo.job import run
 
-    result: dict[str, Any] = last(run(out)).result
+    result = last(run(out)).result or {}
     return Answer(result, f"Report: {result.get('report', out)}")
 
 

@@ -148,9 +148,10 @@ def fine_tune(
     network.to(device).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     batches = math.ceil(len(data) / recipe.batch_for(len(data)))
-    total, started = recipe.epochs * batches, time.perf_counter()
+    epochs = recipe.epochs_for(len(data))
+    total, started = epochs * batches, time.perf_counter()
     try:
-        for epoch in range(recipe.epochs):
+        for epoch in range(epochs):
             losses: list[float] = []
             for chosen in torch.randperm(len(data), generator=draw).tensor_split(batches):  # even parts: a last batch of one slice would upset BatchNorm
                 images = data.images[chosen] if augment is None else augment(data.images[chosen], draw)
@@ -165,7 +166,7 @@ def fine_tune(
                 optimiser.step()
                 done = epoch * batches + len(losses)
                 eta = (time.perf_counter() - started) / done * (total - done)
-                yield TrainingTick(done / total, f"Epoch {epoch + 1} of {recipe.epochs}", float(np.mean(losses)), done, epoch + 1, eta)
+                yield TrainingTick(done / total, f"Epoch {epoch + 1} of {epochs}", float(np.mean(losses)), done, epoch + 1, eta)
     finally:
         network.eval()
 
@@ -205,7 +206,7 @@ def widened(network: UNet, classes: int, seed: int = 0) -> UNet:
 
 def count_updates(slices: int, recipe: Recipe) -> int:
     """Updates of one round; equal epochs are not equal updates, so this is what figures report."""
-    return recipe.epochs * math.ceil(slices / recipe.batch_for(slices))
+    return recipe.epochs_for(slices) * math.ceil(slices / recipe.batch_for(slices))
 
 
 def _ranked(stack: LabelArray, values: Sequence[int]) -> LabelArray:

@@ -83,7 +83,7 @@ def test_training_learns_a_bright_disc_and_says_how_far_it_is(tiny, bright_discs
     recipe = salah2023(epochs=40, learning_rate=0.02, batch=8)
     data = slice_set(cases, size=32)
     ticks = list(fine_tune(tiny, data, recipe))
-    assert len(ticks) == ticks[-1].updates == count_updates(len(data), recipe) == 80
+    assert len(ticks) == ticks[-1].updates == count_updates(len(data), recipe) == 4 * 2 * 40  # 16 slices: batches of 4, twice the epochs
     assert ticks[-1].fraction == 1.0
     assert ticks[-1].eta_s == pytest.approx(0.0)
     assert ticks[-1].loss < 0.6 * ticks[0].loss

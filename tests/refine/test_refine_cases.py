@@ -129,9 +129,15 @@ def test_unknown_is_no_class(patients):
     assert class_values([replace(case, labels=case.labels.like(labels))]) == (1,)
 
 
+def test_a_single_scan_gets_small_batches_and_more_epochs_and_never_larger_batches_than_asked_for():
+    assert (salah2023().batch_for(25), salah2023().epochs_for(25)) == (4, 30)
+    assert salah2023(batch=2).batch_for(25) == 2
+
+
 def test_a_recipe_knows_its_names():
     assert salah2023(epochs=3).epochs == 3
     assert salah2023().batch_for(100) == 16
+    assert salah2023().epochs_for(100) == 15
     assert salah2023().batch_for(5000) == 64
     with pytest.raises(InvalidInputError, match="no 'epoch'"):
         salah2023(epoch=3)

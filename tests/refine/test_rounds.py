@@ -17,7 +17,7 @@ from napari_medseg.segmenters.protocol import collect, to_labels
 from napari_medseg.segmenters.unet_segmenter import UNetSegmenter
 from napari_medseg.segmenters.weights import load_model
 
-QUICK = salah2023(rounds=2, epochs=40, learning_rate=0.02, batch=6)
+QUICK = salah2023(rounds=2, epochs=40, learning_rate=0.02, batch=6, small_batch=6, small_passes=1)
 
 
 def request(patients, base, **changes):
