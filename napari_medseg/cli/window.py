@@ -39,7 +39,8 @@ def window(
     if not has_display():
         raise UnavailableError("there is no display", where="window", todo="Run `medseg demo --out medseg-demo`, or any other command: none needs a window")
     chosen = [] if sample is None else ["--sample", sample]
-    code = subprocess.run([sys.executable, "-m", "napari_medseg.gui", *chosen, "--", *map(str, opened)], check=False).returncode
+    command = [sys.executable, "-m", "napari_medseg.gui", *chosen, "--", *map(str, opened)]
+    code = subprocess.run(command, env={**_preferred_binding(), **os.environ}, check=False).returncode
     if code:
         raise MedsegError(f"the window ended with code {code}", where="window", todo="See the lines above, and `medseg doctor`")
     return Answer({"opened": opened}, "")
@@ -51,6 +52,11 @@ def has_display() -> bool:
         return True
     without = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in ("offscreen", "minimal", "vnc", "eglfs", "linuxfb")
     return without or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _preferred_binding() -> dict[str, str]:
+    """The first installed binding for qtpy, which by itself would take PyQt5, deprecated in napari, where several are installed."""
+    return next(({"QT_API": name.lower()} for name in BINDINGS if _installed(name)), {})
 
 
 def _installed(name: str) -> bool:

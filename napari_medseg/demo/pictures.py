@@ -73,7 +73,7 @@ def dice_by_round(rounds: Sequence[Mapping[str, Any]], zero_shot: float) -> str:
     axes.set_ylim(0, 1.05)
     axes.margins(x=0.08)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    axes.legend(fontsize=8, loc="center right", frameon=False)
     return _data_uri(figure)
 
 

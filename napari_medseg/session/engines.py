@@ -214,13 +214,14 @@ def _note(session: Session, tick: Tick) -> None:
 
 
 def _doubt(session: Session, scans: dict[str, Scan]) -> None:
-    """Where no round bettered the labels given, the last proposal may be looked at, but says so."""
+    """Where no round was adopted, the last proposal may be looked at, but says why; that it is worse is said only where verified labels showed it."""
     if session.refine.best_round != 0 or not session.refine.figures:
         return
     last = session.refine.figures[-1]
     for scan in scans.values():
         if scan.preview is not None and scan.preview.title.startswith(PROPOSAL):
-            scan.preview.doubt = f"Round {last.round} is not better than your label"
+            size = f"Round {last.round} is {last.volume_ratio:.2g} times the size of your label"
+            scan.preview.doubt = size if last.dice_verified is None else f"Round {last.round} is not better than your label"
             scan.preview.detail = last.reason[:1].upper() + last.reason[1:]
 
 
