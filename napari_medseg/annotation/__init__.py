@@ -1,7 +1,10 @@
-"""What a person puts on a scan: prompts, seeds, classes with names and colours."""
+"""What a person puts on a scan: prompts, seeds, label maps, classes with names and colours."""
 
-from napari_medseg.annotation.classes import LabelClass, default_classes, palette
+from napari_medseg.annotation.classes import Code, LabelClass, default_classes, palette
+from napari_medseg.annotation.label_map import LabelMap, named
 from napari_medseg.annotation.prompts import ObjectPrompt, Prompts, read_prompts, read_seed_points
 from napari_medseg.annotation.seeds import seed_voxels
 
-__all__ = ["LabelClass", "ObjectPrompt", "Prompts", "default_classes", "palette", "read_prompts", "read_seed_points", "seed_voxels"]
+__all__ = [
+    "Code", "LabelClass", "LabelMap", "ObjectPrompt", "Prompts", "default_classes", "named", "palette", "read_prompts", "read_seed_points", "seed_voxels",
+]

@@ -29,6 +29,25 @@ _GOLDEN = 0.618033988749895  # of the hue circle: consecutive hues stay far apar
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """A coded concept, as DICOM and SNOMED CT name things.
+
+    Attributes
+    ----------
+    value : str
+        Such as "10200004".
+    scheme : str
+        Such as "SCT" (SNOMED CT).
+    meaning : str
+        Such as "Liver".
+    """
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelClass:
     """One class of a label map.
 
@@ -39,6 +58,8 @@ class LabelClass:
     name : str
         What people call it.
     colour : red, green, blue, each 0-1
+    code : Code or None
+        What it is, for other systems.
 
     Raises
     ------
@@ -49,6 +70,7 @@ class LabelClass:
     value: int
     name: str
     colour: Colour
+    code: Code | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.value <= LARGEST_CLASS:

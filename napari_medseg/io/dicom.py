@@ -17,8 +17,9 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
-from napari_medseg.io.images import SeriesInfo, channels_first, describe_image, finite_values, grid, quiet_itk, read_image
-from napari_medseg.volume import Volume
+from napari_medseg.io.images import channels_first, describe_image, finite_values, grid, quiet_itk, read_image
+from napari_medseg.io.series import SeriesInfo
+from napari_medseg.volume import Geometry, Volume
 
 TAGS = [
     "SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "Modality", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "SpacingBetweenSlices",
@@ -42,6 +43,16 @@ class Slice:
     def normal(self) -> npt.NDArray[np.float64]:
         """Of the image plane, in LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])
+
+
+def describe(path: Path) -> list[SeriesInfo]:
+    """What is in a DICOM file or a folder of them."""
+    return describe_series(path) if path.is_dir() else [describe_image(path)]
+
+
+def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
+    """Read a DICOM file, or one series of a folder."""
+    return read_series(path, series) if path.is_dir() else read_image(path)
 
 
 def describe_series(folder: Path) -> list[SeriesInfo]:

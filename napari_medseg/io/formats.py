@@ -1,24 +1,88 @@
-"""Which file is of which family, by its name."""
+"""Which file is of which family, by its name, and which module of this room reads and writes it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Literal, Protocol, cast
 
-NIFTI = (".nii.gz", ".nii")
-NRRD = (".nrrd", ".nhdr")
-META = (".mha", ".mhd")
-DICOM = (".dcm", ".dicom", ".ima")
+from napari_medseg.io.series import SeriesInfo
+from napari_medseg.volume import Geometry, Volume
 
-READABLE = NIFTI + NRRD + META + DICOM
-WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")  # one file each, so that a write can be whole or not at all
+
+class Family(Protocol):
+    """What the module of a family of formats offers; a module that only reads or only writes leaves the rest out."""
+
+    def describe(self, path: Path) -> list[SeriesInfo]:
+        """What is in it, without reading voxels."""
+
+    def read(self, path: Path, series: str | None, like: Geometry | None) -> Volume:
+        """Read it: a LabelMap when the format says that it is one. `like` is a grid to put labels on, for formats that bring no whole grid of their own."""
+
+    def write(self, volume: Volume, path: Path) -> None:
+        """Write to `path`, a temporary name with the right suffix; LabelMap.classes are kept where the format can hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A family of files.
+
+    Attributes
+    ----------
+    title : str
+        What people call it.
+    suffixes : tuple of str
+        Lower case, with the dot.
+    module : str
+        In napari_medseg.io.
+    reads : bool
+    writes : str
+        "" for no, "volumes" for scans and label maps, "labels" for label maps only.
+    folder : bool
+        Whether it is a folder rather than a file.
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    module: str
+    reads: bool = True
+    writes: Literal["", "volumes", "labels"] = ""
+    folder: bool = False
+
+    @property
+    def family(self) -> Family:
+        """The module; imported when first needed."""
+        return cast(Family, import_module(f"napari_medseg.io.{self.module}"))
+
+
+FORMATS = (
+    Format("NIfTI", (".nii.gz", ".nii"), "images", writes="volumes"),
+    Format("NRRD", (".nrrd",), "images", writes="volumes"),
+    Format("NRRD with its data apart", (".nhdr",), "images"),
+    Format("MetaImage", (".mha",), "images", writes="volumes"),
+    Format("MetaImage with its data apart", (".mhd",), "images"),
+    Format("DICOM", (".dcm", ".dicom", ".ima"), "dicom"),
+)
+DICOM = next(f for f in FORMATS if f.module == "dicom")
+
+READABLE = tuple(suffix for f in FORMATS if f.reads for suffix in f.suffixes)
+WRITABLE = tuple(suffix for f in FORMATS if f.writes for suffix in f.suffixes)
+_BY_SUFFIX = sorted(((suffix, f) for f in FORMATS for suffix in f.suffixes), key=lambda pair: -len(pair[0]))
 
 KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM (a folder or .dcm)"
+
+
+def format_of(path: Path | str) -> Format | None:
+    """The family that a name belongs to; None when it is none we know."""
+    name = Path(path).name.lower()
+    return next((f for suffix, f in _BY_SUFFIX if name.endswith(suffix)), None)
 
 
 def suffix_of(path: Path | str) -> str:
     """The suffix that tells the format, lower case: ".nii.gz" as a whole; "" when it is none we know."""
     name = Path(path).name.lower()
-    return next((suffix for suffix in READABLE if name.endswith(suffix)), "")
+    return next((suffix for suffix, _ in _BY_SUFFIX if name.endswith(suffix)), "")
 
 
 def stem_of(path: Path | str) -> str:

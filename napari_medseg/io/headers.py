@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_medseg.errors import MissingFileError, UnreadableFileError
-from napari_medseg.io.formats import META, NIFTI, NRRD, suffix_of
+from napari_medseg.io.formats import suffix_of
 from napari_medseg.io.nifti import read_header
 
+NIFTI, NRRD, META = (".nii.gz", ".nii"), (".nrrd", ".nhdr"), (".mha", ".mhd")
 CHUNK = 1 << 20
 DEFLATE_LIMIT = 1040  # deflate cannot pack better than 1032 to 1
 TEXT_LIMIT = 1 << 16

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
-from napari_medseg.io.formats import DICOM, KNOWN, suffix_of
-from napari_medseg.io.images import SeriesInfo, describe_image, read_image
+from napari_medseg.io.formats import DICOM, KNOWN, Format, format_of
+from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Geometry, Volume, require_same_grid
 
 FEW = 32  # classes a map is taken to hold at most when nobody says it is one
@@ -21,14 +21,14 @@ def read(path: Path | str, *, series: str | None = None) -> Volume:
     Parameters
     ----------
     path : Path
-        A NIfTI, NRRD or MetaImage file, a DICOM file, or a folder of DICOM files.
+        A file of any readable format, or a folder of DICOM files.
     series : str, optional
         Which series of a folder: its UID, number or description, or an unambiguous beginning of its UID.
 
     Returns
     -------
     Volume
-        In the file's own orientation, (z, y, x) or (c, z, y, x); a 2D image is one slice.
+        In the file's own orientation, (z, y, x) or (c, z, y, x); a 2D image is one slice. A LabelMap when the format says that it holds labels.
 
     Raises
     ------
@@ -40,12 +40,7 @@ def read(path: Path | str, *, series: str | None = None) -> Volume:
         When a folder holds several series and none was chosen; lists them.
     """
     path = _there(path)
-    if path.is_dir():
-        from napari_medseg.io.dicom import read_series  # pydicom is needed for folders only
-
-        return read_series(path, series)
-    _known(path)
-    return read_image(path)
+    return _format(path).family.read(path, series, None)
 
 
 def describe(path: Path | str) -> list[SeriesInfo]:
@@ -57,15 +52,10 @@ def describe(path: Path | str) -> list[SeriesInfo]:
         As `read`.
     """
     path = _there(path)
-    if path.is_dir():
-        from napari_medseg.io.dicom import describe_series
-
-        return describe_series(path)
-    _known(path)
-    return [describe_image(path)]
+    return _format(path).family.describe(path)
 
 
-def read_labels(path: Path | str, like: Geometry | None = None) -> Volume:
+def read_labels(path: Path | str, like: Geometry | None = None) -> LabelMap:
     """Read a label map.
 
     Parameters
@@ -76,8 +66,8 @@ def read_labels(path: Path | str, like: Geometry | None = None) -> Volume:
 
     Returns
     -------
-    Volume
-        uint8 (z, y, x), or uint16 when a value exceeds 255.
+    LabelMap
+        uint8 (z, y, x), or uint16 when a value exceeds 255; with the names and colours that the file holds.
 
     Raises
     ------
@@ -88,11 +78,12 @@ def read_labels(path: Path | str, like: Geometry | None = None) -> Volume:
     GridMismatchError
         When it lies on another grid than `like`.
     """
-    path = Path(path)
-    volume = read(path)
+    path = _there(path)
+    volume = _format(path).family.read(path, None, like)
     if like is not None:
         require_same_grid(like, volume.geometry, path)
-    return replace(volume, array=label_values(volume, path))
+    classes = volume.classes if isinstance(volume, LabelMap) else ()
+    return LabelMap(label_values(volume, path), volume.geometry, volume.name, volume.modality, volume.source, volume.notes, classes=classes)
 
 
 def is_label_map(volume: Volume) -> bool:
@@ -131,14 +122,17 @@ def _there(path: Path | str) -> Path:
     return path
 
 
-def _known(path: Path) -> None:
+def _format(path: Path) -> Format:
+    if path.is_dir():
+        return next((f for f in (format_of(path),) if f is not None and f.folder), DICOM)
     if path.stat().st_size == 0:
         raise UnreadableFileError("is empty", where=path, todo="Copy or export it again")
-    suffix = suffix_of(path)
-    if suffix and suffix not in DICOM:
-        return
+    found = format_of(path)
+    if found is not None and found.reads and not found.folder and found is not DICOM:
+        return found
     with path.open("rb") as file:
         if file.read(132)[128:] == b"DICM":  # scanners give DICOM files any name
-            return
-    if not suffix:
+            return DICOM
+    if found is None or not found.reads:
         raise UnreadableFileError("is of no type known here", where=path, todo=f"Give {KNOWN}")
+    return found

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import SimpleITK as sitk
-
-from napari_medseg.errors import UnreadableFileError, UnwritableFileError
+from napari_medseg.errors import UnwritableFileError
 from napari_medseg.io.atomic import replacing
-from napari_medseg.io.formats import WRITABLE, suffix_of
-from napari_medseg.io.headers import check
-from napari_medseg.io.images import quiet_itk
+from napari_medseg.io.formats import WRITABLE, format_of
 from napari_medseg.volume import Volume
-from napari_medseg.volume.resample import to_sitk
-
-FAST = 1  # zlib level: half the time of the default for a tenth more bytes
 
 
 def write(volume: Volume, path: Path | str) -> None:
@@ -24,25 +16,24 @@ def write(volume: Volume, path: Path | str) -> None:
     Parameters
     ----------
     volume : Volume
-        bool is written as uint8, float16 as float32; channels as a vector image.
+        bool is written as uint8, float16 as float32; channels as a vector image. A LabelMap's names and colours are kept where the format can hold them.
     path : Path
-        Ends in .nii.gz, .nii, .nrrd or .mha, which chooses the format.
+        Its suffix chooses the format; see `formats.FORMATS`.
 
     Raises
     ------
     UnwritableFileError
-        Another suffix, no such folder, no permission, no space. What was at `path` is unchanged then.
+        Another suffix, no such folder, no permission, no space, or a grid that the format cannot hold. What was at `path` is unchanged then.
     """
     path = Path(path)
     require_writable(path)
-    image = _image(volume)
+    found = format_of(path)
+    assert found is not None  # require_writable looked
     with replacing(path) as temporary:
         try:
-            with quiet_itk():
-                sitk.WriteImage(image, str(temporary), useCompression=suffix_of(path) != ".nii", compressionLevel=FAST)
-            check(temporary)  # ITK does not notice a full disk in every format
-        except (RuntimeError, UnreadableFileError) as error:
-            raise UnwritableFileError("could not be written whole", where=path, todo="Check space and permissions, or choose another place") from error
+            found.family.write(volume, temporary)
+        except UnwritableFileError as error:
+            raise UnwritableFileError(error.what, where=path, todo=error.todo) from error
 
 
 def require_writable(path: Path) -> None:
@@ -51,20 +42,12 @@ def require_writable(path: Path) -> None:
     Raises
     ------
     UnwritableFileError
-        When the suffix is not one of .nii.gz, .nii, .nrrd, .mha, or the folder does not exist.
+        When the suffix is none that can be written, or the folder does not exist.
     """
-    if suffix_of(path) not in WRITABLE:
+    found = format_of(path)
+    if found is None or not found.writes:
         raise UnwritableFileError("names no format that can be written", where=path, todo=f"End it in {', '.join(WRITABLE)}")
-    if path.is_dir():
+    if path.is_dir() and not found.folder:
         raise UnwritableFileError("is a folder", where=path, todo="Give the name of a file")
     if not path.absolute().parent.is_dir():
         raise UnwritableFileError(f"the folder {path.parent} does not exist", where=path, todo="Create it, or choose another place")
-
-
-def _image(volume: Volume) -> sitk.Image:
-    array = volume.array
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
-    if array.ndim == 3:
-        return to_sitk(array, volume.geometry)
-    return sitk.Compose([to_sitk(channel, volume.geometry) for channel in array])

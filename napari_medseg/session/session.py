@@ -6,6 +6,7 @@ A view shows this model and calls it; it keeps nothing of its own. All of it run
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class Session:
 
     def rename_class(self, value: int, name: str) -> None:
         """Give a class another name; an empty one is refused."""
-        self.classes = [LabelClass(c.value, name.strip(), c.colour) if c.value == value else c for c in self.classes]
+        self.classes = [replace(c, name=name.strip()) if c.value == value else c for c in self.classes]
         self.classes_changed.emit()
         self.changed.emit()
 

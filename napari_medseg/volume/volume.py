@@ -35,6 +35,12 @@ class Volume:
         The file or folder it was read from.
     notes : tuple of str
         What the reader had to decide, for the person to know.
+    units : str
+        Of the values: "HU", "BQML", "GML" (SUV), ... or "" when the file does not say.
+    channel_names : tuple of str
+        One a channel, or () when the file does not name them.
+    series : str
+        DICOM series UID when `source` may hold several; else "".
     """
 
     array: Array
@@ -43,6 +49,9 @@ class Volume:
     modality: str = ""
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    units: str = ""
+    channel_names: tuple[str, ...] = ()
+    series: str = ""
 
     def __post_init__(self) -> None:
         if self.array.ndim not in (3, 4) or self.array.shape[-3:] != self.geometry.shape:

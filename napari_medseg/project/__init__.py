@@ -1,0 +1,1 @@
+"""A study on disk: cases, label versions, unsaved work; nothing of it is lost."""
