@@ -60,6 +60,10 @@ class UnwritableFileError(MedsegError, OSError):
     """A file that could not be written: format, permission or space. What was there before is unchanged."""
 
 
+class NoRoomError(MedsegError, MemoryError):
+    """An array that neither memory nor the temporary folder can hold."""
+
+
 class InvalidInputError(MedsegError, ValueError):
     """A value or an array that the operation cannot work with."""
 

@@ -1,10 +1,12 @@
 """What a person puts on a scan: prompts, seeds, label maps, classes with names and colours."""
 
 from napari_medseg.annotation.classes import Code, LabelClass, default_classes, palette
+from napari_medseg.annotation.coding import classes_from_dicts, classes_from_json, classes_to_dicts, classes_to_json
 from napari_medseg.annotation.label_map import LabelMap, named
 from napari_medseg.annotation.prompts import ObjectPrompt, Prompts, read_prompts, read_seed_points
 from napari_medseg.annotation.seeds import seed_voxels
 
 __all__ = [
-    "Code", "LabelClass", "LabelMap", "ObjectPrompt", "Prompts", "default_classes", "named", "palette", "read_prompts", "read_seed_points", "seed_voxels",
+    "Code", "LabelClass", "LabelMap", "ObjectPrompt", "Prompts", "classes_from_dicts", "classes_from_json", "classes_to_dicts", "classes_to_json",
+    "default_classes", "named", "palette", "read_prompts", "read_seed_points", "seed_voxels",
 ]
