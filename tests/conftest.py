@@ -1,16 +1,29 @@
-"""What every test stands on: the sample scans, and a guard that Qt tests run on the binding that was asked for."""
+"""What every test stands on: the sample scans, and a guard that Qt tests run on the binding that was asked for.
+
+Hypothesis draws the same examples on every run; `--hypothesis-profile=search` draws new ones, ten times as many. `--faults-long` makes the tests of
+faults as long as a release needs: thousands of spoilt files, hundreds of killed processes.
+"""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from napari_medseg.catalogue import shipped
 from napari_medseg.volume import Geometry, Volume
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NAPARI_CONFIG", "")  # nobody's own settings
+
+settings.register_profile("gate", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=1000, deadline=None)
+settings.load_profile("gate")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--faults-long", action="store_true", help="spoil 2,000 files a format and kill 200 processes, instead of a few")
 
 
 @pytest.fixture(scope="session", autouse=True)
