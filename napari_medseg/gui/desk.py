@@ -81,7 +81,7 @@ class Desk(QObject):
         self.viewer = viewer
         self._dispatcher = _Dispatcher(self)
         self.session = Session(self._dispatcher)
-        self.writer = LabelsWriter(self._add, self.session.painted, self.session.stroked, self.session.undo, self.session.redo, self)
+        self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
         self._images: dict[int, Image] = {}
@@ -289,8 +289,7 @@ class Desk(QObject):
         if scan is None or found is None:
             return
         if found[1] == "labels":
-            scan.labels = None
-            scan.history.clear()
+            scan.hold(None)
         elif found[1] in ("preview", "outline") and scan.preview is not None:
             self.session.discard()
         elif found[1] == "limit":

@@ -17,8 +17,10 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import placement, scan_metadata
-from napari_medseg.session.history import Stroke
-from napari_medseg.session.state import Scan
+from napari_medseg.gui.paint_log import PaintLog
+from napari_medseg.session.history import History, Step, change
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan, full_box
 from napari_medseg.volume import Array
 
 REDRAW_MS = 40
@@ -47,23 +49,17 @@ class LabelsWriter(QObject):
 
     Parameters
     ----------
+    session : Session
+        Told what a person paints, takes back and does again.
     add : callable
         Adds a layer to the viewer without changing what is selected.
-    painted : callable
-        Called with a scan and a `Stroke` after a person painted on its accepted labels.
-    stroked : callable
-        Called with a scan after a person painted its limit or its scribbles.
-    undo, redo : callable
-        Called with the scan whose accepted labels a person wants back or forth.
     """
 
-    def __init__(
-        self, add: Callable[[Labels], None], painted: Callable[[Scan, Stroke], None], stroked: Callable[[Scan], None],
-        undo: Callable[[Scan], None], redo: Callable[[Scan], None], parent: QObject,
-    ) -> None:
+    def __init__(self, session: Session, add: Callable[[Labels], None], parent: QObject) -> None:
         super().__init__(parent)
-        self._add, self._painted, self._stroked, self._undo, self._redo = add, painted, stroked, undo, redo
+        self._session, self._add = session, add
         self._of: dict[int, ScanLabels] = {}
+        self._logs: dict[Labels, PaintLog] = {}
         self._stale: set[Labels] = set()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -77,8 +73,8 @@ class LabelsWriter(QObject):
     def forget(self, scan: Scan) -> None:
         """The scan is closed; its label layers stay with the person, unwired."""
         held = self._of.pop(id(scan), None)
-        if held is not None and held.labels is not None:
-            self._unwire(held.labels)
+        for layer in held.all() if held is not None else ():
+            self._unwire(layer)
 
     def lost(self, layer: Labels) -> tuple[int, str] | None:
         """A layer was removed from the viewer: (id of its scan, which one it was), None when it is none of ours."""
@@ -87,13 +83,14 @@ class LabelsWriter(QObject):
                 if getattr(held, name) is layer:
                     setattr(held, name, None)
                     self._stale.discard(layer)
+                    self._unwire(layer)
                     return key, name
         return None
 
     def take_over(self, scan: Scan, layer: Labels, classes: Sequence[LabelClass]) -> None:
         """Use a layer the person has as the scan's accepted labels."""
         self.of(scan).labels = layer
-        self._wire(scan, layer)
+        self._logs[layer] = PaintLog(layer, _Accepted(self, scan))
         layer.colormap = colours(classes)
 
     def show_labels(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
@@ -103,7 +100,7 @@ class LabelsWriter(QObject):
             return
         if held.labels is None:
             held.labels = self._make(scan, scan.labels, "labels", opacity=0.5, colormap=colours(classes))
-            self._wire(scan, held.labels)
+            self._logs[held.labels] = PaintLog(held.labels, _Accepted(self, scan))
         elif held.labels.data is not scan.labels:
             held.labels.data = scan.labels
         self._later(held.labels)
@@ -134,12 +131,12 @@ class LabelsWriter(QObject):
         if kind == "limit" and scan.limit is not None and held.limit is None:
             table = DirectLabelColormap(color_dict={None: CLEAR, 0: CLEAR, 1: LIMIT_COLOUR})
             held.limit = self._make(scan, scan.limit, "limit", opacity=0.3, colormap=table)
-            held.limit.events.paint.connect(lambda event: self._after_paint(scan))
+            self._logs[held.limit] = PaintLog(held.limit, _Brushed(self, scan, held.limit))
             held.limit.selected_label, held.limit.n_edit_dimensions = 1, 3
             held.limit.brush_size = max(10, scan.display.geometry.shape[1] // 10)
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
-            held.strokes.events.paint.connect(lambda event: self._after_paint(scan))
+            self._logs[held.strokes] = PaintLog(held.strokes, _Brushed(self, scan, held.strokes))
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
         return held.limit if kind == "limit" else held.strokes
 
@@ -158,19 +155,14 @@ class LabelsWriter(QObject):
         self._add(layer)
         return layer
 
-    def _wire(self, scan: Scan, layer: Labels) -> None:
-        layer.events.paint.connect(lambda event: self._painted(scan, Stroke(layer.undo, layer.redo)))
-        layer.bind_key("Control-Z", lambda _: self._undo(scan), overwrite=True)
-        layer.bind_key("Control-Shift-Z", lambda _: self._redo(scan), overwrite=True)
-
-    @staticmethod
-    def _unwire(layer: Labels) -> None:
-        layer.bind_key("Control-Z", None, overwrite=True)
-        layer.bind_key("Control-Shift-Z", None, overwrite=True)
+    def _unwire(self, layer: Labels) -> None:
+        log = self._logs.pop(layer, None)
+        if log is not None:
+            log.close()
 
     def _after_paint(self, scan: Scan) -> None:
         """Tell it when the stroke is in the array: for a fill or a polygon napari speaks before it writes."""
-        QTimer.singleShot(0, lambda: self._stroked(scan))
+        QTimer.singleShot(0, lambda: self._session.stroked(scan))
 
     def _later(self, layer: Labels) -> None:
         self._stale.add(layer)
@@ -182,6 +174,72 @@ class LabelsWriter(QObject):
         for layer in stale:
             if layer.visible:
                 layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+class _Accepted:
+    """The accepted labels of a scan, whose log is the session's."""
+
+    def __init__(self, writer: LabelsWriter, scan: Scan) -> None:
+        self._writer, self._session, self._scan = writer, writer._session, scan
+
+    @property
+    def history(self) -> History:
+        return self._scan.history
+
+    def keep(self, step: Step) -> None:
+        self._session.painted(self._scan, step)
+
+    def undo(self) -> None:
+        self._session.undo(self._scan)
+
+    def redo(self) -> None:
+        self._session.redo(self._scan)
+
+    def drawing(self) -> None:
+        self._session.drawing(self._scan)
+
+    def replaced(self, array: Any) -> None:
+        """Another array becomes one step on ours, so that what was done before can still be taken back."""
+        labels = self._scan.labels
+        if labels is None or array is labels:
+            return
+        values = np.asarray(array)
+        if values.shape == labels.shape and np.array_equal(values.astype(labels.dtype), values):
+            step = change(labels, full_box(labels), values.astype(labels.dtype))
+            if step is not None:
+                self._session.painted(self._scan, step)
+            self._writer.show_labels(self._scan, self._session.classes)
+        elif values.shape == labels.shape:
+            self._session.adopt_labels(self._scan, values)
+
+
+class _Brushed:
+    """The limit or the scribbles of a scan, with a log of their own."""
+
+    def __init__(self, writer: LabelsWriter, scan: Scan, layer: Labels) -> None:
+        self._writer, self._scan, self._layer = writer, scan, layer
+        self.history = History()
+
+    def keep(self, step: Step) -> None:
+        self.history.push(step)
+        self._writer._after_paint(self._scan)
+
+    def undo(self) -> None:
+        self._changed(self.history.undo())
+
+    def redo(self) -> None:
+        self._changed(self.history.redo())
+
+    def drawing(self) -> None:
+        """Nothing follows a stroke of these while it is drawn."""
+
+    def replaced(self, array: Any) -> None:
+        self.history.clear()
+
+    def _changed(self, step: Step | None) -> None:
+        if step is not None:
+            self._writer._later(self._layer)
+            self._writer._session.stroked(self._scan)
 
 
 def colours(classes: Any, *, background: bool = False) -> DirectLabelColormap:

@@ -1,25 +1,26 @@
-"""Undo and redo for one label map, whatever tool changed it.
+"""Undo and redo for one label map, whatever tool changed it: brush, fill, polygon, level set, network, clean-up.
 
-One log holds both what this package wrote (as a compact difference) and what napari's own brush painted (as a stroke that napari itself can take back),
-so undo walks back through every tool in the order of work.
+One log of differences is the truth. What napari's own tools paint is told in `paint` events, whose values hold the voxels, what was there and what
+came after; they become differences like any other, so undo walks back through every tool in the order of work, however far.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.volume import Array
+from napari_medseg.volume import Array, BoolArray
 
 Box = tuple[slice, slice, slice]
 
 STEPS = 200
 LARGEST_BYTES = 256 * 1024 * 1024
+_PIECE = 1 << 20  # voxels counted at a time: numpy counts in eight bytes a voxel
 
 
 class Step(Protocol):
@@ -29,16 +30,24 @@ class Step(Protocol):
     def nbytes(self) -> int:
         """Memory it holds."""
 
-    def undo(self) -> Box | None:
-        """Take it back; returns the changed box, None when that is not known."""
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where it changed the map."""
 
-    def redo(self) -> Box | None:
-        """Do it again."""
+    @property
+    def gained(self) -> Counter[int]:
+        """By value, how many voxels more the map had after it than before; negative for fewer."""
+
+    def undo(self) -> None:
+        """Write what was there before."""
+
+    def redo(self) -> None:
+        """Write what came after."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
-    """A difference between two states of a label map.
+    """A difference between two states of a label map in one box.
 
     Attributes
     ----------
@@ -46,70 +55,146 @@ class Delta:
         The live map; written in place.
     box : (z, y, x) slices
         Around every changed voxel.
-    changed : uint8
-        Packed bits, one a voxel of the box.
-    before, after : the map's values at the changed voxels, in C order
+    changed : uint8 or None
+        Packed bits, one a voxel of the box; None when every voxel of it changed.
+    before, after : the map's values at the changed voxels, in C order; a single value where all are alike
+    gained : Counter
     """
 
     labels: Array
     box: Box
-    changed: npt.NDArray[np.uint8]
+    changed: npt.NDArray[np.uint8] | None
     before: Array
     after: Array
+    gained: Counter[int]
+
+    @classmethod
+    def of(cls, labels: Array, box: Box, mask: BoolArray, before: Array, after: Array) -> Delta:
+        """Keep a difference as small as it goes; `before` and `after` are the values under `mask`, or one value for all of them."""
+        count = int(np.count_nonzero(mask))
+        before, after = _short(np.asarray(before, labels.dtype).ravel()), _short(np.asarray(after, labels.dtype).ravel())
+        gained = count_values(after, count)
+        gained.subtract(count_values(before, count))
+        return cls(labels, box, None if count == mask.size else np.packbits(mask), before, after, gained)
 
     @property
     def nbytes(self) -> int:
         """Memory it holds."""
-        return self.changed.nbytes + self.before.nbytes + self.after.nbytes
+        return (0 if self.changed is None else self.changed.nbytes) + self.before.nbytes + self.after.nbytes
 
-    def undo(self) -> Box | None:
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where it changed the map."""
+        return (self.box,)
+
+    def undo(self) -> None:
         """Write what was there before."""
-        return self._write(self.before)
+        self._write(self.before)
 
-    def redo(self) -> Box | None:
+    def redo(self) -> None:
         """Write what came after."""
-        return self._write(self.after)
+        self._write(self.after)
 
-    def _write(self, values: Array) -> Box:
+    def _write(self, values: Array) -> None:
         part = self.labels[self.box]
-        part[np.unpackbits(self.changed, count=part.size).astype(bool).reshape(part.shape)] = values
-        return self.box
+        if self.changed is None:
+            part[...] = values if values.size == 1 else values.reshape(part.shape)
+        else:
+            part[np.unpackbits(self.changed, count=part.size).astype(bool).reshape(part.shape)] = values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stroke:
-    """A change that somebody else keeps: napari's brush, fill or polygon."""
+class Together:
+    """Several changes that are one step for the person, in the order they were made."""
 
-    take_back: Callable[[], None]
-    do_again: Callable[[], None]
-    nbytes: int = 0
+    steps: tuple[Step, ...]
 
-    def undo(self) -> Box | None:
-        """Let its keeper take it back."""
-        self.take_back()
-        return None
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+        return sum(step.nbytes for step in self.steps)
 
-    def redo(self) -> Box | None:
-        """Let its keeper do it again."""
-        self.do_again()
-        return None
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where it changed the map."""
+        return tuple(box for step in self.steps for box in step.boxes)
+
+    @property
+    def gained(self) -> Counter[int]:
+        """By value, how many voxels more the map had after it than before; negative for fewer."""
+        total: Counter[int] = Counter()
+        for step in self.steps:
+            total.update(step.gained)
+        return total
+
+    def undo(self) -> None:
+        """Write what was there before."""
+        for step in reversed(self.steps):
+            step.undo()
+
+    def redo(self) -> None:
+        """Write what came after."""
+        for step in self.steps:
+            step.redo()
 
 
 def change(labels: Array, box: Box, after: Array) -> Delta | None:
     """Write `after` into `labels[box]` and return the difference; None when nothing changes."""
     part = labels[box]
     changed = part != after
-    where = np.argwhere(changed)
-    if not len(where):
+    inner = around(changed)
+    if inner is None:
         return None
-    low, high = where.min(0), where.max(0) + 1
-    inner = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-    starts = [b.start or 0 for b in box]
-    tight = (_moved(inner[0], starts[0]), _moved(inner[1], starts[1]), _moved(inner[2], starts[2]))
     mask = changed[inner]
-    delta = Delta(labels, tight, np.packbits(mask), part[inner][mask].copy(), after[inner][mask].astype(labels.dtype))
+    delta = Delta.of(labels, _moved(inner, box), mask, part[inner][mask], after[inner][mask])
     delta.redo()
     return delta
+
+
+def of_paint(labels: Array, atoms: Iterable[Any]) -> Step | None:
+    """The step that napari tells in a `paint` event, whether or not it has reached the array yet; None when nothing changed.
+
+    Parameters
+    ----------
+    labels : integer (z, y, x)
+        The layer's map.
+    atoms : the event's value
+        Each one is (box, mask or None for all of it, values before, value after), or (indices, values before, values after).
+    """
+    steps = tuple(step for step in (_of_atom(labels, atom) for atom in atoms) if step is not None)
+    return together(steps)
+
+
+def together(steps: tuple[Step, ...]) -> Step | None:
+    """Several steps as one; None for none."""
+    return steps[0] if len(steps) == 1 else Together(steps) if steps else None
+
+
+def count_values(array: Array, times: int = 0) -> Counter[int]:
+    """How many voxels hold each value; a single value stands for `times` of them."""
+    if times and array.size == 1:
+        return Counter({int(array.flat[0]): times})
+    counts: Counter[int] = Counter()
+    flat = array.ravel()
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start:start + _PIECE]
+        if piece.dtype.itemsize <= 2 and piece.dtype.kind in "ub":
+            found = np.bincount(piece)
+            counts.update({int(v): int(found[v]) for v in np.flatnonzero(found)})
+        else:
+            counts.update(dict(zip(*(a.tolist() for a in np.unique(piece, return_counts=True)), strict=True)))
+    return counts
+
+
+def around(mask: BoolArray) -> Box | None:
+    """The smallest box around what is set; None when nothing is."""
+    sides = []
+    for axis in range(3):
+        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not len(where):
+            return None
+        sides.append(slice(int(where[0]), int(where[-1]) + 1))
+    return sides[0], sides[1], sides[2]
 
 
 class History:
@@ -118,47 +203,103 @@ class History:
     def __init__(self, steps: int = STEPS, largest_bytes: int = LARGEST_BYTES) -> None:
         self._done: deque[Step] = deque()
         self._undone: list[Step] = []
+        self._open: list[Step] | None = None
         self._steps = steps
         self._largest_bytes = largest_bytes
+        self._nbytes = 0
 
     @property
     def can_undo(self) -> bool:
         """Whether there is a step to take back."""
-        return bool(self._done)
+        return bool(self._done) or bool(self._open)
 
     @property
     def can_redo(self) -> bool:
         """Whether there is a step to do again."""
         return bool(self._undone)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+        return self._nbytes
+
     def push(self, step: Step) -> None:
         """Remember a change that was just made; what had been undone is forgotten."""
+        self._nbytes -= sum(gone.nbytes for gone in self._undone)
         self._undone.clear()
+        self._nbytes += step.nbytes
+        if self._open is not None:
+            self._open.append(step)
+            return
         self._done.append(step)
-        while len(self._done) > 1 and (len(self._done) > self._steps or sum(s.nbytes for s in self._done) > self._largest_bytes):
-            self._done.popleft()
+        while len(self._done) > 1 and (len(self._done) > self._steps or self._nbytes > self._largest_bytes):
+            self._nbytes -= self._done.popleft().nbytes
 
-    def undo(self) -> tuple[bool, Box | None]:
-        """Take the last change back: (whether there was one, the changed box if known)."""
+    def press(self) -> None:
+        """Until `release`, all changes are one step: a drag, however often it is told."""
+        self.release()
+        self._open = []
+
+    def release(self) -> None:
+        """Close the step `press` opened."""
+        steps, self._open = self._open, None
+        whole = together(tuple(steps)) if steps else None
+        if whole is not None:
+            self._nbytes -= whole.nbytes
+            self.push(whole)
+
+    def undo(self) -> Step | None:
+        """Take the last change back and return it; None when there is none."""
+        self.release()
         if not self._done:
-            return False, None
+            return None
         step = self._done.pop()
         self._undone.append(step)
-        return True, step.undo()
+        step.undo()
+        return step
 
-    def redo(self) -> tuple[bool, Box | None]:
-        """Do the change again that was taken back last."""
+    def redo(self) -> Step | None:
+        """Do the change again that was taken back last, and return it."""
+        self.release()
         if not self._undone:
-            return False, None
+            return None
         step = self._undone.pop()
         self._done.append(step)
-        return True, step.redo()
+        step.redo()
+        return step
 
     def clear(self) -> None:
         """Forget everything, as after the map was replaced from outside."""
         self._done.clear()
         self._undone.clear()
+        self._open, self._nbytes = None, 0
 
 
-def _moved(part: slice, by: int) -> slice:
-    return slice(part.start + by, part.stop + by)
+def _of_atom(labels: Array, atom: Any) -> Delta | None:
+    if len(atom) == 4:
+        key, mask, before, after = atom
+        spans = [part.indices(size) for part, size in zip(key, labels.shape, strict=True)]
+        box = (slice(*spans[0][:2]), slice(*spans[1][:2]), slice(*spans[2][:2]))
+        inside = np.ones([high - low for low, high, _ in spans], bool) if mask is None else np.asarray(mask, bool)
+        return Delta.of(labels, box, inside, before, after) if inside.any() else None
+    indices, before, after = atom
+    where = np.stack(np.broadcast_arrays(*(np.asarray(i) for i in indices))).reshape(labels.ndim, -1)
+    if not where.size:
+        return None
+    low, high = where.min(1), where.max(1) + 1
+    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+    mask = np.zeros(high - low, bool)
+    old, new = np.zeros(mask.shape, labels.dtype), np.zeros(mask.shape, labels.dtype)
+    at = tuple(where - low[:, None])
+    mask[at], old[at], new[at] = True, np.ravel(before), np.ravel(after)
+    return Delta.of(labels, box, mask, old[mask], new[mask])
+
+
+def _short(values: Array) -> Array:
+    """One value where all are alike."""
+    return values[:1].copy() if values.size and bool((values == values[0]).all()) else values.copy()
+
+
+def _moved(inner: Box, outer: Box) -> Box:
+    z, y, x = (slice(i.start + (o.start or 0), i.stop + (o.start or 0)) for i, o in zip(inner, outer, strict=True))
+    return z, y, x

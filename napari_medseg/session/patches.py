@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_medseg.session.history import Box
+from napari_medseg.session.history import Box, around
 from napari_medseg.volume import Array, BoolArray, LabelArray
 
 if TYPE_CHECKING:  # the engines load when they first run, not when a dock opens
@@ -84,10 +84,9 @@ def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target:
     """
     ours = (target,) if target is not None else tuple(values)
     before: BoolArray = np.isin(labels, ours)
-    touched = (preview > 0) | (before if not add else np.zeros(1, bool))
-    if not touched.any():
+    box = around((preview > 0) | (before if not add else np.zeros(1, bool)))
+    if box is None:
         return None
-    box = bounding_box(touched)
     part, new = labels[box].copy(), preview[box]
     free = (part == 0) | before[box]
     if not add:
@@ -95,13 +94,3 @@ def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target:
     write = free & (new > 0)
     part[write] = target if target is not None else new[write]
     return box, part
-
-
-def bounding_box(mask: BoolArray) -> Box:
-    """The smallest box around what is set; there must be something."""
-    sides = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        where = np.flatnonzero(mask.any(axis=others))
-        sides.append(slice(int(where[0]), int(where[-1]) + 1))
-    return sides[0], sides[1], sides[2]

@@ -53,6 +53,8 @@ class Session:
         What was just done.
     trouble : str
         What went wrong last; "" once the person did something else.
+    edited : signal of Scan and boxes
+        Accepted labels changed there; None means anywhere, an empty tuple that a stroke goes on and its boxes are told when it ends.
     """
 
     changed = Signal()
@@ -60,6 +62,7 @@ class Session:
     scan_closed = Signal(Scan)
     preview_changed = Signal(Scan, object)
     labels_changed = Signal(Scan, object)
+    edited = Signal(Scan, object)
     classes_changed = Signal()
     problem = Signal(MedsegError)
 
@@ -174,15 +177,15 @@ class Session:
 
     def adopt_labels(self, scan: Scan, labels: Volume | np.ndarray[Any, Any]) -> None:
         """Take a label map as the scan's accepted labels: a file's, or an array on the display grid that a layer shows and shares."""
-        scan.labels = labels_for(scan, labels) if isinstance(labels, Volume) else labels
-        scan.history.clear()
+        scan.hold(labels_for(scan, labels) if isinstance(labels, Volume) else labels)
         known = {c.value for c in self.classes}
-        fresh = [int(v) for v in np.unique(scan.labels) if 0 < v < 255 and int(v) not in known]
+        fresh = sorted(v for v in scan.voxels if 0 < v < 255 and v not in known)
         if fresh:
             colours = palette(max(fresh))
             self.classes += [LabelClass(v, f"Class {v}", colours[v - 1]) for v in fresh]
             self.classes_changed.emit()
         self.labels_changed.emit(scan, None)
+        self.edited.emit(scan, None)
         self.changed.emit()
 
     # -- what a person puts on a scan ----------------------------------------------------------------------------------------------------------------
@@ -305,22 +308,23 @@ class Session:
             self.report(InvalidInputError("the preview is empty", where="Accept", todo="Place seeds inside the organ and run it again"))
             return
         self.jobs.stop(PREVIEW)
-        if scan.labels is None:
-            scan.labels = np.zeros(scan.display.geometry.shape, np.uint8)
+        labels = scan.labels if scan.labels is not None else scan.hold_nothing()
         target = self.chosen if len(preview.classes) == 1 else None
         if target is None:
             known = {c.value for c in self.classes}
             self.classes += [c for c in preview.classes if c.value not in known]
             self.classes_changed.emit()
-        result = patches.merged(scan.labels, preview.labels, [c.value for c in preview.classes], target=target, add=self.add)
-        step = change(scan.labels, *result) if result is not None else None
+        result = patches.merged(labels, preview.labels, [c.value for c in preview.classes], target=target, add=self.add)
+        step = change(labels, *result) if result is not None else None
         if step is not None:
-            scan.history.push(step)
+            scan.keep(step)
         title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
         scan.preview, scan.is_saved = None, False
         self.notice, self.trouble = f"Accepted {preview.title} into {title}", ""
         self.preview_changed.emit(scan, None)
         self.labels_changed.emit(scan, step.box if step is not None else None)
+        if step is not None:
+            self.edited.emit(scan, step.boxes)
         self.changed.emit()
 
     def discard(self) -> None:
@@ -335,9 +339,14 @@ class Session:
 
     def painted(self, scan: Scan, step: Step) -> None:
         """A person painted on the labels with a brush; it joins the undo log."""
-        scan.history.push(step)
+        scan.keep(step)
         scan.is_saved = False
+        self.edited.emit(scan, step.boxes)
         self.changed.emit()
+
+    def drawing(self, scan: Scan) -> None:
+        """A stroke goes on that is not told before it ends."""
+        self.edited.emit(scan, ())
 
     def undo(self, scan: Scan | None = None) -> None:
         """Take back the last change of the labels, whatever tool made it."""
@@ -380,11 +389,13 @@ class Session:
         scan = scan or self.current
         if scan is None or scan.labels is None:
             return
-        moved, box = scan.history.undo() if back else scan.history.redo()
-        self.notice = ("Took the last change back" if back else "Did it again") if moved else ("Nothing to take back" if back else "Nothing to do again")
-        if moved:
+        step = scan.undo() if back else scan.redo()
+        done, nothing = ("Took the last change back", "Nothing to take back") if back else ("Did it again", "Nothing to do again")
+        self.notice = done if step is not None else nothing
+        if step is not None:
             scan.is_saved = False
-            self.labels_changed.emit(scan, box)
+            self.labels_changed.emit(scan, None)
+            self.edited.emit(scan, step.boxes)
         self.changed.emit()
 
     def _scan(self) -> Scan:

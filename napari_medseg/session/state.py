@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError
-from napari_medseg.session.history import Box, History
+from napari_medseg.session.history import Box, History, Step, count_values
 from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, orient, orientation, require_same_grid
 
 Tab = Literal["segment", "weak", "refine"]
@@ -75,6 +76,8 @@ class Scan:
         Whether the labels are on disk as they stand.
     drawn : (bool, bool)
         Whether there are strokes of a class, and of the background.
+    voxels : Counter
+        Voxels of the accepted labels by value, kept by every step, so that nothing counts a whole map to show a volume.
     """
 
     display: Volume
@@ -88,6 +91,7 @@ class Scan:
     history: History = field(default_factory=History)
     is_saved: bool = True
     drawn: tuple[bool, bool] = (False, False)
+    voxels: Counter[int] = field(default_factory=Counter)
 
     @property
     def name(self) -> str:
@@ -102,7 +106,7 @@ class Scan:
     @property
     def has_labels(self) -> bool:
         """Whether anything was accepted."""
-        return self.labels is not None and bool(self.labels.any())
+        return self.labels is not None and any(count > 0 for value, count in self.voxels.items() if value)
 
     def describe(self) -> str:
         """Size, spacing and what to know about it, in one line."""
@@ -120,9 +124,40 @@ class Scan:
         cosines = np.abs(self.geometry.matrix).max(axis=0).min()
         return f"stored {stored}, oblique by {np.degrees(np.arccos(min(1.0, float(cosines)))):.0f}°"
 
+    def hold(self, labels: Array | None, voxels: Counter[int] | None = None) -> None:
+        """Take an array as the accepted labels; the log begins anew. `voxels` spares counting it."""
+        self.labels = labels
+        self.voxels = voxels if voxels is not None else count_values(labels) if labels is not None else Counter()
+        self.history.clear()
+
+    def hold_nothing(self) -> Array:
+        """Begin with empty accepted labels, without touching their memory, and return them."""
+        labels = np.zeros(self.display.geometry.shape, np.uint8)
+        self.hold(labels, Counter({0: labels.size}))
+        return labels
+
+    def keep(self, step: Step) -> None:
+        """Log a change of the accepted labels that was just made."""
+        self.history.push(step)
+        self.voxels.update(step.gained)
+
+    def undo(self) -> Step | None:
+        """Take the last change of the accepted labels back; None when there is none."""
+        step = self.history.undo()
+        if step is not None:
+            self.voxels.subtract(step.gained)
+        return step
+
+    def redo(self) -> Step | None:
+        """Do again what was taken back last."""
+        step = self.history.redo()
+        if step is not None:
+            self.voxels.update(step.gained)
+        return step
+
     def ml(self, value: int) -> float:
         """Volume of an accepted class in millilitres."""
-        return 0.0 if self.labels is None else float(np.count_nonzero(self.labels == value)) * self.display.geometry.voxel_ml
+        return 0.0 if self.labels is None else self.voxels[value] * self.display.geometry.voxel_ml
 
 
 def open_scan(volume: Volume) -> Scan:

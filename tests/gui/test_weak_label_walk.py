@@ -78,7 +78,7 @@ def test_brush_strokes_and_accepts_are_undone_in_the_order_of_work(viewer, desk,
     scan.preview = Preview(np.zeros_like(scan.labels), "test", (session.label_class,), finished=True)
     scan.preview.labels[5:7, 50:60, 50:60] = 1
     session.accept()
-    undo = next(bound for key, bound in layer.keymap.items() if str(key) == "Ctrl+Z")
+    undo = next(bound for key, bound in layer.class_keymap.items() if str(key) == "Ctrl+Z")
     undo(layer)
     assert np.array_equal(layer.data, painted)
     undo(layer)

@@ -1,8 +1,8 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_medseg.session.history import History, Stroke, change
+from napari_medseg.session.history import History, change, count_values, of_paint, together
 from napari_medseg.session.state import full_box
 
 
@@ -21,9 +21,9 @@ def test_undoing_every_step_brings_the_first_map_back_and_redo_the_last(seeds):
             history.push(step)
             states.append(labels.copy())
     for expected in reversed(states[:-1]):
-        assert history.undo()[0]
+        assert history.undo() is not None
         assert np.array_equal(labels, expected)
-    assert history.undo() == (False, None)
+    assert history.undo() is None
     for expected in states[1:]:
         history.redo()
         assert np.array_equal(labels, expected)
@@ -40,16 +40,100 @@ def test_a_change_knows_the_smallest_box_and_says_when_nothing_changes():
     assert change(labels, (slice(1, 3), slice(0, 6), slice(0, 6)), part) is None
 
 
-def test_strokes_of_napari_and_our_changes_are_taken_back_in_the_order_of_work():
-    labels, said = np.zeros((2, 2, 2), np.uint8), []
-    history = History()
-    history.push(change(labels, full_box(labels), np.ones_like(labels)))
-    history.push(Stroke(lambda: said.append("stroke back"), lambda: said.append("stroke again")))
-    history.undo()
-    assert said == ["stroke back"]
-    assert labels.all()
-    history.undo()
-    assert not labels.any()
+SHAPE = (4, 7, 6)
+
+
+def engine(rng, labels):
+    box = tuple(slice(low, low + int(rng.integers(1, size - low + 1))) for size in SHAPE for low in [int(rng.integers(0, size))])
+    return change(labels, box, rng.integers(0, 3, [b.stop - b.start for b in box]).astype(np.uint8))
+
+
+def mask_atom(rng, labels, value):
+    """What napari's brush, fill and polygon tell: a box, a mask or None, the values before, one value after."""
+    box = tuple(slice(low, low + int(rng.integers(1, size - low + 1))) for size in SHAPE for low in [int(rng.integers(0, size))])
+    part = labels[box]
+    mask = (rng.random(part.shape) < 0.5) & (part != value)
+    if mask.all():
+        return (box, None, part.copy(), value)
+    return (box, mask, part[mask], value)
+
+
+def index_atom(rng, labels):
+    """What napari's data_setitem tells: indices, the values before, the values after."""
+    at = tuple(rng.integers(0, size, 5) for size in SHAPE)
+    flat = np.unique(np.ravel_multi_index(at, SHAPE))
+    at = np.unravel_index(flat, SHAPE)
+    return (at, labels[at].copy(), rng.integers(0, 3, len(flat)).astype(np.uint8))
+
+
+def write(labels, atom):
+    if len(atom) == 3:
+        labels[atom[0]] = atom[2]
+    elif atom[1] is None:
+        labels[atom[0]] = atom[3]
+    else:
+        labels[atom[0]][atom[1]] = atom[3]
+
+
+def stroke(rng, labels, spoken_first):
+    """One drag of several dabs; a fill is told before it is written."""
+    value, atoms = int(rng.integers(0, 3)), []
+    dabs = 1 if spoken_first else int(rng.integers(1, 5))
+    for _ in range(dabs):
+        atom = index_atom(rng, labels) if rng.random() < 0.3 else mask_atom(rng, labels, value)
+        atoms.append(atom)
+        if not spoken_first:
+            write(labels, atom)
+    step = of_paint(labels, atoms)
+    if spoken_first:
+        write(labels, atoms[0])
+    return step
+
+
+acts = st.lists(st.tuples(st.sampled_from(["brush", "fill", "engine", "drag", "undo", "redo"]), st.integers(0, 2**32 - 1)), min_size=1, max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(acts, st.sampled_from([3, 200]), st.sampled_from([1200, 10**6]))
+def test_any_sequence_of_tools_undo_and_redo_is_bit_for_bit_that_of_a_shelf_of_copies(sequence, most_steps, most_bytes):
+    labels, history = np.zeros(SHAPE, np.uint8), History(most_steps, most_bytes)
+    shelf, at, sizes, voxels = [labels.copy()], 0, [], count_values(labels)
+    for act, seed in sequence:
+        rng = np.random.default_rng(seed)
+        if act == "undo":
+            step = history.undo()
+            assert (step is not None) == (at > 0)
+            if step is not None:
+                at -= 1
+                voxels.subtract(step.gained)
+        elif act == "redo":
+            step = history.redo()
+            assert (step is not None) == (at < len(shelf) - 1)
+            if step is not None:
+                at += 1
+                voxels.update(step.gained)
+        else:
+            if act == "drag":
+                history.press()
+                told = [s for s in (stroke(rng, labels, False), engine(rng, labels)) if s is not None]
+                for each in told:
+                    history.push(each)
+                history.release()
+                step = together(tuple(told))
+            else:
+                step = engine(rng, labels) if act == "engine" else stroke(rng, labels, act == "fill")
+                if step is not None:
+                    history.push(step)
+            if step is None:
+                continue
+            voxels.update(step.gained)
+            shelf, sizes = [*shelf[:at + 1], labels.copy()], [*sizes[:at], step.nbytes]
+            while len(sizes) > 1 and (len(sizes) > most_steps or sum(sizes) > most_bytes):
+                shelf, sizes = shelf[1:], sizes[1:]
+            at = len(shelf) - 1
+            assert history.nbytes == sum(sizes)
+        assert np.array_equal(labels, shelf[at])
+        assert +voxels == count_values(labels)
 
 
 def test_the_log_keeps_within_its_bytes_and_fifty_steps_at_least_on_a_normal_scan():
@@ -61,11 +145,20 @@ def test_the_log_keeps_within_its_bytes_and_fifty_steps_at_least_on_a_normal_sca
         step = change(labels, full_box(labels), after)
         history.push(step)
     taken = 0
-    while history.undo()[0]:
+    while history.undo() is not None:
         taken += 1
     assert taken == 60
     tight = History(largest_bytes=step.nbytes + 1)
     tight.push(step)
     tight.push(step)
-    assert tight.undo()[0]
-    assert not tight.undo()[0]
+    assert tight.undo() is not None
+    assert tight.undo() is None
+
+
+def test_fifty_networks_over_a_whole_large_scan_stay_in_the_log():
+    labels = np.zeros((100, 256, 256), np.uint8)
+    history = History()
+    for i in range(51):
+        history.push(change(labels, full_box(labels), np.full_like(labels, i % 2 + 1)))
+    assert sum(history.undo() is not None for _ in range(60)) == 51
+    assert not labels.any()

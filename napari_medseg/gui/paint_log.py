@@ -1,0 +1,100 @@
+"""What napari's own tools do to a label layer, told as steps of our log, so that one log holds for every tool.
+
+napari keeps a history of its own, of a hundred steps, which does not know what other tools did and stays when the layer's data is replaced. Here each of
+its `paint` events becomes a difference of ours, the layer's `undo` and `redo` are ours (so keys, menus and scripts agree), and napari's history is never used.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QTimer
+
+from napari_medseg.session.history import History, Step, of_paint
+
+NAPARI_STEPS = 100
+LARGEST_BYTES = 256 * 1024 * 1024  # of what napari keeps beside our log; beyond it napari's is dropped
+
+
+class Keeper(Protocol):
+    """Whose map the layer shows."""
+
+    @property
+    def history(self) -> History:
+        """Its log."""
+
+    def keep(self, step: Step) -> None:
+        """A change was painted."""
+
+    def undo(self) -> None:
+        """Take the last change back."""
+
+    def redo(self) -> None:
+        """Do it again."""
+
+    def drawing(self) -> None:
+        """A stroke goes on; its voxels are in the array before napari tells them."""
+
+    def replaced(self, array: Any) -> None:
+        """Somebody gave the layer another array."""
+
+
+class PaintLog:
+    """The wiring of one layer; `close` gives the layer back as it was."""
+
+    def __init__(self, layer: Labels, keeper: Keeper) -> None:
+        self._layer, self._keeper = layer, keeper
+        self._kept: deque[int] = deque(maxlen=NAPARI_STEPS)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.data.connect(self._on_data)
+        layer.mouse_drag_callbacks.append(self._on_drag)
+        layer.undo, layer.redo = keeper.undo, keeper.redo
+
+    def close(self) -> None:
+        """Let go of the layer."""
+        layer = self._layer
+        layer.events.paint.disconnect(self._on_paint)
+        layer.events.data.disconnect(self._on_data)
+        if self._on_drag in layer.mouse_drag_callbacks:
+            layer.mouse_drag_callbacks.remove(self._on_drag)
+        for name in ("undo", "redo"):
+            layer.__dict__.pop(name, None)
+
+    def _on_paint(self, event: Any) -> None:
+        atoms = list(event.value)
+        step = of_paint(self._layer.data, atoms)
+        if step is not None:
+            self._keeper.keep(step)
+        self._kept.append(sum(np.asarray(part).nbytes for atom in atoms for part in atom if isinstance(part, np.ndarray)))
+        if sum(self._kept) > LARGEST_BYTES:
+            self._kept.clear()
+            _soon(self._drop_napari_s)
+
+    def _drop_napari_s(self) -> None:
+        """A layer that is not editable for a moment forgets its own history; nothing else public does that."""
+        layer, mode = self._layer, self._layer.mode
+        layer.editable = False
+        layer.editable = True
+        layer.mode = mode
+
+    def _on_data(self, event: Any) -> None:
+        self._keeper.replaced(self._layer.data)
+
+    def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        """From press to release is one step, however often napari tells of it."""
+        history, draws = self._keeper.history, layer.mode in ("paint", "erase")
+        history.press()
+        yield
+        while event.type == "mouse_move":
+            if draws:
+                self._keeper.drawing()
+            yield
+        _soon(history.release)  # the tool itself may tell its stroke after us
+
+
+def _soon(function: Callable[[], None]) -> None:
+    QTimer.singleShot(0, function)
