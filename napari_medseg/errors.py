@@ -84,6 +84,14 @@ class GridMismatchError(MedsegError, ValueError):
     """A mask and its scan lie on different grids."""
 
 
+class ProjectError(MedsegError, OSError):
+    """A study folder that cannot be used as it is: none, damaged, made by a newer version, or asked for what it does not hold."""
+
+
+class ProjectLockedError(ProjectError):
+    """A study that another window or command is writing to; says who."""
+
+
 class UnavailableError(MedsegError, ImportError):
     """A part whose package or weights are not there; `todo` holds the command that brings them."""
 
