@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume.geometry import Geometry
 from napari_medseg.volume.volume import Array, Volume
 
 DISPLAY = "LPI"
+_TURNED = 0.0872  # sine of 5 degrees
 _LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))  # towards +x, -x; +y, -y; +z, -z in LPS
 
 
@@ -33,12 +35,15 @@ class AxisMap:
     order: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
 
-    def apply(self, array: Array) -> Array:
-        """Source (..., z, y, x) to target, contiguous."""
+    def view(self, array: Array) -> Array:
+        """Source (..., z, y, x) to target without a copy: strides may be negative, which torch refuses."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        straight = np.flip(turned, tuple(lead + i for i, flip in enumerate(self.flipped) if flip))
-        return np.array(straight, order="C")  # a copy: a view with one voxel along a flipped axis would keep a negative stride, which torch refuses
+        return np.flip(turned, tuple(lead + i for i, flip in enumerate(self.flipped) if flip))
+
+    def apply(self, array: Array) -> Array:
+        """Source (..., z, y, x) to target, contiguous."""
+        return np.array(self.view(array), order="C")  # a copy: a view with one voxel along a flipped axis would keep a negative stride, which torch refuses
 
     def undo(self, array: Array) -> Array:
         """Target (..., z, y, x) back to source, contiguous."""
@@ -92,6 +97,22 @@ def orient(volume: Volume, axes: str = DISPLAY) -> Volume:
     """The same volume with its voxel axes turned to `axes`; no value changes."""
     turn = axis_map(volume.geometry, axes)
     return replace(volume, array=turn.apply(volume.array), geometry=turn.geometry(volume.geometry))
+
+
+def towards(direction: npt.ArrayLike) -> str:
+    """Letters of where a direction in the patient points, the strongest first: "L", or "LA" when it is turned by more than 5 degrees.
+
+    Parameters
+    ----------
+    direction : (x, y, z), LPS
+    """
+    vector = np.asarray(direction, float)
+    length = float(np.linalg.norm(vector))
+    if not length:
+        return ""
+    parts = vector / length
+    strongest = sorted(range(3), key=lambda axis: -abs(parts[axis]))
+    return "".join(_LETTERS[axis][0 if parts[axis] > 0 else 1] for axis in strongest if abs(parts[axis]) > _TURNED)
 
 
 def orientation(geometry: Geometry) -> str:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import Geometry, Volume, axis_map, orient, orientation
-from napari_medseg.volume.orientation import DISPLAY
+from napari_medseg.volume.orientation import DISPLAY, towards
 from napari_medseg.volume.resample import to_sitk
 
 ORIENTATIONS = ["".join(letters) for order in permutations(["LR", "PA", "SI"]) for letters in product(*order)]
@@ -84,3 +84,17 @@ def test_channels_stay_in_front():
 def test_an_orientation_that_is_none_is_refused(axes):
     with pytest.raises(InvalidInputError, match="is no orientation"):
         axis_map(Geometry((2, 2, 2)), axes)
+
+
+@pytest.mark.parametrize(("direction", "letters"), [
+    ((1, 0, 0), "L"), ((0, -2, 0), "A"), ((0, 0, -1), "I"), ((-0.9, -0.4, 0), "RA"), ((-0.4, -0.9, 0), "AR"), ((1, 0.05, 0), "L"), ((0, 0, 0), ""),
+])
+def test_a_direction_has_one_letter_or_two_when_turned(direction, letters):
+    assert towards(direction) == letters
+
+
+def test_a_view_turns_as_a_copy_does_and_takes_no_memory():
+    volume = scan(direction_of("SAL"))
+    turn = axis_map(volume.geometry)
+    np.testing.assert_array_equal(turn.view(volume.array), turn.apply(volume.array))
+    assert np.shares_memory(turn.view(volume.array), volume.array)
