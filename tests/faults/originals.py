@@ -1,0 +1,180 @@
+"""One honest file of every kind, made as scanners and other programs make it: what the tests of faults spoil."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from spoil import Way, any_file, dicom_element, header, raw, unpacked
+
+SHAPE = (5, 24, 20)
+GRID = {"spacing": (2.5, 0.7, 0.8), "origin": (-40.0, 20.0, 100.0)}
+
+
+@dataclass(frozen=True)
+class Original:
+    """A kind of file.
+
+    Attributes
+    ----------
+    name : str
+        Of the file or folder.
+    make : callable
+        Writes it, given its path; other files may lie beside it.
+    ways : tuple of ways to spoil it
+    tell : callable or None
+        What size it honestly states, found without the code under test; None when it states none.
+    opens : str
+        How it is opened: see `fuzz.OPENERS`.
+    """
+
+    name: str
+    make: Callable[[Path], None]
+    ways: tuple[Way, ...]
+    tell: Callable[[Path], tuple[int, ...] | None] | None = None
+    opens: str = "image"
+
+
+def scan(shape: tuple[int, ...] = SHAPE, dtype: type = np.int16) -> np.ndarray:
+    """A ball in noise."""
+    middle = np.array(shape)[:, None, None, None] / 2
+    near = (((np.indices(shape) - middle) / middle) ** 2).sum(0) < 0.5
+    return (np.random.default_rng(0).integers(0, 60, shape) + 100 * near).astype(dtype)
+
+
+def labels() -> np.ndarray:
+    """Two classes."""
+    array = np.zeros(SHAPE, np.uint8)
+    array[1:4, 4:12, 3:9], array[2:4, 14:20, 10:18] = 1, 2
+    return array
+
+
+def image(array: np.ndarray) -> sitk.Image:
+    """On the grid of this file."""
+    made = sitk.GetImageFromArray(array)
+    made.SetSpacing(GRID["spacing"][::-1])
+    made.SetOrigin(GRID["origin"])
+    return made
+
+
+def by_itk(array: Callable[[], np.ndarray], packed: bool = True) -> Callable[[Path], None]:
+    """Written by SimpleITK."""
+    return lambda path: sitk.WriteImage(image(array()), str(path), useCompression=packed)
+
+
+def ours(array: Callable[[], np.ndarray] = labels) -> Callable[[Path], None]:
+    """Written by the product, as a label map."""
+
+    def make(path: Path) -> None:
+        from napari_medseg.annotation import LabelMap, default_classes
+        from napari_medseg.io import write
+        from napari_medseg.volume import Geometry
+
+        write(LabelMap(array(), Geometry(SHAPE, **GRID), classes=default_classes(2)), path)
+
+    return make
+
+
+def series(folder: Path, *, uid: str | None = None, slices: int = SHAPE[0]) -> list[Path]:
+    """A DICOM series, one file a slice."""
+    folder.mkdir(exist_ok=True)
+    uid, study, frame, paths = uid or generate_uid(entropy_srcs=["series"]), generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["frame"]), []
+    for k, plane in enumerate(scan()[:slices]):
+        meta, data = FileMetaDataset(), Dataset()
+        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
+        meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[uid, str(k)])
+        data.file_meta = meta
+        data.SOPClassUID, data.SOPInstanceUID, data.SeriesInstanceUID, data.StudyInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID, uid, study
+        data.FrameOfReferenceUID, data.PatientID, data.PatientName, data.PatientBirthDate, data.PatientSex = frame, "p", "p", "", ""
+        data.StudyDate, data.StudyTime, data.AccessionNumber, data.StudyID, data.ReferringPhysicianName = "", "", "", "", ""
+        data.Manufacturer, data.PatientPosition, data.PositionReferenceIndicator, data.ImageType = "none", "HFS", "", ["ORIGINAL", "PRIMARY", "AXIAL"]
+        data.Modality, data.SeriesDescription, data.SeriesNumber, data.InstanceNumber, data.FrameOfReferenceUID = "CT", "Abdomen", 3, k + 1, frame
+        data.Rows, data.Columns, data.PixelSpacing, data.SliceThickness = *plane.shape, list(GRID["spacing"][1:]), GRID["spacing"][0]
+        x, y, z = GRID["origin"]
+        data.ImagePositionPatient, data.ImageOrientationPatient = [x, y, z + k * GRID["spacing"][0]], [1, 0, 0, 0, 1, 0]
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.BitsAllocated, data.BitsStored, data.HighBit = 1, "MONOCHROME2", 16, 12, 11
+        data.PixelRepresentation, data.RescaleIntercept, data.RescaleSlope, data.RescaleType = 0, -1024, 1, "HU"
+        data.PixelData = plane.astype(np.uint16).tobytes()
+        paths.append(folder / f"IM{k:04d}.dcm")
+        pydicom.dcmwrite(paths[-1], data, enforce_file_format=True)
+    return paths
+
+
+# What a header states, read in the plainest way -----------------------------------------------------------------------------------------------------------
+
+def nifti_size(path: Path) -> tuple[int, ...] | None:
+    """Of NIfTI-1 and -2 and Analyze."""
+    import gzip
+
+    data = path.read_bytes()
+    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    for order in "<>":
+        kind = struct.unpack_from(order + "i", data)[0]
+        if kind in (348, 540):
+            rank, *sizes = struct.unpack_from(order + ("8h" if kind == 348 else "8q"), data, 40 if kind == 348 else 16)
+            return tuple(sizes[:rank]) if 1 <= rank <= 7 else None
+    return None
+
+
+def text_size(*keys: str) -> Callable[[Path], tuple[int, ...] | None]:
+    """Of a header of lines."""
+
+    def tell(path: Path) -> tuple[int, ...] | None:
+        found: list[int] = []
+        for key in keys:
+            line = re.search(rf"^{key}\s*[:=]\s*([\d ]+)\r?$", path.read_bytes()[:65536].decode("latin-1"), re.MULTILINE)
+            found += [int(n) for n in line.group(1).split()] if line else []
+        return tuple(found) or None
+
+    return tell
+
+
+def gipl_size(path: Path) -> tuple[int, ...] | None:
+    """Of a GIPL header: four big-endian shorts first."""
+    return struct.unpack_from(">4H", path.read_bytes())
+
+
+ORIGINALS: dict[str, Original] = {}
+
+
+def _add(kind: str, original: Original) -> None:
+    ORIGINALS[kind] = original
+
+
+def _nibabel(kind: type) -> Callable[[Path], None]:
+    return lambda path: nibabel.save(kind(scan().T, np.diag([-0.8, -0.7, 2.5, 1.0])), path)
+
+
+_nrrd, _meta = text_size("sizes"), text_size("DimSize", "ElementNumberOfChannels")
+_add("nifti", Original("scan.nii", by_itk(scan), (raw(352), raw(352), raw(352)), nifti_size))
+_add("nifti packed", Original("scan.nii.gz", by_itk(scan), (raw(64), unpacked(352), unpacked(352)), nifti_size))
+_add("nifti 2", Original("scan.nii.gz", _nibabel(nibabel.Nifti2Image), (raw(64), unpacked(544), unpacked(544)), nifti_size))
+_add("nrrd", Original("scan.nrrd", by_itk(scan), (raw(400), header(b"\n\n"), header(b"\n\n")), _nrrd))
+_add("nrrd in two files", Original("scan.nhdr", by_itk(scan, packed=False), (raw(400), header(None), header(None)), _nrrd))
+_add("metaimage", Original("scan.mha", by_itk(scan), (raw(300), header(b"LOCAL"), header(b"LOCAL")), _meta))
+_add("metaimage in two files", Original("scan.mhd", by_itk(scan, packed=False), (raw(300), header(None), header(None)), _meta))
+_add("dicom series", Original("series", series, (any_file({".dcm": raw(1400)}), any_file({".dcm": dicom_element}), any_file({".dcm": dicom_element}))))
+_add("dicom slice", Original("slice.dcm", lambda path: series(path.parent, slices=1)[0].rename(path), (raw(1400), dicom_element, dicom_element)))
+
+
+def _join_the_table() -> None:
+    """Every other format that the product writes and reads, as it writes it."""
+    from napari_medseg.io.formats import FORMATS
+
+    known = {original.name.partition(".")[2] for original in ORIGINALS.values()}
+    for kind in FORMATS:
+        for suffix in kind.suffixes:
+            if kind.reads and kind.writes and not kind.folder and suffix[1:] not in known and kind.module not in ("dicomseg", "rtstruct"):
+                _add(suffix, Original(f"labels{suffix}", ours(), (raw(600),)))
+
+
+_join_the_table()
