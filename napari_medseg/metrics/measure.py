@@ -1,17 +1,20 @@
-"""All figures of a label map against the truth, class by class."""
+"""All figures of a label map against the truth, class by class, each on the part of the grid that the class takes."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.metrics.overlap import dice, iou, precision, recall, require_same_shape
+from napari_medseg.metrics.pieces import centroid, components, false_alarms, hole_count
 from napari_medseg.metrics.surface import surface_distances
-from napari_medseg.volume import Array, Spacing
+from napari_medseg.volume import Array, BoolArray, Spacing
 
 TOLERANCE_MM = 2.0
 
 Figures = dict[str, float | None]
+Box = tuple[slice, ...]
 
 
 def measure(pred: Array, truth: Array, spacing: Spacing) -> dict[str, Figures]:
@@ -26,9 +29,10 @@ def measure(pred: Array, truth: Array, spacing: Spacing) -> dict[str, Figures]:
     Returns
     -------
     dict
-        For each class in either map, under its value as a string: dice, iou, precision, recall, hd95_mm, assd_mm, surface_dice_2mm,
-        volume_ml_pred, volume_ml_truth. Where a class is in one map only: dice, iou and surface Dice 0, distances None, and None for what is 0/0
-        (precision of no prediction, recall of no truth).
+        For each class in either map, under its value as a string: dice, iou, precision, recall, hd95_mm, assd_mm, surface_dice_2mm, centroid_mm (distance of
+        the centres of mass), volume_ml_pred, volume_ml_truth, volume_error_ml (signed), volume_error (signed share of the truth), components_pred,
+        components_truth, holes_pred, holes_truth, false_positives (pieces of the prediction that touch no true voxel). Where a class is in one map only:
+        dice, iou and surface Dice 0, distances None, and None for what is 0/0 (precision of no prediction, recall and volume error of no truth).
 
     Raises
     ------
@@ -39,13 +43,41 @@ def measure(pred: Array, truth: Array, spacing: Spacing) -> dict[str, Figures]:
     for name, labels in (("pred", pred), ("truth", truth)):
         if labels.ndim != 3 or labels.dtype.kind not in "biu":
             raise InvalidInputError(f"{labels.dtype} with {labels.ndim} axes is no label map", where=name, todo="Give whole numbers as (z, y, x)")
-    voxel_ml = float(np.prod(spacing)) / 1000.0
-    classes = sorted({int(v) for labels in (pred, truth) for v in np.unique(labels)} - {0})
-    return {str(value): _figures(pred == value, truth == value, spacing, voxel_ml) for value in classes}
+    predicted, true = _boxes(pred), _boxes(truth)
+    figures = {}
+    for value in sorted(predicted.keys() | true.keys()):
+        box = _around([boxes[value] for boxes in (predicted, true) if value in boxes])
+        figures[str(value)] = _figures(pred[box] == value, truth[box] == value, spacing)
+    return figures
 
 
-def _figures(pred: Array, truth: Array, spacing: Spacing, voxel_ml: float) -> Figures:
+def confusion(pred: Array, truth: Array) -> dict[str, dict[str, int]]:
+    """How many voxels of each true class were predicted as which class.
+
+    Parameters
+    ----------
+    pred, truth : uint8 (z, y, x) of one shape
+
+    Returns
+    -------
+    dict
+        `[true][predicted]`, voxels, values as strings, "0" for background; only what occurs, and not background predicted as background.
+    """
+    require_same_shape(pred, truth)
+    box = _around([b for labels in (pred, truth) for b in _boxes(labels).values()] or [(slice(0, 0),) * 3])
+    pairs = np.bincount((truth[box].astype(np.uint16) << 8 | pred[box]).ravel(), minlength=1)
+    pairs[0] = 0
+    found: dict[str, dict[str, int]] = {}
+    for pair in np.flatnonzero(pairs):
+        found.setdefault(str(pair >> 8), {})[str(pair & 255)] = int(pairs[pair])
+    return found
+
+
+def _figures(pred: BoolArray, truth: BoolArray, spacing: Spacing) -> Figures:
     surfaces = surface_distances(pred, truth, spacing)
+    voxel_ml = float(np.prod(spacing)) / 1000.0
+    ml_pred, ml_truth = (int(np.count_nonzero(mask)) * voxel_ml for mask in (pred, truth))
+    pieces, count = components(pred)
     return {
         "dice": dice(pred, truth),
         "iou": iou(pred, truth),
@@ -54,6 +86,29 @@ def _figures(pred: Array, truth: Array, spacing: Spacing, voxel_ml: float) -> Fi
         "hd95_mm": surfaces.hd95_mm if surfaces else None,
         "assd_mm": surfaces.assd_mm if surfaces else None,
         "surface_dice_2mm": surfaces.dice_within(TOLERANCE_MM) if surfaces else 0.0,
-        "volume_ml_pred": int(np.count_nonzero(pred)) * voxel_ml,
-        "volume_ml_truth": int(np.count_nonzero(truth)) * voxel_ml,
+        "centroid_mm": float(np.linalg.norm((centroid(pred) - centroid(truth)) * spacing)) if surfaces else None,
+        "volume_ml_pred": ml_pred,
+        "volume_ml_truth": ml_truth,
+        "volume_error_ml": ml_pred - ml_truth,
+        "volume_error": (ml_pred - ml_truth) / ml_truth if ml_truth else None,
+        "components_pred": count,
+        "components_truth": components(truth)[1],
+        "holes_pred": hole_count(pred),
+        "holes_truth": hole_count(truth),
+        "false_positives": false_alarms(pieces, count, truth),
     }
+
+
+def _boxes(labels: Array) -> dict[int, Box]:
+    """Where each class lies; one pass over a map of one or two bytes."""
+    if labels.dtype.kind == "b":
+        labels = labels.view(np.uint8)
+    if labels.dtype.kind == "u" and labels.dtype.itemsize <= 2:
+        return {value: box for value, box in enumerate(ndimage.find_objects(labels), 1) if box is not None}
+    values, ranks = np.unique(labels, return_inverse=True)
+    boxes = ndimage.find_objects(ranks.reshape(labels.shape) + 1)
+    return {int(value): box for value, box in zip(values, boxes, strict=True) if value}
+
+
+def _around(boxes: list[Box]) -> Box:
+    return tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in range(3))

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_medseg.errors import InvalidInputError
-from napari_medseg.metrics import measure, surface_distances
+from napari_medseg.metrics import confusion, measure, surface_distances
 
-KEYS = {"dice", "iou", "precision", "recall", "hd95_mm", "assd_mm", "surface_dice_2mm", "volume_ml_pred", "volume_ml_truth"}
+KEYS = {"dice", "iou", "precision", "recall", "hd95_mm", "assd_mm", "surface_dice_2mm", "volume_ml_pred", "volume_ml_truth", "centroid_mm",
+        "volume_error_ml", "volume_error", "components_pred", "components_truth", "holes_pred", "holes_truth", "false_positives"}
 
 
 def blob(seed: int, shape=(9, 24, 26), share=0.3) -> np.ndarray:
@@ -94,3 +95,54 @@ def test_there_is_no_distance_to_nothing():
 def test_what_is_no_label_map_is_refused(faulty):
     with pytest.raises(InvalidInputError, match="is no label map"):
         measure(faulty, faulty, (1.0, 1.0, 1.0))
+
+
+def test_signed_volume_errors_and_the_way_between_the_centres():
+    truth = np.zeros((6, 20, 20), np.uint8)
+    truth[1:5, 5:15, 5:15] = 1
+    pred = np.roll(truth, 2, 2)
+    pred[1] = 0
+    row = measure(pred, truth, (2.0, 1.0, 0.5))["1"]
+    assert row["volume_error_ml"] == pytest.approx(-0.1)
+    assert row["volume_error"] == pytest.approx(-0.25)
+    assert row["centroid_mm"] == pytest.approx(np.hypot(1.0, 1.0))  # half a slice of 2 mm, two columns of 0.5 mm
+
+
+def test_pieces_holes_and_false_alarms_are_counted():
+    truth = np.zeros((7, 20, 20), np.uint8)
+    truth[1:6, 2:9, 2:9] = 1
+    truth[3, 5, 5] = 0
+    pred = truth.copy()
+    pred[3, 5, 5] = 1
+    pred[2, 15, 15] = pred[3, 16, 16] = 1  # one false piece: its voxels share a corner
+    pred[5, 12, 2] = 1
+    row = measure(pred, truth, (1.0, 1.0, 1.0))["1"]
+    assert (row["components_pred"], row["components_truth"], row["false_positives"]) == (3, 1, 2)
+    assert (row["holes_pred"], row["holes_truth"]) == (0, 1)
+
+
+def test_a_ring_on_a_single_slice_has_a_hole_in_its_plane():
+    ring = np.zeros((1, 9, 9), np.uint8)
+    ring[0, 2:7, 2:7], ring[0, 4, 4] = 1, 0
+    assert measure(ring, ring, (5.0, 1.0, 1.0))["1"]["holes_truth"] == 1
+
+
+def test_a_confusion_says_which_class_was_taken_for_which():
+    pred, truth = np.zeros((3, 6, 6), np.uint8), np.zeros((3, 6, 6), np.uint8)
+    truth[1, :3], truth[1, 3:] = 1, 2
+    pred[1, :2], pred[1, 2:5] = 1, 2
+    pred[0, 0, 0] = 200
+    assert confusion(pred, truth) == {"0": {"200": 1}, "1": {"1": 12, "2": 6}, "2": {"0": 6, "2": 12}}
+    assert confusion(truth * 0, truth * 0) == {}
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, bool])
+def test_every_whole_number_type_gives_the_same_figures(dtype):
+    a, b = blob(3), blob(4)
+    assert measure(a.astype(dtype), b.astype(dtype), (2.0, 1.0, 1.0)) == measure(a.astype(np.uint8), b.astype(np.uint8), (2.0, 1.0, 1.0))
+
+
+def test_a_value_far_beyond_the_others_costs_nothing():
+    labels = np.zeros((3, 6, 6), np.int64)
+    labels[1, 2:4, 2:4] = 10**12
+    assert measure(labels, labels, (1.0, 1.0, 1.0))[str(10**12)]["dice"] == 1.0
