@@ -16,6 +16,7 @@ from napari_medseg.volume import Geometry, Volume
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NAPARI_CONFIG", "")  # nobody's own settings
+os.environ.setdefault("MEDSEG_PREFERENCES", "")
 
 settings.register_profile("gate", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=1000, deadline=None)
