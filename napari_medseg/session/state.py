@@ -11,12 +11,17 @@ import numpy as np
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError
 from napari_medseg.session.history import Box, History, Step, count_values
-from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, orient, orientation, require_same_grid
+from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, format_shape, orient, orientation, require_same_grid
+from napari_medseg.volume.fusion import split
+from napari_medseg.volume.straighten import Straightening
+from napari_medseg.volume.windows import Window
 
 Tab = Literal["segment", "weak", "refine"]
 Mode = Literal["levelset", "scribbles", "cleanup"]
 Tool = Literal["", "seeds", "limit", "scribbles"]
 PointLPS = tuple[float, float, float]
+LARGE_BYTES = 1 << 26
+"""Scans from this size on are shown without a copy."""
 
 
 @dataclass(eq=False)
@@ -55,17 +60,47 @@ class Preview:
 
 
 @dataclass(eq=False)
+class AsStored:
+    """What an oblique scan was while it was shown as it is stored; kept aside while it is shown on the patient's axes.
+
+    Attributes
+    ----------
+    channels : tuple of Volume
+    axes : AxisMap
+    labels : integer (z, y, x) or None
+        The accepted labels then, with their log in `history`.
+    shown : integer (z, y, x) or None
+        What `labels` became on the straight grid before anything was drawn there.
+    """
+
+    channels: tuple[Volume, ...]
+    axes: AxisMap
+    labels: Array | None
+    shown: Array | None
+    history: History
+    voxels: Counter[int]
+
+
+@dataclass(eq=False)
 class Scan:
     """One open scan.
 
     Attributes
     ----------
     display : Volume
-        One channel, (z, y, x) in display order.
-    axes : AxisMap
-        From the file's voxel order to the display's and back.
+        The channel that is worked on, (z, y, x) on the display grid.
+    axes : AxisMap or Straightening
+        From the file's grid to the display's and back, for labels; an `AxisMap` loses nothing.
     geometry : Geometry
         The file's grid.
+    channels : tuple of Volume
+        All of them on the display grid; one for a plain scan.
+    channel : int
+        Which of them is worked on.
+    aside : AsStored or None
+        What it is as stored, while it is shown on the patient's axes.
+    window : Window or None
+        Values drawn black and white; None before it was shown.
     labels : integer (z, y, x) or None
         Accepted labels on the display grid; the array the window's label layer shows and the brush writes.
     limit, strokes : uint8 (z, y, x) or None
@@ -81,7 +116,7 @@ class Scan:
     """
 
     display: Volume
-    axes: AxisMap
+    axes: AxisMap | Straightening
     geometry: Geometry
     labels: Array | None = None
     limit: LabelArray | None = None
@@ -92,16 +127,25 @@ class Scan:
     is_saved: bool = True
     drawn: tuple[bool, bool] = (False, False)
     voxels: Counter[int] = field(default_factory=Counter)
+    channels: tuple[Volume, ...] = ()
+    channel: int = 0
+    aside: AsStored | None = None
+    window: Window | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        self.channels = self.channels or (self.display,)
 
     @property
     def name(self) -> str:
         """What the window calls it."""
-        return self.display.name or "scan"
+        return self.title or self.display.name or "scan"
 
     @property
     def source(self) -> Volume:
-        """The scan on the file's grid; turned back anew at each call."""
-        return replace(self.display, array=self.axes.undo(self.display.array), geometry=self.geometry)
+        """The channel that is worked on, on the file's grid; turned back anew at each call."""
+        shown, axes = (self.display, self.axes) if self.aside is None else (self.aside.channels[self.channel], self.aside.axes)
+        return replace(shown, array=axes.undo(shown.array), geometry=self.geometry)
 
     @property
     def has_labels(self) -> bool:
@@ -123,6 +167,13 @@ class Scan:
             return f"stored {stored}"
         cosines = np.abs(self.geometry.matrix).max(axis=0).min()
         return f"stored {stored}, oblique by {np.degrees(np.arccos(min(1.0, float(cosines)))):.0f}°"
+
+    def grid_note(self) -> str:
+        """On which grid its labels lie, and whether that is the one on screen."""
+        size = format_shape(self.geometry.shape).replace("x", "×")
+        spacing = " × ".join(f"{s:.3g}" for s in self.geometry.spacing[::-1])
+        note = f"Labels on the grid of {self.channels[0].name or self.name}: {size}, {spacing} mm, {self.orientation_note()}"
+        return note if self.aside is None else f"{note}; shown on the patient's axes (resampled)"
 
     def hold(self, labels: Array | None, voxels: Counter[int] | None = None) -> None:
         """Take an array as the accepted labels; the log begins anew. `voxels` spares counting it."""
@@ -168,11 +219,11 @@ def open_scan(volume: Volume) -> Scan:
     InvalidInputError
         When it holds no finite number.
     """
-    first = volume if volume.array.ndim == 3 else replace(volume, array=volume.channel(0))
-    return scan_of(orient(first), axis_map(volume.geometry), volume.geometry)
+    channels = tuple(displayed(channel) for channel in split(volume))
+    return scan_of(channels[0], axis_map(volume.geometry), volume.geometry, channels, title=volume.name if len(channels) > 1 else "")
 
 
-def scan_of(display: Volume, axes: AxisMap, geometry: Geometry) -> Scan:
+def scan_of(display: Volume, axes: AxisMap, geometry: Geometry, channels: tuple[Volume, ...] = (), *, title: str = "") -> Scan:
     """A scan that lies on the display grid already.
 
     Raises
@@ -180,9 +231,33 @@ def scan_of(display: Volume, axes: AxisMap, geometry: Geometry) -> Scan:
     InvalidInputError
         When it holds no finite number.
     """
-    if not np.isfinite(display.array).any():
+    if not _has_numbers(display.array):
         raise InvalidInputError("holds no usable number", where=display.name or "scan", todo="Export it again from the source")
-    return Scan(display, axes, geometry)
+    return Scan(display, axes, geometry, channels=channels, title=title)
+
+
+def displayed(volume: Volume) -> Volume:
+    """A scan turned to the display grid; a large one whose slices stay slices is not copied, since it may lie on the disk."""
+    turn = axis_map(volume.geometry)
+    if volume.array.nbytes < LARGE_BYTES:
+        return orient(volume)
+    view = turn.view(volume.array)
+    if turn.order != (0, 1, 2):
+        from napari_medseg.io.memory import allocate
+
+        copy = allocate(view.shape, view.dtype)
+        for index in range(len(view)):
+            copy[index] = view[index]
+        view = copy
+    return replace(volume, array=view, geometry=turn.geometry(volume.geometry))
+
+
+def _has_numbers(array: Array) -> bool:
+    """Whether any value is finite; looks no further than the first slice that holds one."""
+    if array.dtype.kind != "f":
+        return bool(array.size)
+    middle = len(array) // 2
+    return any(bool(np.isfinite(part).any()) for part in (array[middle], *array))
 
 
 def labels_for(scan: Scan, labels: Volume) -> LabelArray:
@@ -212,4 +287,14 @@ def source_labels(scan: Scan) -> Volume:
     """A scan's accepted labels on the grid of the file they were drawn on."""
     labels = scan.labels if scan.labels is not None else np.zeros(scan.display.geometry.shape, np.uint8)
     kind = np.uint8 if not labels.size or labels.max() <= 255 else np.uint16
-    return Volume(scan.axes.undo(labels.astype(kind)), scan.geometry, name=f"{scan.name} labels", source=None)
+    return Volume(labels_in_file(scan, labels.astype(kind)), scan.geometry, name=f"{scan.name} labels", source=None)
+
+
+def labels_in_file(scan: Scan, labels: Array) -> Array:
+    """Labels on the display grid in the file's own order; where the display is resampled, what nobody changed there stays as it was, bit for bit."""
+    if scan.aside is None or isinstance(scan.axes, AxisMap):
+        return scan.axes.undo(labels)
+    stored, shown = scan.aside.labels, scan.aside.shown
+    if stored is None or shown is None:
+        return scan.axes.undo(labels)
+    return scan.axes.undo_changes(labels, shown, scan.aside.axes.undo(stored))
