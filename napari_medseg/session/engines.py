@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ import numpy as np
 import platformdirs
 
 from napari_medseg.catalogue import Entry, install_hint
-from napari_medseg.errors import InvalidInputError, NoLabelsError, NoSeedsError, NoStrokesError, UnavailableError
+from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, NoSeedsError, NoStrokesError, UnavailableError
 from napari_medseg.session import patches
 from napari_medseg.session.jobs import TRAINING
+from napari_medseg.session.making import Making
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.state import Preview, Scan, full_box, source_labels
 from napari_medseg.volume import LabelArray
@@ -36,15 +38,17 @@ def start_levelset(session: Session) -> None:
     if not points:
         raise NoSeedsError("no seed point was given", where=session.label_class.name, todo="Press Add seeds and click three to five points inside the organ")
     seeds = seed_voxels(points, scan.display.geometry)
-    choices, value = session.levelset, session.chosen
-    limit = scan.limit > 0 if scan.limit is not None and choices.use_limit and scan.limit.any() else None
+    choices, value = session.levelset.settings(), session.chosen
+    limit = scan.limit > 0 if scan.limit is not None and session.levelset.use_limit and scan.limit.any() else None
+    prompts = {"seeds": {str(value): [list(point) for point in points]}}
+    made = Making("levelset", parameters=asdict(choices), prompts=prompts, arrays={} if limit is None else {"limit": limit.view(np.uint8)})
 
     def make() -> Iterator[Patch]:
         from napari_medseg.weaklabel.levelset import evolve
 
-        yield from patches.of_evolution(evolve(scan.display.array, seeds, scan.display.geometry.spacing, choices.settings(), limit=limit), value)
+        yield from patches.of_evolution(evolve(scan.display.array, seeds, scan.display.geometry.spacing, choices, limit=limit), value)
 
-    session.run_preview(f"Growing {session.label_class.name}", "level set", lambda _: make, [session.label_class])
+    session.run_preview(f"Growing {session.label_class.name}", "level set", lambda _: make, [session.label_class], made)
 
 
 def start_scribbles(session: Session) -> None:
@@ -61,7 +65,7 @@ def start_scribbles(session: Session) -> None:
 
         yield from patches.of_growth(grow(scan.display.array, strokes, scan.display.geometry.spacing))
 
-    session.run_preview("Growing scribbles", "scribbles", lambda _: make, classes)
+    session.run_preview("Growing scribbles", "scribbles", lambda _: make, classes, Making("scribble", arrays={"strokes": strokes}))
 
 
 def start_cleanup(session: Session) -> None:
@@ -69,7 +73,7 @@ def start_cleanup(session: Session) -> None:
     scan = _scan(session)
     if scan.labels is None or not scan.has_labels:
         raise NoLabelsError("there is nothing to clean up", where=scan.name, todo="Accept a preview or paint a label first")
-    labels, choices = np.asarray(scan.labels, np.uint8).copy(), session.cleanup
+    labels, choices = np.asarray(scan.labels, np.uint8).copy(), session.cleanup.settings()
     present = {int(v) for v in np.unique(labels)}
     classes = [c for c in session.classes if c.value in present]
     if len(classes) == 1:
@@ -78,10 +82,10 @@ def start_cleanup(session: Session) -> None:
     def make() -> Iterator[Patch]:
         from napari_medseg.weaklabel.cleanup import clean
 
-        cleaned = clean(labels, scan.display.geometry.spacing, choices.settings())
+        cleaned = clean(labels, scan.display.geometry.spacing, choices)
         yield Patch(full_box(labels), cleaned.labels, 1.0, f"{cleaned.removed_components} piece{'' if cleaned.removed_components == 1 else 's'} removed")
 
-    session.run_preview("Cleaning up", "clean-up", lambda _: make, classes)
+    session.run_preview("Cleaning up", "clean-up", lambda _: make, classes, Making("cleanup", parameters=asdict(choices)))
 
 
 def segmenters(session: Session) -> list[tuple[str, str, str, tuple[str, ...]]]:
@@ -104,6 +108,7 @@ def start_segmenter(session: Session, focus: int | None) -> None:
     title = "your refined model" if refined else entry.title
     names = [str(n) for n in entry.capabilities.get("classes", ["organ"])]
     classes = [session.label_class] if len(names) == 1 else session.classes_named(names)
+    made = Making(f"segment:{entry.id}", "proposal", {"device": device})
 
     def make() -> Iterator[Patch]:
         from napari_medseg.segmenters.protocol import to_labels
@@ -111,12 +116,13 @@ def start_segmenter(session: Session, focus: int | None) -> None:
         words = device_in_words(device)
         session.jobs.dispatch(lambda: session.tell_devices(words))
         segmenter = entry.build(**overrides)
+        made.model = model_hash(getattr(segmenter, "model", None))
         values = [c.value for c in classes]
         if len(segmenter.capabilities.classes) > len(values):
             values = list(range(1, len(segmenter.capabilities.classes) + 1))
         yield from patches.of_predictions(segmenter.predict(scan.display, device=device, focus=focus), values, segmenter.capabilities.threshold, to_labels)
 
-    session.run_preview(f"Running {title}", title, lambda _: make, classes)
+    session.run_preview(f"Running {title}", title, lambda _: make, classes, made)
 
 
 def device_in_words(name: str) -> str:
@@ -128,6 +134,18 @@ def device_in_words(name: str) -> str:
     if device is None:
         return chosen
     return device.kind + (f", {device.free_mb:,} MB free".replace(",", " ", 1) if device.free_mb is not None else "")
+
+
+def model_hash(model: Path | str | None) -> str:
+    """Checksum of a model's weights, from its plan; "" for an engine that has none of ours."""
+    if not model:
+        return ""
+    from napari_medseg.segmenters.plan import read_plan
+
+    try:
+        return read_plan(model).sha256
+    except MedsegError:
+        return ""
 
 
 # -- refinement ------------------------------------------------------------------------------------------------------------------------------------------
@@ -184,10 +202,15 @@ def start_refinement(session: Session) -> None:
 
     def apply(tick: Tick) -> None:
         _note(session, tick)
+        settings = {"recipe": choices.recipe, "rounds": choices.rounds, "round": tick.round}
         if tick.labels:
-            _propose(session, scans, tick.labels, tick.round)
-        if tick.result is not None and tick.result.best_round:
-            _propose(session, scans, tick.result.labels, tick.result.best_round)
+            _propose(session, scans, tick.labels, tick.round, Making("refine", "proposal", settings))
+        if tick.result is not None:
+            model = model_hash(tick.result.model)
+            best = Making("refine", "proposal", {**settings, "round": tick.result.best_round}, model=model)
+            if tick.result.best_round:
+                _propose(session, scans, tick.result.labels, tick.result.best_round, best)
+            session.refined.emit(tuple(scans.values()), best, tick.result.as_dict())
 
     def done() -> None:
         best = f"round {choices.best_round} is the best" if choices.best_round else "your labels stay the best"
@@ -225,7 +248,7 @@ def _doubt(session: Session, scans: dict[str, Scan]) -> None:
             scan.preview.detail = last.reason[:1].upper() + last.reason[1:]
 
 
-def _propose(session: Session, scans: dict[str, Scan], proposed: Mapping[str, LabelArray], number: int) -> None:
+def _propose(session: Session, scans: dict[str, Scan], proposed: Mapping[str, LabelArray], number: int, made: Making) -> None:
     """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan."""
     for name, labels in proposed.items():
         scan = scans.get(name)
@@ -237,7 +260,7 @@ def _propose(session: Session, scans: dict[str, Scan], proposed: Mapping[str, La
         if len(classes) == 1 and scan is session.current:
             session.choose_class(classes[0].value)
         ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
-        scan.preview = Preview(display, f"{PROPOSAL} {number}", classes, f"{ml:.3g} ml", finished=True)
+        scan.preview = Preview(display, f"{PROPOSAL} {number}", classes, f"{ml:.3g} ml", finished=True, made=made)
         session.preview_changed.emit(scan, None)
 
 

@@ -19,6 +19,7 @@ from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
 from napari_medseg.session import engines, patches
 from napari_medseg.session.history import Step, change
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
+from napari_medseg.session.making import Making
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.settings import CleanupChoices, LevelSetChoices, RefineChoices
 from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
@@ -63,6 +64,8 @@ class Session:
     preview_changed = Signal(Scan, object)
     labels_changed = Signal(Scan, object)
     edited = Signal(Scan, object)
+    accepted = Signal(Scan, Making)
+    refined = Signal(tuple, Making, dict)
     classes_changed = Signal()
     problem = Signal(MedsegError)
 
@@ -264,11 +267,11 @@ class Session:
             return own
         return next(iter(self.jobs.active), own)
 
-    def run_preview(self, title: str, heading: str, make: Callable[[Scan], Callable[[], Iterator[Patch]]], classes: Iterable[LabelClass]) -> Job:
-        """Start an engine whose patches fill a fresh preview of the current scan."""
+    def run_preview(self, title: str, heading: str, make: Callable[[Scan], Callable[[], Iterator[Patch]]], classes: Iterable[LabelClass], made: Making) -> Job:
+        """Start an engine whose patches fill a fresh preview of the current scan; `made` is how, for the label version it may become."""
         scan = self._scan()
         self.jobs.stop(PREVIEW)
-        preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), heading, tuple(classes))
+        preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), heading, tuple(classes), made=made)
         scan.preview, self.tool, self.notice, self.trouble = preview, "", "", ""
         self.preview_changed.emit(scan, None)
 
@@ -325,6 +328,7 @@ class Session:
         self.labels_changed.emit(scan, step.box if step is not None else None)
         if step is not None:
             self.edited.emit(scan, step.boxes)
+            self.accepted.emit(scan, preview.made)
         self.changed.emit()
 
     def discard(self) -> None:

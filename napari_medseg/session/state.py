@@ -11,6 +11,7 @@ import numpy as np
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError
 from napari_medseg.session.history import Box, History, Step, count_values
+from napari_medseg.session.making import Making, brush
 from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, format_shape, orient, orientation, require_same_grid
 from napari_medseg.volume.fusion import split
 from napari_medseg.volume.straighten import Straightening
@@ -43,6 +44,8 @@ class Preview:
     doubt : str
         Why it should rather not be accepted; "" without a reason.
     finished : bool
+    made : Making
+        How it came to be.
     """
 
     labels: LabelArray
@@ -52,6 +55,7 @@ class Preview:
     leaked: bool = False
     doubt: str = ""
     finished: bool = False
+    made: Making = field(default_factory=brush)
 
     @property
     def is_empty(self) -> bool:
@@ -109,6 +113,8 @@ class Scan:
     preview : Preview or None
     is_saved : bool
         Whether the labels are on disk as they stand.
+    case : str
+        Its case in the open study; "" when it is in none.
     drawn : (bool, bool)
         Whether there are strokes of a class, and of the background.
     voxels : Counter
