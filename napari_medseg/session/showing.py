@@ -1,0 +1,207 @@
+"""How a scan is shown: which channel, through which window, and whether as it is stored or on the patient's axes. None of it touches what is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.session.history import History, change, count_values
+from napari_medseg.session.jobs import PREVIEW
+from napari_medseg.session.state import AsStored, Scan, full_box, labels_in_file
+from napari_medseg.volume import Array, AxisMap, Volume
+from napari_medseg.volume.straighten import Straightening, straightening
+from napari_medseg.volume.windows import Preset, Window, presets, unit_words
+
+if TYPE_CHECKING:
+    from napari_medseg.session.session import Session
+
+VIEW = "view"
+"""The lane of jobs that change how a scan is shown."""
+SAME = 1e-3  # share of a window's width by which two count as one
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A tick of the work."""
+
+    fraction: float | None
+    message: str
+
+
+@dataclass(slots=True)
+class Windows:
+    """The windows a person chose, by modality: the next scan of that kind begins with them."""
+
+    chosen: dict[str, Preset] = field(default_factory=dict)
+
+    def first(self, volume: Volume) -> Preset:
+        """The preset a scan begins with."""
+        return self.chosen.get(kind_of(volume)) or presets(volume.modality, volume.units)[0]
+
+    def remember(self, volume: Volume, preset: Preset) -> None:
+        """The next scan of this kind begins with it."""
+        self.chosen[kind_of(volume)] = preset
+
+
+def kind_of(volume: Volume) -> str:
+    """What windows are remembered by: the modality, and the unit of its values."""
+    return f"{volume.modality} {unit_words(volume.modality, volume.units)}".strip()
+
+
+# -- windows ---------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def choose_window(session: Session, scan: Scan, key: str) -> None:
+    """Show a scan through one of its presets, and remember it."""
+    shown = scan.display
+    preset = next(p for p in presets(shown.modality, shown.units) if p.key == key)
+    session.windows.remember(shown, preset)
+    set_window(session, scan, preset.of(shown.array))
+
+
+def set_window(session: Session, scan: Scan, window: Window) -> None:
+    """Show a scan through a window, whoever chose it."""
+    if scan.window != window:
+        scan.window = window
+        session.window_changed.emit(scan)
+        session.changed.emit()
+
+
+def window_name(scan: Scan) -> str:
+    """The key of the preset that the window is; "" when it is one of the person's own."""
+    if scan.window is None:
+        return ""
+    low, high = scan.window.limits
+    for preset in presets(scan.display.modality, scan.display.units):
+        a, b = preset.of(scan.display.array).limits
+        if max(abs(a - low), abs(b - high)) <= SAME * (b - a):
+            return preset.key
+    return ""
+
+
+# -- channels --------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def choose_channel(session: Session, scan: Scan, index: int) -> None:
+    """Work on another channel of a scan; seeds, strokes and labels stay, they belong to the grid."""
+    if index == scan.channel or not 0 <= index < len(scan.channels):
+        return
+    session.jobs.stop(PREVIEW)
+    scan.channel, scan.display, scan.window = index, scan.channels[index], None
+    session.notice = f"Working on {scan.display.name} now"
+    session.channel_changed.emit(scan)
+    session.changed.emit()
+
+
+# -- as stored, or on the patient's axes -------------------------------------------------------------------------------------------------------------------
+
+
+def straighten(session: Session, scan: Scan, on: bool) -> None:
+    """Show an oblique scan on the patient's axes, or as it is stored again; the labels go along, the file's grid stays theirs. A fault becomes `problem`."""
+    if (scan.aside is not None) == on:
+        return
+    if on:
+        _turn(session, scan)
+    else:
+        _turn_back(session, scan)
+
+
+def _turn(session: Session, scan: Scan) -> None:
+    if not isinstance(scan.axes, AxisMap):
+        return
+    axes, before = scan.axes, None if scan.labels is None else scan.labels.copy()
+    made: list[tuple[Straightening, list[Volume], Array | None]] = []
+
+    def work() -> Iterator[Turned]:
+        turn = straightening(scan.geometry)
+        channels = []
+        for index, channel in enumerate(scan.channels):
+            yield Turned(index / (len(scan.channels) + 1), "Sampling the scan")
+            channels.append(turn.sampled(channel))
+        yield Turned(len(channels) / (len(channels) + 1), "Sampling the labels")
+        made.append((turn, channels, None if before is None else turn.apply(axes.undo(before))))
+
+    def done() -> None:
+        turn, channels, labels = made[0]
+        if scan.labels is not None and (before is None or not np.array_equal(before, scan.labels)):
+            labels = turn.apply(axes.undo(scan.labels))  # somebody painted meanwhile
+        limit, strokes = (None if array is None else turn.apply(axes.undo(array)) for array in (scan.limit, scan.strokes))
+        scan.aside = AsStored(scan.channels, axes, scan.labels, None if labels is None else labels.copy(), scan.history, scan.voxels)
+        _show(session, scan, tuple(channels), turn, labels)
+        scan.limit, scan.strokes = limit, strokes
+        session.notice = "Shown on the patient's axes; labels are saved on the grid of the file"
+        _tell(session, scan)
+
+    session.jobs.start(VIEW, f"Turning {scan.name} to the patient's axes", work, apply=lambda tick: None, done=done, failed=session.report, own_thread=True)
+
+
+def _turn_back(session: Session, scan: Scan) -> None:
+    aside = scan.aside
+    if aside is None:
+        return
+    now = None if scan.labels is None else scan.labels.copy()
+    made: list[Array | None] = []
+
+    def work() -> Iterator[Turned]:
+        yield Turned(None, "Bringing the labels back")
+        made.append(None if now is None else aside.axes.apply(labels_in_file(scan, now)))
+
+    def done() -> None:
+        labels = made[0]
+        if scan.labels is not None and (now is None or not np.array_equal(now, scan.labels)):
+            labels = aside.axes.apply(labels_in_file(scan, scan.labels))
+        limit, strokes = (None if array is None else aside.axes.apply(scan.axes.undo(array)) for array in (scan.limit, scan.strokes))
+        _show(session, scan, aside.channels, aside.axes, aside.labels, aside.history)
+        scan.limit, scan.strokes, scan.aside = limit, strokes, None
+        if labels is not None and aside.labels is None:
+            scan.hold(labels)
+        elif labels is not None and aside.labels is not None:
+            scan.voxels = aside.voxels
+            step = change(aside.labels, full_box(aside.labels), labels)
+            if step is not None:
+                scan.keep(step)
+        session.notice = "Shown as it is stored"
+        _tell(session, scan)
+
+    session.jobs.start(VIEW, f"Turning {scan.name} back", work, apply=lambda tick: None, done=done, failed=session.report, own_thread=True)
+
+
+def _show(
+    session: Session, scan: Scan, channels: tuple[Volume, ...], axes: AxisMap | Straightening, labels: Array | None, history: History | None = None,
+) -> None:
+    session.jobs.stop(PREVIEW)
+    scan.preview = None
+    scan.channels, scan.display, scan.axes = channels, channels[scan.channel], axes
+    scan.labels, scan.history = labels, history or History()
+    scan.voxels = count_values(labels) if labels is not None else count_values(np.zeros(0, np.uint8))
+
+
+def _tell(session: Session, scan: Scan) -> None:
+    session.grid_changed.emit(scan)
+    session.preview_changed.emit(scan, None)
+    session.labels_changed.emit(scan, None)
+    session.changed.emit()
+
+
+# -- several scans together --------------------------------------------------------------------------------------------------------------------------------
+
+
+def require_several(volumes: list[Volume]) -> None:
+    """Refuse to put a single scan together with nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        When there are fewer than two.
+    """
+    if len(volumes) < 2:
+        raise InvalidInputError("one scan alone has no other channels", where="Open as channels", todo="Choose two scans of one study or more")
+
+
+def renamed(channels: tuple[Volume, ...], name: str) -> tuple[Volume, ...]:
+    """Channels that have no name of their own get one they can be told apart by."""
+    return tuple(c if c.name else replace(c, name=f"{name} channel {i + 1}") for i, c in enumerate(channels))
