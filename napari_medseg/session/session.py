@@ -22,6 +22,7 @@ from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
 from napari_medseg.session.making import Making
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.settings import CleanupChoices, LevelSetChoices, RefineChoices
+from napari_medseg.session.showing import Windows
 from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
 from napari_medseg.volume import Volume
 
@@ -54,6 +55,8 @@ class Session:
         What was just done.
     trouble : str
         What went wrong last; "" once the person did something else.
+    windows : Windows
+        What scans are shown through, by modality.
     edited : signal of Scan and boxes
         Accepted labels changed there; None means anywhere, an empty tuple that a stroke goes on and its boxes are told when it ends.
     """
@@ -67,6 +70,9 @@ class Session:
     accepted = Signal(Scan, Making)
     refined = Signal(tuple, Making, dict)
     classes_changed = Signal()
+    window_changed = Signal(Scan)
+    channel_changed = Signal(Scan)
+    grid_changed = Signal(Scan)
     problem = Signal(MedsegError)
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -85,6 +91,7 @@ class Session:
         self.trouble = ""
         self.levelset = LevelSetChoices()
         self.cleanup = CleanupChoices()
+        self.windows = Windows()
         self.refine = RefineChoices()
         self.engine = "unet"
         self.device = "auto"
