@@ -23,6 +23,34 @@ class Family(Protocol):
     def write(self, volume: Volume, path: Path) -> None:
         """Write to `path`, a temporary name with the right suffix; LabelMap.classes are kept where the format can hold them."""
 
+    def write_for(self, volume: Volume, path: Path, scan: Scan) -> None:
+        """Instead of `write`, where a file refers to the scan that the labels were drawn on."""
+
+
+Kind = Literal["binary", "labelmap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The scan that labels belong to, for the formats that refer to it.
+
+    Attributes
+    ----------
+    path : Path
+        Where its files are.
+    series : str
+        Which series of a folder: UID, number or description; "" for the one that the labels lie on.
+    anonymise : bool
+        Whether patient and study are left out.
+    kind : "binary" or "labelmap"
+        How DICOM SEG holds the classes: a stack of bits for each, or one stack of their values.
+    """
+
+    path: Path
+    series: str = ""
+    anonymise: bool = False
+    kind: Kind = "binary"
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -41,6 +69,8 @@ class Format:
         "" for no, "volumes" for scans and label maps, "labels" for label maps only.
     folder : bool
         Whether it is a folder rather than a file.
+    refers : bool
+        Whether it is written for a scan whose files it refers to.
     """
 
     title: str
@@ -49,6 +79,7 @@ class Format:
     reads: bool = True
     writes: Literal["", "volumes", "labels"] = ""
     folder: bool = False
+    refers: bool = False
 
     @property
     def family(self) -> Family:
@@ -62,12 +93,17 @@ FORMATS = (
     Format("NRRD with its data apart", (".nhdr",), "images"),
     Format("MetaImage", (".mha",), "images", writes="volumes"),
     Format("MetaImage with its data apart", (".mhd",), "images"),
+    Format("DICOM segmentation", (".seg.dcm",), "dicomseg", writes="labels", refers=True),
+    Format("DICOM structure set", (".rtstruct.dcm",), "rtstruct", writes="labels", refers=True),
     Format("DICOM", (".dcm", ".dicom", ".ima"), "dicom"),
 )
 DICOM = next(f for f in FORMATS if f.module == "dicom")
 
+SEGMENTATION = next(f for f in FORMATS if f.module == "dicomseg")
+
 READABLE = tuple(suffix for f in FORMATS if f.reads for suffix in f.suffixes)
-WRITABLE = tuple(suffix for f in FORMATS if f.writes for suffix in f.suffixes)
+WRITABLE = tuple(suffix for f in FORMATS if f.writes and not f.refers for suffix in f.suffixes)
+REFERRING = tuple(suffix for f in FORMATS if f.writes and f.refers for suffix in f.suffixes)
 _BY_SUFFIX = sorted(((suffix, f) for f in FORMATS for suffix in f.suffixes), key=lambda pair: -len(pair[0]))
 
 KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM (a folder or .dcm)"
@@ -77,6 +113,12 @@ def format_of(path: Path | str) -> Format | None:
     """The family that a name belongs to; None when it is none we know."""
     name = Path(path).name.lower()
     return next((f for suffix, f in _BY_SUFFIX if name.endswith(suffix)), None)
+
+
+def written_as(path: Path | str) -> Format | None:
+    """The family that a name is written as; plain .dcm is a DICOM segmentation."""
+    found = format_of(path)
+    return SEGMENTATION if found is DICOM else found
 
 
 def suffix_of(path: Path | str) -> str:
