@@ -45,15 +45,19 @@ def phantom(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
 
 
 def organs(shape: tuple[int, int, int]) -> np.ndarray:
-    """A label map of six ellipsoids, uint8."""
-    labels = np.zeros(shape, np.uint8)
+    """A label map of six organs with rough outlines, uint8."""
+    from scipy import ndimage as ndi
+
+    labels, rough = np.zeros(shape, np.uint8), np.random.default_rng(2).normal(0, 0.02, (shape[0] // 8 + 2, shape[1] // 8, shape[2] // 8))
     y, x = np.mgrid[-1:1:complex(shape[1]), -1:1:complex(shape[2])]
     places = [(0.5, 0.1, -0.3, 0.35), (0.6, 0.1, 0.4, 0.2), (0.3, 0.2, -0.2, 0.15), (0.3, 0.2, 0.2, 0.15), (0.75, -0.2, 0, 0.2), (0.1, 0, 0, 0.1)]
-    for value, (cz, cy, cx, radius) in enumerate(places, 1):
-        for k in range(shape[0]):
+    for k in range(shape[0]):
+        share = k % 8 / 8
+        outline = ndi.zoom((1 - share) * rough[k // 8] + share * rough[k // 8 + 1], 8, order=1)
+        for value, (cz, cy, cx, radius) in enumerate(places, 1):
             rest = radius**2 - (2 * (k / shape[0] - cz)) ** 2
             if rest > 0:
-                labels[k][(x - cx) ** 2 + (y - cy) ** 2 < rest] = value
+                labels[k][(x - cx) ** 2 + (y - cy) ** 2 + outline * radius < rest] = value
     return labels
 
 
@@ -172,14 +176,94 @@ def _watch(process: Any, highest: list[int], done: threading.Event) -> None:
         highest[0] = max(highest[0], process.memory_info().rss)
 
 
-def measure(reader: str, folder: Path) -> dict[str, float]:
-    """Seconds, peak bytes over the array's bytes, and a checksum of the voxels."""
-    READERS[reader](folder / "small")
+def measure(what: str, folder: Path) -> dict[str, float]:
+    """One measurement: seconds, and peak memory over the array's or bytes written."""
+    if what in SAVERS:
+        return SAVERS[what](folder)
+    READERS[what](folder / "small")
     with peak() as highest:
         began = time.perf_counter()
-        array = READERS[reader](folder / "full")
+        array = READERS[what](folder / "full")
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "memory": highest[0] / array.nbytes, "voxels": zlib.crc32(np.ascontiguousarray(array, dtype=np.int16).data)}
+
+
+def stroke(labels: np.ndarray, number: int) -> tuple[slice, slice, slice]:
+    """A brush stroke of 40 dabs, 11 voxels wide, on one slice of a label map; where it lies."""
+    z, y, x = (int(n * share) for n, share in zip(labels.shape, (0.3 + 0.04 * number, 0.5, 0.3 + 0.03 * number), strict=True))
+    rows, columns = np.mgrid[-5:6, -5:6]
+    disc = rows**2 + columns**2 <= 25
+    for step in range(40):
+        labels[z, y + step // 2 - 5 : y + step // 2 + 6, x + step - 5 : x + step + 6][disc] = 7
+    return slice(z, z + 1), slice(y - 5, y + 26), slice(x - 5, x + 46)
+
+
+def autosave(folder: Path) -> dict[str, float]:
+    """Autosave of a stroke on top of a version: median of nine, after one that opens the draft."""
+    from napari_medseg.project import Project
+
+    with Project.open(folder / "study.medseg", user="benchmark") as project:
+        labels = project.labels("case-0001").array.copy()
+        draft, seconds, written = project.draft("case-0001", 1), [], []
+        for number in range(10):
+            box = stroke(labels, number)
+            began = time.perf_counter()
+            written.append(draft.write(labels, [box]))
+            seconds.append(time.perf_counter() - began)
+        draft.discard()
+    return {"seconds": median(seconds[1:]), "bytes": median(written[1:]), "first": seconds[0], "worst": max(seconds)}
+
+
+def autosave_anywhere(folder: Path) -> dict[str, float]:
+    """The same when nobody says where it was painted, so that every voxel is compared."""
+    from napari_medseg.project import Project
+
+    with Project.open(folder / "study.medseg", user="benchmark") as project:
+        labels = project.labels("case-0001").array.copy()
+        draft, seconds, written = project.draft("case-0001", 1), [], []
+        for number in range(3):
+            stroke(labels, number)
+            began = time.perf_counter()
+            written.append(draft.write(labels))
+            seconds.append(time.perf_counter() - began)
+        draft.discard()
+    return {"seconds": median(seconds[1:]), "bytes": median(written[1:]), "first": seconds[0], "worst": max(seconds)}
+
+
+def rewrite_file(folder: Path) -> dict[str, float]:
+    """The whole label map as .nii.gz."""
+    from napari_medseg.annotation import LabelMap
+    from napari_medseg.io import write
+    from napari_medseg.volume import Geometry
+
+    labels = np.load(folder / "labels.npy")
+    stroke(labels, 0)
+    began = time.perf_counter()
+    write(LabelMap(labels, Geometry(labels.shape, SPACING)), folder / "labels.nii.gz")
+    return {"seconds": time.perf_counter() - began, "bytes": (folder / "labels.nii.gz").stat().st_size}
+
+
+def rewrite_version(folder: Path) -> dict[str, float]:
+    """A whole label version in the study."""
+    from napari_medseg.annotation import LabelMap
+    from napari_medseg.project import Project
+
+    with Project.open(folder / "study.medseg", user="benchmark") as project:
+        case = project.cases()[0]
+        labels = np.load(folder / "labels.npy")
+        stroke(labels, 0)
+        before = size_of(folder / "study.medseg")
+        began = time.perf_counter()
+        project.save(case.id, LabelMap(labels, case.geometry), kind="corrected", tool="brush", parent=1)
+        return {"seconds": time.perf_counter() - began, "bytes": size_of(folder / "study.medseg") - before}
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+SAVERS: dict[str, Callable[[Path], dict[str, float]]] = {f.__name__: f for f in (autosave, autosave_anywhere, rewrite_file, rewrite_version)}
 
 
 # The run -------------------------------------------------------------------------------------------------------------------------------------------------
@@ -206,7 +290,7 @@ def child(*arguments: object) -> dict[str, float]:
 
 
 def in_turn(folder: Path, readers: list[str], repeats: int) -> dict[str, list[dict[str, float]]]:
-    """Measure every reader `repeats` times, each round in another order."""
+    """Measure everything `repeats` times, each round in another order."""
     for path in folder.rglob("*"):
         if path.is_file():
             path.read_bytes()  # into the page cache
@@ -214,7 +298,7 @@ def in_turn(folder: Path, readers: list[str], repeats: int) -> dict[str, list[di
     for turn in range(repeats):
         for reader in readers[:: -1 if turn % 2 else 1]:
             found[reader].append(child(reader, folder))
-    checksums = {row["voxels"] for rows in found.values() for row in rows}
+    checksums = {row["voxels"] for rows in found.values() for row in rows if "voxels" in row}
     if len(checksums) > 1:
         raise SystemExit(f"not the same voxels: {found}")
     return found
@@ -244,15 +328,46 @@ def opening(kind: str, shape: tuple[int, int, int], repeats: int) -> Iterator[Ro
                   target="<= 1.3" if series else "a note", holds=memory[readers[0]] <= 1.3 if series else None)
 
 
+def saving(shape: tuple[int, int, int], repeats: int) -> Iterator[Row]:
+    """Autosave a brush stroke, against writing everything again."""
+    from napari_medseg.annotation import LabelMap, default_classes
+    from napari_medseg.io import write
+    from napari_medseg.project import Project
+    from napari_medseg.volume import Geometry, Volume
+
+    with tempfile.TemporaryDirectory(prefix="medseg-io-") as name:
+        folder = Path(name)
+        labels, grid = organs(shape), Geometry(shape, SPACING)
+        np.save(folder / "labels.npy", labels)
+        write(Volume(np.zeros(shape, np.uint8), grid), folder / "scan.nii.gz")
+        with Project.create(folder / "study.medseg", user="benchmark", classes=default_classes(7)) as project:
+            case = project.add(folder / "scan.nii.gz")
+            project.save(case.id, LabelMap(labels, grid), kind="imported", tool="import")
+        found = in_turn(folder, list(SAVERS), repeats)
+        size = "x".join(map(str, shape[::-1]))
+        file, version_ = ("rewrite_file", ".nii.gz whole"), ("rewrite_version", "version whole")
+        for ours, (peer, title) in (("autosave", file), ("autosave", version_), ("autosave_anywhere", file)):
+            for quantity, unit, by in (("seconds", "ms", 1e3), ("bytes", "kB", 1e-3)):
+                here, there = (median(row[quantity] for row in found[who]) * by for who in (ours, peer))
+                target = ours == "autosave"
+                yield Row(
+                    f"{size}: {ours.replace('_', ' ')} of a stroke, {quantity}", here, unit, title, there, there / here, "<= 1/50" if target else "a note",
+                    there / here >= 50 if target else None, {who: [row[quantity] * by for row in found[who]] for who in (ours, peer)},
+                )
+        first, worst = (max(row[which] for row in found["autosave"]) * 1e3 for which in ("first", "worst"))
+        yield Row(f"{size}: the stroke that opens the draft", first, "ms", target="a note")
+        yield Row(f"{size}: the slowest stroke", worst, "ms", target="a note")
+
+
 def report(rows: list[Row], conditions: dict[str, Any]) -> None:
     """Print the table."""
     print(", ".join(f"{key} {value}" for key, value in conditions.items()))
     width = max(len(row.what) for row in rows)
     for row in rows:
-        theirs = f"{row.peer} {row.theirs:.3g} {row.unit}" if row.theirs is not None else ""
+        theirs = f"{row.peer} {row.theirs:.4g} {row.unit}" if row.theirs is not None else ""
         times = f"{row.figure:.2f} times" if row.figure is not None else ""
         verdict = "" if row.holds is None else "holds" if row.holds else "DOES NOT HOLD"
-        print(f"{row.what:{width}}  {row.ours:8.3g} {row.unit:2}  {theirs:22}  {times:12}  {row.target:22}  {verdict}")
+        print(f"{row.what:{width}}  {row.ours:8.4g} {row.unit:2}  {theirs:26}  {times:12}  {row.target:22}  {verdict}")
 
 
 def main() -> None:
@@ -270,6 +385,10 @@ def main() -> None:
     shape = QUICK if chosen.quick else SHAPE
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rows = [row for kind in (*STORED, "nifti") if chosen.only in kind for row in opening(kind, shape, chosen.repeats)]
+    rows += saving(shape, chosen.repeats) if not chosen.only or chosen.only in "autosave" else ()
+    if chosen.quick:
+        for row in rows:
+            row.target, row.holds = "", None  # small inputs show that it runs, no more
     conditions = {
         "cores": os.cpu_count(), "load at the start": load, "Python": platform.python_version(), "system": platform.system(), "repeats": chosen.repeats,
         **{name: version(name) for name in ("SimpleITK", "nibabel", "pydicom", "numpy", "zarr")},
