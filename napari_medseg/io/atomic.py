@@ -43,24 +43,26 @@ def replacing(path: Path | str) -> Iterator[Path]:
     temporary = path.parent / f".{secrets.token_hex(6)}.part{suffix_of(path) or path.suffix}"
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         os.replace(temporary, path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         if isinstance(error, MedsegError):
             raise
-        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=_advice(error)) from error
+        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=advice(error)) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file is on the disk."""
     with path.open("rb+") as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     if os.name == "nt":  # a folder cannot be opened there; its entries are journalled
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -71,7 +73,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _advice(error: OSError) -> str:
+def advice(error: OSError) -> str:
+    """What to do about a file that could not be written."""
     if error.errno in FULL:
         return "Make space on the disk, or choose another place"
     if isinstance(error, PermissionError):

@@ -93,10 +93,13 @@ FORMATS = (
     Format("NRRD with its data apart", (".nhdr",), "images"),
     Format("MetaImage", (".mha",), "images", writes="volumes"),
     Format("MetaImage with its data apart", (".mhd",), "images"),
+    Format("OME-Zarr", (".ome.zarr", ".zarr"), "omezarr", writes="volumes", folder=True),
     Format("DICOM segmentation", (".seg.dcm",), "dicomseg", writes="labels", refers=True),
     Format("DICOM structure set", (".rtstruct.dcm",), "rtstruct", writes="labels", refers=True),
     Format("DICOM", (".dcm", ".dicom", ".ima"), "dicom"),
 )
+OME_ZARR = next(f for f in FORMATS if f.module == "omezarr")
+ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 DICOM = next(f for f in FORMATS if f.module == "dicom")
 
 SEGMENTATION = next(f for f in FORMATS if f.module == "dicomseg")
@@ -106,7 +109,7 @@ WRITABLE = tuple(suffix for f in FORMATS if f.writes and not f.refers for suffix
 REFERRING = tuple(suffix for f in FORMATS if f.writes and f.refers for suffix in f.suffixes)
 _BY_SUFFIX = sorted(((suffix, f) for f in FORMATS for suffix in f.suffixes), key=lambda pair: -len(pair[0]))
 
-KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM (a folder or .dcm)"
+KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), OME-Zarr (.ome.zarr) or DICOM (a folder or .dcm)"
 
 
 def format_of(path: Path | str) -> Format | None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
-from napari_medseg.io.formats import DICOM, KNOWN, Format, format_of
+from napari_medseg.io.atomic_folder import settle
+from napari_medseg.io.formats import DICOM, KNOWN, OME_ZARR, ZARR_METADATA, Format, format_of
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Geometry, Volume, require_same_grid
 
@@ -118,13 +119,16 @@ def label_values(volume: Volume, where: Path) -> np.ndarray[tuple[int, ...], np.
 def _there(path: Path | str) -> Path:
     path = Path(path)
     if not path.exists():
+        settle(path)
+    if not path.exists():
         raise MissingFileError("there is no such file or folder", where=path, todo="Check the path")
     return path
 
 
 def _format(path: Path) -> Format:
     if path.is_dir():
-        return next((f for f in (format_of(path),) if f is not None and f.folder), DICOM)
+        is_zarr = format_of(path) is OME_ZARR or any((path / name).is_file() for name in ZARR_METADATA)
+        return OME_ZARR if is_zarr else DICOM
     if path.stat().st_size == 0:
         raise UnreadableFileError("is empty", where=path, todo="Copy or export it again")
     found = format_of(path)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from napari_medseg.errors import UnwritableFileError
 from napari_medseg.io.atomic import replacing
-from napari_medseg.io.formats import REFERRING, WRITABLE, Kind, Scan, written_as
+from napari_medseg.io.atomic_folder import replacing_folder
+from napari_medseg.io.formats import REFERRING, WRITABLE, ZARR_METADATA, Kind, Scan, written_as
 from napari_medseg.volume import Volume
 
 
@@ -44,7 +45,7 @@ def write(
     require_writable(path)
     found = written_as(path)
     assert found is not None  # require_writable looked
-    with replacing(path) as temporary:
+    with replacing_folder(path, marks=ZARR_METADATA) if found.folder else replacing(path) as temporary:
         try:
             if found.refers:
                 found.family.write_for(volume, temporary, _scan(volume, path, source, series, anonymise, kind))
