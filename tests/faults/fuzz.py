@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+sys.path.append(str(Path(__file__).parents[1]))  # where makers of files lie, which pytest finds by itself
+
 SECONDS = 5.0
 SLACK = 24 << 20  # bytes that Python and the libraries take for themselves
 CEILING = 1 << 30  # bytes of address space beyond what the process has when it starts

@@ -65,7 +65,7 @@ def files_on_a_full_disk(folder: Path) -> list[str]:
     """Every format: the old file stays, nothing is left beside it, and the labels can be written elsewhere."""
     problems: list[str] = []
     for kind in FORMATS:
-        for suffix in kind.suffixes if kind.writes and kind.reads and kind.module not in ("dicomseg", "rtstruct") else ():
+        for suffix in kind.suffixes if kind.writes and kind.reads and not kind.refers else ():
             path = folder / f"m{suffix}"
             first, second = noise(0), noise(1)
             first.array[4:] = 0

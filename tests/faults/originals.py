@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
-import pydicom
 import SimpleITK as sitk
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from dicom_series import save_series
 from spoil import Way, any_file, dicom_element, header, raw, unpacked
 
 SHAPE = (5, 24, 20)
@@ -84,29 +84,18 @@ def ours(array: Callable[[], np.ndarray] = labels) -> Callable[[Path], None]:
     return make
 
 
-def series(folder: Path, *, uid: str | None = None, slices: int = SHAPE[0]) -> list[Path]:
+def series(folder: Path) -> None:
     """A DICOM series, one file a slice."""
-    folder.mkdir(exist_ok=True)
-    uid, study, frame, paths = uid or generate_uid(entropy_srcs=["series"]), generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["frame"]), []
-    for k, plane in enumerate(scan()[:slices]):
-        meta, data = FileMetaDataset(), Dataset()
-        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
-        meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[uid, str(k)])
-        data.file_meta = meta
-        data.SOPClassUID, data.SOPInstanceUID, data.SeriesInstanceUID, data.StudyInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID, uid, study
-        data.FrameOfReferenceUID, data.PatientID, data.PatientName, data.PatientBirthDate, data.PatientSex = frame, "p", "p", "", ""
-        data.StudyDate, data.StudyTime, data.AccessionNumber, data.StudyID, data.ReferringPhysicianName = "", "", "", "", ""
-        data.Manufacturer, data.PatientPosition, data.PositionReferenceIndicator, data.ImageType = "none", "HFS", "", ["ORIGINAL", "PRIMARY", "AXIAL"]
-        data.Modality, data.SeriesDescription, data.SeriesNumber, data.InstanceNumber, data.FrameOfReferenceUID = "CT", "Abdomen", 3, k + 1, frame
-        data.Rows, data.Columns, data.PixelSpacing, data.SliceThickness = *plane.shape, list(GRID["spacing"][1:]), GRID["spacing"][0]
-        x, y, z = GRID["origin"]
-        data.ImagePositionPatient, data.ImageOrientationPatient = [x, y, z + k * GRID["spacing"][0]], [1, 0, 0, 0, 1, 0]
-        data.SamplesPerPixel, data.PhotometricInterpretation, data.BitsAllocated, data.BitsStored, data.HighBit = 1, "MONOCHROME2", 16, 12, 11
-        data.PixelRepresentation, data.RescaleIntercept, data.RescaleSlope, data.RescaleType = 0, -1024, 1, "HU"
-        data.PixelData = plane.astype(np.uint16).tobytes()
-        paths.append(folder / f"IM{k:04d}.dcm")
-        pydicom.dcmwrite(paths[-1], data, enforce_file_format=True)
-    return paths
+    from napari_medseg.volume import Geometry
+
+    save_series(folder, scan(), Geometry(SHAPE, **GRID))
+
+
+def one_slice(path: Path) -> None:
+    """One file of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        series(Path(folder) / "series")
+        shutil.copyfile(Path(folder) / "series" / "IM0000.dcm", path)
 
 
 # What a header states, read in the plainest way -----------------------------------------------------------------------------------------------------------
@@ -163,7 +152,7 @@ _add("nrrd in two files", Original("scan.nhdr", by_itk(scan, packed=False), (raw
 _add("metaimage", Original("scan.mha", by_itk(scan), (raw(300), header(b"LOCAL"), header(b"LOCAL")), _meta))
 _add("metaimage in two files", Original("scan.mhd", by_itk(scan, packed=False), (raw(300), header(None), header(None)), _meta))
 _add("dicom series", Original("series", series, (any_file({".dcm": raw(1400)}), any_file({".dcm": dicom_element}), any_file({".dcm": dicom_element}))))
-_add("dicom slice", Original("slice.dcm", lambda path: series(path.parent, slices=1)[0].rename(path), (raw(1400), dicom_element, dicom_element)))
+_add("dicom slice", Original("slice.dcm", one_slice, (raw(1400), dicom_element, dicom_element)))
 
 
 def _join_the_table() -> None:
@@ -173,7 +162,7 @@ def _join_the_table() -> None:
     known = {original.name.partition(".")[2] for original in ORIGINALS.values()}
     for kind in FORMATS:
         for suffix in kind.suffixes:
-            if kind.reads and kind.writes and not kind.folder and suffix[1:] not in known and kind.module not in ("dicomseg", "rtstruct"):
+            if kind.reads and kind.writes and not kind.folder and suffix[1:] not in known and not kind.refers:
                 _add(suffix, Original(f"labels{suffix}", ours(), (raw(600),)))
 
 

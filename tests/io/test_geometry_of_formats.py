@@ -24,8 +24,8 @@ from napari_medseg.volume import Geometry, axis_map, orient
 TOLERANCE_MM = 1e-3
 FEW = settings(max_examples=max(10, settings.default.max_examples // 5))  # an example writes and reads several files
 LIMITED = ("GIPL", "TIFF")  # hold some grids and refuse the others
-SUFFIXES = [s for f in FORMATS if f.writes and f.reads and f.module not in ("rtstruct", "dicomseg") for s in f.suffixes]
-WHOLE = [s for f in FORMATS if f.writes and f.reads and not f.title.startswith(LIMITED) and f.module not in ("rtstruct", "dicomseg") for s in f.suffixes]
+SUFFIXES = [s for f in FORMATS if f.writes and f.reads and not f.refers for s in f.suffixes]
+WHOLE = [s for f in FORMATS if f.writes and f.reads and not f.refers and not f.title.startswith(LIMITED) for s in f.suffixes]
 ITK_READS = [s for s in WHOLE if s.endswith((".nii", ".nii.gz", ".nrrd", ".mha"))]
 
 ORIENTATIONS = ["".join(letters) for order in permutations(["LR", "PA", "SI"]) for letters in product(*order)]
