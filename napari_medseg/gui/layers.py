@@ -5,18 +5,27 @@ napari's world here is (towards the feet, towards the back, towards the patient'
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_medseg.annotation import LabelMap, named
 from napari_medseg.errors import InvalidInputError
-from napari_medseg.session.state import Scan, scan_of
-from napari_medseg.volume import Array, AxisMap, Geometry, Volume, axis_map, orient
+from napari_medseg.session.state import Scan, displayed, labels_in_file, scan_of
+from napari_medseg.volume import Array, AxisMap, Geometry, Volume, axis_map
+from napari_medseg.volume.fusion import split
+from napari_medseg.volume.windows import presets, sample
+
+LayerTuple = tuple[Any, dict[str, Any], str]
 
 KEY = "medseg"
 LARGEST_VALUES = 12
+BLEND = 0.6  # opacity of what is laid over a scan
+COLOURS = ["red", "green", "blue"]
 _PLAIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)  # x to the left, y to the back, z to the feet: napari's own grid taken as it is shown
 
 
@@ -26,24 +35,105 @@ def placement(display: Geometry) -> dict[str, tuple[float, ...]]:
     return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns)}
 
 
-def layer_data(volume: Volume, *, labels: bool = False) -> tuple[Array, dict[str, Any], str]:
-    """What napari makes a layer of: one channel on the display grid, where it lies, and the file's own grid in the metadata."""
-    shown = volume if volume.array.ndim == 3 else replace(volume, array=volume.channel(0))
-    turned = orient(shown)
-    facts = {"geometry": volume.geometry, "axes": axis_map(volume.geometry), "volume": replace(shown, array=np.zeros((1, 1, 1)), geometry=Geometry((1, 1, 1)))}
-    keywords: dict[str, Any] = {"name": volume.name or "scan", "metadata": {KEY: facts}, **placement(turned.geometry)}
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """The channels of one scan, shared by the layers that show them.
+
+    Attributes
+    ----------
+    channels : tuple of Volume
+        On the display grid.
+    title : str
+        What the scan is called as a whole.
+    in_colour : bool
+        Whether they are the red, green and blue of a picture.
+    """
+
+    channels: tuple[Volume, ...]
+    title: str = ""
+    in_colour: bool = False
+
+
+def layer_data(volume: Volume, *, labels: bool = False) -> LayerTuple:
+    """What napari makes a layer of: the first channel on the display grid, where it lies, and the file's own grid in the metadata."""
     if labels:
-        return turned.array.astype(np.uint8 if turned.array.max(initial=0) <= 255 else np.uint16), keywords, "labels"
-    if volume.modality == "CT":
-        keywords["contrast_limits"] = (-160.0, 240.0)
-    else:
-        keywords["contrast_limits"] = _window(turned.array)
-    return turned.array, {**keywords, "colormap": "gray"}, "image"
+        return _labels_layer(volume)
+    return image_layers(split(volume), volume.name)[0]
+
+
+def volume_layers(volume: Volume) -> list[LayerTuple]:
+    """A label map as a Labels layer with its names and colours; a scan as one Image layer a channel."""
+    if isinstance(volume, LabelMap) or looks_like_labels(volume.array):
+        return [_labels_layer(volume)]
+    return image_layers(split(volume), volume.name)
+
+
+def image_layers(channels: Sequence[Volume], title: str = "", limits: Mapping[int, tuple[float, float]] | None = None) -> list[LayerTuple]:
+    """The Image layers of one scan: the first channel in grey, PET over it in its own colours, further channels there but hidden; a picture in its colours.
+
+    Parameters
+    ----------
+    channels : one-channel volumes on one grid
+        As stored in the file.
+    title : str
+        What they are called together.
+    limits : channel to (low, high), optional
+        Values drawn black and white, where they are known.
+    """
+    geometry = channels[0].geometry
+    names = [c.name.rpartition(" ")[2].lower() for c in channels]
+    study = Study(tuple(displayed(c) for c in channels), title or channels[0].name, names == COLOURS)
+    layers: list[LayerTuple] = []
+    for index, shown in enumerate(study.channels):
+        facts = {"geometry": geometry, "axes": axis_map(geometry), "volume": _without_voxels(shown), "study": study, "channel": index}
+        low, high = (limits or {}).get(index) or presets(shown.modality, shown.units)[0].of(shown.array).limits
+        keywords: dict[str, Any] = {
+            "name": shown.name or "scan", "metadata": {KEY: facts}, "contrast_limits": (low, high), **placement(shown.geometry), **_look(study, index),
+        }
+        layers.append((shown.array, keywords, "image"))
+    return layers
+
+
+def overlay_of(channels: Sequence[Volume]) -> int | None:
+    """The channel to lay over the first: the uptake of a PET over its CT; None where there is none."""
+    return next((i for i, c in enumerate(channels) if i and c.modality in ("PT", "NM")), None)
+
+
+def _look(study: Study, index: int) -> dict[str, Any]:
+    """Colours and blending of a channel when it first appears."""
+    if study.in_colour:
+        return {"colormap": COLOURS[index], "blending": "additive" if index else "translucent"}
+    if index == 0:
+        return {"colormap": "gray"}
+    over = overlay_of(study.channels) == index
+    return {"colormap": "hot" if over else "gray", "blending": "additive", "opacity": BLEND if over else 1.0, "visible": over}
+
+
+def _labels_layer(volume: Volume) -> LayerTuple:
+    turned = displayed(volume)
+    classes = named(turned.array, volume.classes) if isinstance(volume, LabelMap) else ()
+    facts = {"geometry": volume.geometry, "axes": axis_map(volume.geometry), "volume": _without_voxels(turned), "classes": classes}
+    kind = np.uint8 if turned.array.max(initial=0) <= 255 else np.uint16
+    keywords: dict[str, Any] = {"name": volume.name or "labels", "metadata": {KEY: facts}, **placement(turned.geometry)}
+    if classes:
+        from napari_medseg.gui.labels_writer import colours
+
+        keywords["colormap"] = colours(classes)
+    return np.array(turned.array, kind, order="C"), keywords, "labels"
+
+
+def _without_voxels(volume: Volume) -> Volume:
+    """What is known of a volume besides its voxels."""
+    known = {f.name: getattr(volume, f.name) for f in fields(Volume)}
+    return Volume(**{**known, "array": np.zeros((1, 1, 1)), "geometry": Geometry((1, 1, 1))})
 
 
 def looks_like_labels(array: Array) -> bool:
     """Whether an array is a label map: a few whole numbers, mostly zero."""
-    if array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0 or array.max() > 255:
+    if array.ndim != 3 or array.dtype.kind not in "iub":
+        return False
+    values = sample(array)  # most scans show by a few of their values that they are none
+    if values.min() < 0 or values.max() > 255 or len(np.unique(values)) > LARGEST_VALUES or array.min() < 0 or array.max() > 255:
         return False
     return len(np.unique(array)) <= LARGEST_VALUES and bool(np.count_nonzero(array) < array.size / 2)
 
@@ -74,7 +164,15 @@ def adopt(layer: Image) -> Scan:
     if facts is not None and facts["axes"].geometry(facts["geometry"]).shape == array.shape:
         axes: AxisMap = facts["axes"]
         geometry: Geometry = facts["geometry"]
-        return scan_of(replace(facts["volume"], array=array, geometry=axes.geometry(geometry), name=name), axes, geometry)
+        shown = replace(facts["volume"], array=array, geometry=axes.geometry(geometry), name=name)
+        study: Study | None = facts.get("study")
+        if study is None or len(study.channels) == 1:
+            return scan_of(shown, axes, geometry)
+        index = int(facts["channel"])
+        scan = scan_of(shown, axes, geometry, tuple(shown if i == index else c for i, c in enumerate(study.channels)), title=study.title)
+        scan.channel = index
+        scan.overlay = None if study.in_colour else overlay_of(study.channels)
+        return scan
     geometry = _as_shown(array, np.array(layer.scale) * np.abs(np.diag(matrix)), layer.data_to_world((0, 0, 0)))
     note = "napari does not know how the patient lies in this layer; it is taken as it is shown"
     return scan_of(Volume(array, geometry, name=name, notes=(note,)), axis_map(geometry), geometry)
@@ -92,13 +190,16 @@ def labels_volume(layer: Labels) -> Volume | None:
 
 def scan_metadata(scan: Scan) -> dict[str, Any]:
     """What a layer on a scan's grid carries, so that it is written on the grid of the scan's file."""
-    return {KEY: {"geometry": scan.geometry, "axes": scan.axes, "volume": replace(scan.display, array=np.zeros((1, 1, 1)), geometry=Geometry((1, 1, 1)))}}
+    return {KEY: {"geometry": scan.geometry, "axes": scan.axes, "volume": _without_voxels(scan.display), "scan": ref(scan)}}
 
 
 def source_volume(array: Array, meta: dict[str, Any]) -> Volume:
     """A layer's data on the grid of the file it came from; without one, on the grid it is shown on."""
     facts = (meta.get("metadata") or {}).get(KEY)
     name = str(meta.get("name", "")) or "layer"
+    scan: Scan | None = facts["scan"]() if facts is not None and "scan" in facts else None
+    if scan is not None and scan.display.geometry.shape == array.shape and array.dtype.kind in "ub":
+        return Volume(labels_in_file(scan, array), scan.geometry, name=name)
     if facts is not None and facts["axes"].geometry(facts["geometry"]).shape == array.shape:
         return Volume(facts["axes"].undo(array), facts["geometry"], name=name)
     if array.ndim != 3:
@@ -110,13 +211,3 @@ def _as_shown(array: Array, scale: Any, first: Any) -> Geometry:
     """The grid of a layer that does not know its patient: axes as they are shown, from the canvas position of its first voxel."""
     z, y, x = (float(v) for v in first)
     return Geometry((array.shape[0], array.shape[1], array.shape[2]), (float(scale[0]), float(scale[1]), float(scale[2])), (x, y, -z), _PLAIN)
-
-
-def _window(array: Array) -> tuple[float, float]:
-    """Grey-value range that shows tissue: all but the darkest and brightest hundredth, from a thinned-out copy."""
-    values = np.asarray(array[::2, ::4, ::4], np.float32)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(values, [1, 99.5]))
-    return (low, high) if high > low else (low, low + 1)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 VIEW = "view"
 """The lane of jobs that change how a scan is shown."""
-SAME = 1e-3  # share of a window's width by which two count as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +59,15 @@ def choose_window(session: Session, scan: Scan, key: str) -> None:
     shown = scan.display
     preset = next(p for p in presets(shown.modality, shown.units) if p.key == key)
     session.windows.remember(shown, preset)
-    set_window(session, scan, preset.of(shown.array))
+    set_window(session, scan, preset.of(shown.array), key)
 
 
-def set_window(session: Session, scan: Scan, window: Window) -> None:
+def set_window(session: Session, scan: Scan, window: Window, preset: str = "") -> None:
     """Show a scan through a window, whoever chose it."""
-    if scan.window != window:
-        scan.window = window
+    if (scan.window, scan.preset) != (window, preset):
+        scan.window, scan.preset = window, preset
         session.window_changed.emit(scan)
         session.changed.emit()
-
-
-def window_name(scan: Scan) -> str:
-    """The key of the preset that the window is; "" when it is one of the person's own."""
-    if scan.window is None:
-        return ""
-    low, high = scan.window.limits
-    for preset in presets(scan.display.modality, scan.display.units):
-        a, b = preset.of(scan.display.array).limits
-        if max(abs(a - low), abs(b - high)) <= SAME * (b - a):
-            return preset.key
-    return ""
 
 
 # -- channels --------------------------------------------------------------------------------------------------------------------------------------------
@@ -91,10 +78,26 @@ def choose_channel(session: Session, scan: Scan, index: int) -> None:
     if index == scan.channel or not 0 <= index < len(scan.channels):
         return
     session.jobs.stop(PREVIEW)
-    scan.channel, scan.display, scan.window = index, scan.channels[index], None
+    if scan.overlay == index:
+        scan.overlay = scan.channel
+    scan.channel, scan.display, scan.window, scan.preset = index, scan.channels[index], None, ""
     session.notice = f"Working on {scan.display.name} now"
     session.channel_changed.emit(scan)
     session.changed.emit()
+
+
+def choose_overlay(session: Session, scan: Scan, index: int | None) -> None:
+    """Lay another channel over the one that is worked on, or none."""
+    if index != scan.overlay and index != scan.channel:
+        scan.overlay = index
+        session.channel_changed.emit(scan)
+        session.changed.emit()
+
+
+def set_blend(session: Session, scan: Scan, blend: float) -> None:
+    """How strongly the channel on top shows, 0-1."""
+    scan.blend = min(1.0, max(0.0, blend))
+    session.channel_changed.emit(scan)
 
 
 # -- as stored, or on the patient's axes -------------------------------------------------------------------------------------------------------------------

@@ -105,6 +105,12 @@ class Scan:
         What it is as stored, while it is shown on the patient's axes.
     window : Window or None
         Values drawn black and white; None before it was shown.
+    preset : str
+        Key of the preset it is shown through; "" for a window of the person's own.
+    overlay : int or None
+        The channel laid over the one that is worked on.
+    blend : float
+        Its opacity, 0-1.
     labels : integer (z, y, x) or None
         Accepted labels on the display grid; the array the window's label layer shows and the brush writes.
     limit, strokes : uint8 (z, y, x) or None
@@ -137,6 +143,9 @@ class Scan:
     channel: int = 0
     aside: AsStored | None = None
     window: Window | None = None
+    preset: str = ""
+    overlay: int | None = None
+    blend: float = 0.6
     title: str = ""
 
     def __post_init__(self) -> None:

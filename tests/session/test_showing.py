@@ -103,6 +103,11 @@ def test_a_scan_of_several_channels_names_them_and_works_on_the_chosen_one(sessi
     assert scan.display.array.min() > 900
     assert session.notice == "Working on study FLAIR now"
     np.testing.assert_array_equal(scan.source.array, both.array[1])
+    showing.choose_overlay(session, scan, 0)
+    showing.choose_channel(session, scan, 0)
+    assert scan.overlay == 1, "what was laid over becomes what is worked on, and the other way round"
+    showing.choose_overlay(session, scan, 0)
+    assert scan.overlay == 1, "nothing lies over itself"
 
 
 def test_a_window_is_remembered_for_the_next_scan_of_its_kind(session):
@@ -113,10 +118,10 @@ def test_a_window_is_remembered_for_the_next_scan_of_its_kind(session):
     assert session.windows.first(first.display).key == "soft"
     showing.choose_window(session, first, "lung")
     assert first.window == Window(-600, 1500)
-    assert showing.window_name(first) == "lung"
+    assert first.preset == "lung"
     assert session.windows.first(ct()).key == "lung"
     showing.set_window(session, first, Window(0, 123))
-    assert showing.window_name(first) == ""
+    assert first.preset == ""
 
 
 def test_a_large_scan_is_shown_without_a_copy(monkeypatch, ball):

@@ -1,0 +1,161 @@
+"""The Image layers of the open scans, one a channel: kept in step with the channel, window and axes that the session says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer
+
+from napari_medseg.gui import layers
+from napari_medseg.gui.layers import COLOURS, KEY, placement
+from napari_medseg.session import showing
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan
+from napari_medseg.volume.windows import Window
+
+
+class Pictures:
+    """Layers of scans.
+
+    Parameters
+    ----------
+    session : Session
+    viewer : napari viewer
+    """
+
+    def __init__(self, session: Session, viewer: Any) -> None:
+        self._session, self._viewer = session, viewer
+        self._of: dict[int, dict[int, Image]] = {}
+        self._scans: dict[int, Scan] = {}
+        self._own = False
+        session.window_changed.connect(self._on_window)
+        session.channel_changed.connect(self._on_channel)
+        session.grid_changed.connect(self._on_grid)
+
+    def take(self, layer: Image) -> Scan | None:
+        """A scan of a layer that was added; None when it is one more channel of a scan that is open.
+
+        Raises
+        ------
+        InvalidInputError
+            When it is no scan; says why.
+        """
+        study = layer.metadata.get(KEY, {}).get("study")
+        index = int(layer.metadata.get(KEY, {}).get("channel", 0))
+        for key, held in self._of.items():
+            if study is not None and any(other.metadata.get(KEY, {}).get("study") is study for other in held.values()):
+                held[index] = layer
+                self._listen(self._scans[key], layer, index)
+                return None
+        scan = layers.adopt(layer)
+        self._of[id(scan)], self._scans[id(scan)] = {scan.channel: layer}, scan
+        self._listen(scan, layer, scan.channel)
+        return scan
+
+    def begin(self, scan: Scan) -> None:
+        """Show a scan that was just opened through the window its kind was last shown with."""
+        layer = self.image(scan)
+        if layer is None:
+            return
+        preset = self._session.windows.first(scan.display)
+        if KEY in layer.metadata:
+            showing.set_window(self._session, scan, preset.of(scan.display.array), preset.key)
+        else:  # somebody's own layer is shown as they show it
+            showing.set_window(self._session, scan, Window.between(*map(float, layer.contrast_limits)))
+
+    def image(self, scan: Scan) -> Image | None:
+        """The layer of the channel that is worked on."""
+        return self._of.get(id(scan), {}).get(scan.channel)
+
+    def scan_of(self, layer: Layer) -> Scan | None:
+        """The scan that a layer shows."""
+        return next((self._scans[key] for key, held in self._of.items() if layer in held.values()), None)
+
+    def lost(self, layer: Layer) -> Scan | None:
+        """A layer was removed; the scan that goes with it, None when it still has another channel to show or was none of ours."""
+        scan = self.scan_of(layer)
+        if scan is None:
+            return None
+        held = self._of[id(scan)]
+        gone = next(index for index, each in held.items() if each is layer)
+        del held[gone]
+        if not held:
+            return scan
+        if scan.overlay == gone:
+            scan.overlay = None
+        if scan.channel == gone:
+            showing.choose_channel(self._session, scan, next(iter(held)))
+        return None
+
+    def forget(self, scan: Scan) -> None:
+        """The scan is closed; its layers stay with the person."""
+        self._of.pop(id(scan), None)
+        self._scans.pop(id(scan), None)
+
+    # -- inside --------------------------------------------------------------------------------------------------------------------------------------------
+
+    def _listen(self, scan: Scan, layer: Image, index: int) -> None:
+        layer.events.contrast_limits.connect(lambda event: self._on_limits(scan, layer, index))
+
+    def _on_limits(self, scan: Scan, layer: Image, index: int) -> None:
+        if not self._own and scan.channel == index and self._of.get(id(scan), {}).get(index) is layer:
+            showing.set_window(self._session, scan, Window.between(*map(float, layer.contrast_limits)))
+
+    def _on_window(self, scan: Scan) -> None:
+        layer = self.image(scan)
+        if layer is not None and scan.window is not None:
+            self._own = True
+            try:
+                layer.contrast_limits = scan.window.limits
+            finally:
+                self._own = False
+
+    def _on_channel(self, scan: Scan) -> None:
+        held = self._of.get(id(scan), {})
+        if not self._in_colour(scan):
+            for index, layer in held.items():
+                on_top = index == scan.overlay
+                layer.visible = on_top or index == scan.channel
+                layer.opacity = scan.blend if on_top else 1.0
+                layer.colormap = "hot" if on_top else "gray"
+            shown = [layer for layer in self._viewer.layers if layer in held.values() and layer.visible]
+            for position, layer in enumerate(shown):
+                layer.blending = "additive" if position else "translucent"
+        if scan.window is None and self.image(scan) is not None:
+            self.begin(scan)
+
+    def _in_colour(self, scan: Scan) -> bool:
+        """Whether the channels are the colours of a picture, which stay as they are."""
+        layer = self.image(scan)
+        study = layer.metadata.get(KEY, {}).get("study") if layer is not None else None
+        return study is not None and study.in_colour
+
+    def _on_grid(self, scan: Scan) -> None:
+        """The scan lies on another display grid: its layers move there, and the same place of the patient stays in view."""
+        held = self._of.get(id(scan), {})
+        first = next(iter(held.values()), None)
+        if first is None:
+            return
+        facts = first.metadata[KEY]
+        before, after = facts["axes"].geometry(facts["geometry"]), scan.display.geometry
+        was = np.array(first.scale), np.array(first.translate)
+        for index, layer in held.items():
+            layer.data = scan.channels[index].array
+            layer.scale, layer.translate = placement(after)["scale"], placement(after)["translate"]
+            layer.metadata = {**layer.metadata, KEY: {**layer.metadata[KEY], "axes": scan.axes}}
+        self._keep_place(first, before, after, was)
+
+    def _keep_place(self, layer: Image, before: Any, after: Any, was: tuple[Any, Any]) -> None:
+        viewer = self._viewer
+        if viewer.dims.ndim != 3:
+            return
+        centre = np.array(viewer.dims.point, float)
+        shown = list(viewer.dims.displayed)
+        camera = np.array(viewer.scene.camera.center, float)
+        centre[shown] = camera[-len(shown):]
+        place = before.world((centre - was[1]) / was[0])
+        now = np.array(layer.data_to_world(after.voxel(place)))
+        viewer.dims.set_point(range(3), now)
+        camera[-len(shown):] = now[shown]
+        viewer.scene.camera.center = tuple(camera)
