@@ -5,7 +5,7 @@ A view shows this model and calls it; it keeps nothing of its own. All of it run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import numpy as np
 from psygnal import Signal
 
 from napari_medseg import catalogue
-from napari_medseg.annotation import LabelClass, default_classes, palette
+from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
 from napari_medseg.session import engines, patches
 from napari_medseg.session.history import Step, change
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
 from napari_medseg.session.making import Making
+from napari_medseg.session.naming import merged_classes
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.settings import CleanupChoices, LevelSetChoices, RefineChoices
 from napari_medseg.session.showing import Windows
@@ -185,8 +186,9 @@ class Session:
         self.classes_changed.emit()
         self.changed.emit()
 
-    def adopt_labels(self, scan: Scan, labels: Volume | np.ndarray[Any, Any]) -> None:
-        """Take a label map as the scan's accepted labels: a file's, or an array on the display grid that a layer shows and shares."""
+    def adopt_labels(self, scan: Scan, labels: Volume | np.ndarray[Any, Any], classes: Iterable[LabelClass] = ()) -> None:
+        """Take a label map as the scan's accepted labels: a file's, or an array on the display grid that a layer shows and shares; `classes` are its names."""
+        self.learn_classes([*classes, *(labels.classes if isinstance(labels, LabelMap) else ())])
         scan.hold(labels_for(scan, labels) if isinstance(labels, Volume) else labels)
         known = {c.value for c in self.classes}
         fresh = sorted(v for v in scan.voxels if 0 < v < 255 and v not in known)
@@ -197,6 +199,16 @@ class Session:
         self.labels_changed.emit(scan, None)
         self.edited.emit(scan, None)
         self.changed.emit()
+
+    def learn_classes(self, classes: Sequence[LabelClass]) -> None:
+        """Names and colours that a file brings; what is in use here keeps its own."""
+        used = {value for scan in self.scans for value in (*(v for v, count in scan.voxels.items() if v and count > 0), *scan.seeds)}
+        merged, notes = merged_classes(self.classes, classes, used)
+        if merged != self.classes:
+            self.classes = merged
+            self.chosen = self.chosen if any(c.value == self.chosen for c in merged) else merged[0].value
+            self.classes_changed.emit()
+        self.notice = "; ".join(notes) or self.notice
 
     # -- what a person puts on a scan ----------------------------------------------------------------------------------------------------------------
 
