@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
@@ -17,6 +17,7 @@ from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegErr
 from napari_medseg.gui import layers
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
+from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, labels_for
@@ -84,7 +85,7 @@ class Desk(QObject):
         self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
-        self._images: dict[int, Image] = {}
+        self.pictures = Pictures(self.session, viewer)
         self._declined: dict[Layer, str] = {}
         self._users = 0
         self._adding = False
@@ -129,12 +130,12 @@ class Desk(QObject):
 
     def image(self, scan: Scan) -> Image | None:
         """The layer a scan is shown by."""
-        return self._images.get(id(scan))
+        return self.pictures.image(scan)
 
     def focus(self) -> int | None:
         """Display slice in view of the current scan."""
         scan = self.session.current
-        layer = self._images.get(id(scan)) if scan is not None else None
+        layer = self.pictures.image(scan) if scan is not None else None
         if scan is None or layer is None:
             return None
         index = round(float(layer.world_to_data(self.viewer.dims.point)[0]))
@@ -211,7 +212,7 @@ class Desk(QObject):
             if layer is not None and session.tool == "scribbles":
                 layer.selected_label = 255 if session.background else session.chosen
         elif was[0]:
-            layer = self._images.get(id(scan))
+            layer = self.pictures.image(scan)
             self._disarm(scan)
         self.seeds.follow_class(scan)
         held = self.writer.of(scan)
@@ -245,7 +246,7 @@ class Desk(QObject):
     def _on_scan_closed(self, scan: Scan) -> None:
         self.writer.forget(scan)
         self.seeds.forget(scan)
-        self._images.pop(id(scan), None)
+        self.pictures.forget(scan)
 
     def _say(self, error: MedsegError) -> None:
         log.info("%s", error)
@@ -271,10 +272,10 @@ class Desk(QObject):
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         self._declined.pop(layer, None)
-        for scan in list(self.session.scans):
-            if self._images.get(id(scan)) is layer:
-                self.session.close(scan)
-                return
+        closed = self.pictures.lost(layer)
+        if closed is not None:
+            self.session.close(closed)
+            return
         if isinstance(layer, Points):
             key = self.seeds.lost(layer)
             for scan in self.session.scans:
@@ -301,18 +302,25 @@ class Desk(QObject):
     def _take(self, layer: Layer) -> None:
         if isinstance(layer, Image):
             try:
-                scan = layers.adopt(layer)
+                scan = self.pictures.take(layer)
             except MedsegError as error:
                 self._declined[layer] = str(error).rstrip(".")
                 if self.session.current is None:
                     self.session.decline(self._declined[layer])
                 return
-            self._images[id(scan)] = layer
-            self.session.open(scan)
-            if scan.display.notes:
-                show_info(f"{scan.name}: {scan.display.notes[0]}.")
+            if scan is not None:
+                self.session.open(scan)
+                self.pictures.begin(scan)
+                self._take_waiting_labels()
         elif isinstance(layer, Labels):
             self._take_labels(layer)
+
+    def _take_waiting_labels(self) -> None:
+        """Label maps that were there before their scan."""
+        ours = {layer for scan in self.session.scans for layer in self.writer.of(scan).all()}
+        for layer in list(self.viewer.layers):
+            if isinstance(layer, Labels) and layer not in ours:
+                self._take_labels(layer)
 
     def _take_labels(self, layer: Labels) -> None:
         """A label map that came from a file or another tool becomes the labels of the scan whose grid it lies on, if that has none."""
@@ -324,9 +332,10 @@ class Desk(QObject):
                 labels_for(scan, volume)
             except GridMismatchError:
                 continue
+            named = layer.metadata.get(layers.KEY, {}).get("classes", ())
             layer.metadata = {**layer.metadata, **layers.scan_metadata(scan)}
             self.writer.take_over(scan, layer, self.session.classes)
-            self.session.adopt_labels(scan, layer.data)
+            self.session.adopt_labels(scan, layer.data, named)
             self.writer.recolour(self.session.classes)
             return
 
@@ -337,9 +346,9 @@ class Desk(QObject):
         if active in self._declined and not self.session.scans:
             self.session.decline(self._declined[active])
             return
-        for scan in self.session.scans:
-            if self._images.get(id(scan)) is active and scan is not self.session.current:
-                self.session.activate(scan)
+        scan = self.pictures.scan_of(active)
+        if scan is not None and scan is not self.session.current:
+            self.session.activate(scan)
 
 
 def on_quit(function: Callable[[], None]) -> None:
