@@ -1,1 +1,7 @@
-"""A study on disk: cases, label versions, unsaved work; nothing of it is lost."""
+"""A study on disk: scans, label versions, who did what. Nothing is lost."""
+
+from napari_medseg.project.journal import Draft
+from napari_medseg.project.project import Project
+from napari_medseg.project.records import KINDS, STATUSES, Case, Event, Kind, Problem, Run, Status, Unsaved, Version
+
+__all__ = ["KINDS", "STATUSES", "Case", "Draft", "Event", "Kind", "Problem", "Project", "Run", "Status", "Unsaved", "Version"]

@@ -1,0 +1,238 @@
+"""The SQLite file of a study: opened with care, since it may come from elsewhere, and brought up to date in small steps."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, insert, inspect, select
+
+from napari_medseg.errors import MedsegError, ProjectError, UnwritableFileError
+from napari_medseg.project import schema
+from napari_medseg.project.durable import flush_folder, writing
+from napari_medseg.project.layout import Layout
+from napari_medseg.project.network import on_network
+
+BUSY_SECONDS = 10.0
+KEPT_BACKUPS = 5
+REPAIR = "Run `medseg project check --repair`, which goes back to its last copy; label versions are files of their own"
+_FULL = ("database or disk is full", "disk I/O error")
+
+
+class Database:
+    """Connections to one study's database.
+
+    Parameters
+    ----------
+    layout : Layout
+    readonly : bool
+        Nothing on the disk is changed, not even by looking at a write-ahead log.
+    network : bool, optional
+        Whether the folder lies on a network share; found out when not given.
+
+    Raises
+    ------
+    ProjectError
+        When the file is missing, damaged, no study, or made by a newer version of this program.
+    """
+
+    def __init__(self, layout: Layout, *, readonly: bool = False, network: bool | None = None) -> None:
+        self.path = layout.database
+        self.readonly = readonly
+        self._layout = layout
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._journal = "DELETE" if (on_network(layout.folder) if network is None else network) else "WAL"
+        self.engine = self._engine()
+
+    # -- making, opening, closing ----------------------------------------------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Make the tables in a file that does not exist yet."""
+        with self.writing() as connection:
+            schema.metadata.create_all(connection, tables=[schema.steps])
+            _climb(connection, 0)
+
+    def open(self) -> None:
+        """Look whether the file is a whole study database, and take the steps it lacks, after a copy of it."""
+        if not self.path.is_file():
+            raise ProjectError("its database is missing", where=self.path, todo=REPAIR)
+        with self.reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if found != "ok":
+                raise damaged(self.path)
+            at = self._step(connection)
+        if at > len(schema.STEPS):
+            raise ProjectError(
+                f"was written by a newer version of napari-medseg (step {at}, this one knows {len(schema.STEPS)})", where=self._layout.folder,
+                todo="Update napari-medseg, then open it again",
+            )
+        if at < len(schema.STEPS):
+            if self.readonly:
+                todo = "Open it for writing once, which brings it up to date"
+                raise ProjectError("was written by an older version of napari-medseg", where=self._layout.folder, todo=todo)
+            self.backup(f"step-{at}")
+            with self.writing() as connection:
+                _climb(connection, at)
+                connection.execute(insert(schema.events).values(author="", action="migrated", created=None, details={"from": at, "to": len(schema.STEPS)}))
+        with self.reading() as connection:
+            self._require_own_parts(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def backup(self, reason: str) -> Path:
+        """Copy the database, whole, to the folder of backups; the oldest copies go.
+
+        Raises
+        ------
+        UnwritableFileError
+        """
+        folder = self._layout.backups
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+            path = folder / f"project-{datetime.now(UTC):%Y%m%d-%H%M%S}-{reason}.db"
+            with _translated(self.path), sqlite3.connect(path) as copy, self.reading() as connection:
+                source: Any = connection.connection.driver_connection
+                source.backup(copy)
+            copy.close()
+            flush_folder(folder)
+            for old in sorted(folder.glob("project-*.db"))[:-KEPT_BACKUPS]:
+                old.unlink(missing_ok=True)
+        return path
+
+    # -- using ---------------------------------------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database.
+
+        Raises
+        ------
+        ProjectError
+            When the database is damaged; also for what was read from it and makes no sense.
+        """
+        try:
+            with _translated(self.path), self.engine.begin() as connection:
+                yield connection
+        except MedsegError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise damaged(self.path) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection whose changes are on the disk when the block is left, all or none of them.
+
+        Raises
+        ------
+        UnwritableFileError
+            When the disk is full or the folder refuses; nothing has changed then.
+        ProjectError
+            When the database is damaged.
+        """
+        if self.readonly:
+            raise UnwritableFileError("is open read-only", where=self._layout.folder, todo="Open it for writing, or save a copy elsewhere")
+        with _translated(self.path), self.engine.connect().execution_options(medseg_writes=True) as connection, connection.begin():
+            yield connection
+
+    def integrity(self) -> list[str]:
+        """What SQLite itself finds wrong; empty when nothing."""
+        with self.reading() as connection:
+            wrong = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)") if row[0] != "ok"]
+            return wrong + [f"a row of {row[0]} points to nothing in {row[2]}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+
+    # -- how it is opened ----------------------------------------------------------------------------------------------------------------------------------
+
+    def _engine(self) -> Engine:
+        engine = create_engine("sqlite+pysqlite://", creator=self._connect, poolclass=_pool())
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("medseg_writes") else "BEGIN")
+
+        return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self.readonly:
+            connection = self._raw(self.path.absolute().as_uri())
+            connection.execute(f"PRAGMA journal_mode={self._journal}")
+            connection.execute("PRAGMA synchronous=FULL")
+            return connection
+        try:
+            connection = self._raw(f"{self.path.absolute().as_uri()}?mode=ro")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:  # a write-ahead log in a folder that cannot be written: read a copy
+            return self._raw(self._copied().absolute().as_uri())
+        return connection
+
+    def _raw(self, uri: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+        for pragma in ("foreign_keys=ON", "trusted_schema=OFF", "cell_size_check=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def _copied(self) -> Path:
+        if self._copy is None:
+            self._copy = tempfile.TemporaryDirectory(prefix="medseg-")
+            for name in (self.path.name, f"{self.path.name}-wal"):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(self.path.with_name(name), Path(self._copy.name, name))
+        return Path(self._copy.name, self.path.name)
+
+    def _step(self, connection: Connection) -> int:
+        if not inspect(connection).has_table("steps"):
+            raise ProjectError("is no study database", where=self.path, todo="Choose a folder that `medseg project init` made")
+        return connection.execute(select(func.max(schema.steps.c.number))).scalar() or 0
+
+    def _require_own_parts(self, connection: Connection) -> None:
+        """Refuse tables that are missing and triggers or views that this program did not make: they would run when it writes."""
+        found = {str(name): (str(kind), str(sql)) for kind, name, sql in connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master")}
+        missing = set(schema.metadata.tables) - {name for name, (kind, _) in found.items() if kind == "table"}
+        active = {name: sql for name, (kind, sql) in found.items() if kind in ("trigger", "view")}
+        if missing:
+            raise ProjectError(f"lacks the table {min(missing)}", where=self.path, todo=REPAIR)
+        if active != schema.TRIGGERS:
+            raise ProjectError("has triggers or views other than this program's own", where=self.path, todo="Restore project.db from a backup")
+
+
+def damaged(path: Path) -> ProjectError:
+    """The error of a database that cannot be believed."""
+    return ProjectError("is damaged", where=path, todo=REPAIR)
+
+
+def _climb(connection: Connection, at: int) -> None:
+    for number, step in enumerate(schema.STEPS[at:], start=at + 1):
+        step(connection)
+        connection.execute(insert(schema.steps).values(number=number, taken=None))
+
+
+def _pool() -> Any:
+    from sqlalchemy.pool import QueuePool
+
+    return QueuePool
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Faults of SQLite, and of what was read from it, as errors for people."""
+    try:
+        yield
+    except (exc.SQLAlchemyError, sqlite3.Error) as error:
+        original = getattr(error, "orig", None) or error
+        said = str(original)
+        if "locked" in said or "busy" in said:
+            raise UnwritableFileError("is busy with another program", where=path, todo="Close the program that has it open, then try again") from error
+        if isinstance(original, sqlite3.OperationalError) and any(text in said for text in _FULL):
+            raise UnwritableFileError("the disk is full", where=path, todo="Make space, or save a copy elsewhere; earlier versions are unchanged") from error
+        if "readonly" in said or "unable to open" in said:
+            raise UnwritableFileError("may not be written", where=path, todo="Check the folder's permissions, or save a copy elsewhere") from error
+        raise damaged(path) from error

@@ -1,0 +1,235 @@
+"""What a project tells about itself: cases, label versions, unsaved work, runs, events, problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from napari_medseg.annotation import LabelClass
+from napari_medseg.volume import Geometry
+
+Kind = Literal["imported", "weak", "proposal", "corrected", "verified"]
+"""What a label version is: read from a file, made by a weak tool, proposed by a network, corrected by a person, or checked and good."""
+
+Status = Literal["new", "weak", "refined", "corrected", "verified"]
+"""How far a case is, from its latest version."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+_STATUS: dict[str, Status] = {"imported": "weak", "weak": "weak", "proposal": "refined", "corrected": "corrected", "verified": "verified"}
+
+Box = tuple[slice, slice, slice]
+
+
+def status_of(latest: str | None) -> Status:
+    """Status of a case whose latest version is of this kind; None when it has none."""
+    return "new" if latest is None else _STATUS[latest]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One scan of the study.
+
+    Attributes
+    ----------
+    id : str
+        "case-0001": all that the store, logs and exports know of it.
+    name : str
+        What the screen may call it, from the sources file; the id where that does not know it.
+    status : Status
+    modality : str
+        "CT", "MR", ... or "".
+    geometry : Geometry
+        The scan's grid as its file stores it; labels lie on it.
+    versions : int
+        How many there are.
+    latest : int or None
+        Number of the latest.
+    last_editor : str
+        Who made the latest version.
+    seconds : float
+        Active work on the case: what `worked` was told, or what its versions say, whichever is more.
+    added : datetime
+        UTC.
+    is_there : bool
+        Whether the scan is where it was last.
+    has_unsaved : bool
+        Whether a draft lies beside its versions.
+    """
+
+    id: str
+    name: str
+    status: Status
+    modality: str
+    geometry: Geometry
+    versions: int
+    latest: int | None
+    last_editor: str
+    seconds: float
+    added: datetime
+    is_there: bool
+    has_unsaved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One state of a case's labels, never changed again.
+
+    Attributes
+    ----------
+    case : str
+    number : int
+        From 1, in the order they were saved.
+    kind : Kind
+    name : str
+        What a person called it; usually "".
+    author : str
+    created : datetime
+        UTC, of the work; nothing is said about the scan's.
+    tool : str
+        "levelset", "scribble", "cleanup", "segment:<id>", "refine", "brush", "import", "restore", ...
+    parameters : dict
+        The engine's own keyword arguments.
+    prompts : dict
+        `{"seeds": {"1": [[x, y, z], ...]}, ...}`, LPS mm.
+    parent : int or None
+        The version it was made from.
+    model : str
+        Hash of the network that made it; "" for none.
+    seconds : float
+        Active work that went into it.
+    classes : tuple of LabelClass
+        The schema as it was then.
+    voxels : dict
+        Value to count.
+    checksum : str
+        SHA-256 of values, grid and classes.
+    dtype : str
+        "uint8" or "uint16".
+    """
+
+    case: str
+    number: int
+    kind: Kind
+    name: str
+    author: str
+    created: datetime
+    tool: str
+    parameters: dict[str, Any]
+    prompts: dict[str, Any]
+    parent: int | None
+    model: str
+    seconds: float
+    classes: tuple[LabelClass, ...]
+    voxels: dict[int, int]
+    checksum: str
+    dtype: str = "uint8"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """Work that was autosaved and never became a version.
+
+    Attributes
+    ----------
+    case : str
+    parent : int or None
+        The version it goes on from; None for a case without labels.
+    written : datetime
+        When it was last autosaved, UTC.
+    voxels_changed : int
+        Against the parent.
+    box : (z, y, x) slices
+        Around every changed voxel, on the source grid.
+    """
+
+    case: str
+    parent: int | None
+    written: datetime
+    voxels_changed: int
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run over cases: a refinement, a batch of segmentations.
+
+    Attributes
+    ----------
+    id : int
+    kind : str
+    author : str
+    created : datetime
+        UTC.
+    parameters, figures : dict
+    model : str
+    cases : tuple of str
+    """
+
+    id: int
+    kind: str
+    author: str
+    created: datetime
+    parameters: dict[str, Any]
+    figures: dict[str, Any]
+    model: str
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the audit log, which only grows.
+
+    Attributes
+    ----------
+    id : int
+    created : datetime
+        UTC.
+    author : str
+    action : str
+        "created", "added", "saved", "restored", "relocated", "classes", "discarded", "exported", "ran", "repaired", "migrated", "settings".
+    case : str
+        "" when it is about the whole study.
+    number : int or None
+        Of the version it is about.
+    details : dict
+    """
+
+    id: int
+    created: datetime
+    author: str
+    action: str
+    case: str
+    number: int | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something `check` found.
+
+    Attributes
+    ----------
+    what : str
+        A sentence.
+    where : str
+        Part of the study folder, such as "labels/case-0001/0002.ome.zarr".
+    todo : str
+        What to do, or what was done.
+    case : str
+        "" when it is about the whole study.
+    mended : bool
+        Whether `repair` put it right.
+    """
+
+    what: str
+    where: str
+    todo: str
+    case: str = ""
+    mended: bool = False
+
+    def __str__(self) -> str:
+        """One line: where, what, what to do."""
+        return f"{self.where}: {self.what}. {self.todo}."
