@@ -88,7 +88,7 @@ class Format:
 
 
 FORMATS = (
-    Format("NIfTI", (".nii.gz", ".nii"), "images", writes="volumes"),
+    Format("NIfTI", (".nii.gz", ".nii"), "nifti", writes="volumes"),
     Format("NRRD", (".nrrd",), "images", writes="volumes"),
     Format("NRRD with its data apart", (".nhdr",), "images"),
     Format("MetaImage", (".mha",), "images", writes="volumes"),

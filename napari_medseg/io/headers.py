@@ -17,7 +17,6 @@ from typing import BinaryIO
 
 from napari_medseg.errors import MissingFileError, UnreadableFileError
 from napari_medseg.io.formats import suffix_of
-from napari_medseg.io.nifti import read_header
 
 NIFTI, NRRD, META = (".nii.gz", ".nii"), (".nrrd", ".nhdr"), (".mha", ".mhd")
 CHUNK = 1 << 20
@@ -76,9 +75,7 @@ def check(path: Path) -> None:
     suffix = suffix_of(path)
     try:
         promise: Promise | None
-        if suffix in NIFTI:
-            promise = _nifti(path)
-        elif suffix in NRRD:
+        if suffix in NRRD:
             promise = _nrrd(path)
         elif suffix in META:
             promise = _meta(path)
@@ -90,12 +87,6 @@ def check(path: Path) -> None:
         raise UnreadableFileError("is cut short or damaged: it cannot be unpacked", where=path, todo=SEND_AGAIN) from error
     except (ValueError, struct.error) as error:
         raise UnreadableFileError("has a header that cannot be understood", where=path, todo=SEND_AGAIN) from error
-
-
-def _nifti(path: Path) -> Promise:
-    header = read_header(path)
-    _possible(path, header.shape, header.spacing)
-    return Promise(path, header.start, header.size, "gzip" if header.packed else "")
 
 
 def _nrrd(path: Path) -> Promise | None:

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from napari_medseg.errors import InvalidInputError, UnreadableFileError, UnwritableFileError
 from napari_medseg.io.formats import stem_of, suffix_of
 from napari_medseg.io.headers import check
-from napari_medseg.io.nifti import read_voxels
 from napari_medseg.io.series import SeriesInfo
+from napari_medseg.io.values import finite_values as finite_values
 from napari_medseg.volume import Array, Geometry, Shape, Volume
 from napari_medseg.volume.resample import to_sitk
 
@@ -118,14 +118,11 @@ def read_image(path: Path) -> Volume:
         raise UnreadableFileError(
             f"holds {info.timepoints} timepoints", where=path, todo="Save the one you need as a file of its own (channels belong in a vector image)"
         )
-    if suffix_of(path) in (".nii", ".nii.gz"):
-        array = read_voxels(path, info.shape_zyx, info.channels, info.dtype)
-    else:
-        try:
-            with quiet_itk():
-                array = channels_first(sitk.ReadImage(str(path)), info.shape_zyx)
-        except RuntimeError as error:
-            raise _refusal(error, path) from error
+    try:
+        with quiet_itk():
+            array = channels_first(sitk.ReadImage(str(path)), info.shape_zyx)
+    except RuntimeError as error:
+        raise _refusal(error, path) from error
     finite, notes = finite_values(array, path)
     return Volume(finite, info.geometry, name=info.title, modality=info.modality, source=path, notes=notes)
 
@@ -135,27 +132,6 @@ def channels_first(image: sitk.Image, shape: Shape) -> Array:
     channels = image.GetNumberOfComponentsPerPixel()
     array = sitk.GetArrayFromImage(image).reshape((*shape, channels))
     return np.ascontiguousarray(np.moveaxis(array, -1, 0)) if channels > 1 else array[..., 0]
-
-
-def finite_values(array: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
-    """Replace what is not a number by the smallest number there, and infinities by the smallest or largest.
-
-    Raises
-    ------
-    UnreadableFileError
-        When no value is finite.
-    """
-    if array.dtype.kind != "f":
-        return array, ()
-    fault = ~np.isfinite(array)
-    count = int(np.count_nonzero(fault))
-    if count == 0:
-        return array, ()
-    if count == array.size:
-        raise UnreadableFileError("holds no number, only NaN or infinite values", where=path, todo="Export it again")
-    low, high = float(array[~fault].min()), float(array[~fault].max())
-    finite = np.nan_to_num(array, nan=low, posinf=high, neginf=low)
-    return finite, (f"{count} of {array.size} values were not finite numbers and were set to the smallest ({low:g}), or the largest for +infinity",)
 
 
 def grid(size: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float, ...], direction: tuple[float, ...], path: Path) -> Geometry:

@@ -1,127 +1,169 @@
-"""NIfTI-1: the header's numbers, and the voxels as they are stored.
+"""NIfTI-1 and NIfTI-2: one file (.nii, .nii.gz), or a header and its voxels apart (.hdr, .img).
 
-ITK finds the grid, but its NIfTI library is not trusted with voxels: it turns NaN into 0, fills up what is cut short, and takes the voxels of scan.nii
-for those of scan.nii.gz when both lie in one folder. They are one block of numbers, x fastest (nifti1.h), so they are read here.
+Classes of a label map lie in a header extension as JSON (code 6, a comment): other programs pass it by, and it holds codes, which ITK-SNAP's text does not.
 """
 
 from __future__ import annotations
 
-import gzip
-import math
-import struct
-from dataclasses import dataclass
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_medseg.errors import UnreadableFileError
-from napari_medseg.volume import Array
+from napari_medseg.annotation import LabelClass, LabelMap, classes_from_dicts, classes_to_dicts
+from napari_medseg.errors import InvalidInputError, UnreadableFileError, UnwritableFileError
+from napari_medseg.io.faults import typed
+from napari_medseg.io.formats import stem_of, suffix_of
+from napari_medseg.io.grids import grid
+from napari_medseg.io.memory import allocate
+from napari_medseg.io.niftiheader import CODES, COLOURS, TYPES, VECTOR, Header, make, read_header
+from napari_medseg.io.niftiplace import placement
+from napari_medseg.io.packing import Deflating, put
+from napari_medseg.io.series import SeriesInfo
+from napari_medseg.io.values import volume_of
+from napari_medseg.io.voxels import Stored, check, load, require_size
+from napari_medseg.volume import Array, Geometry, Volume
 
-CHUNK = 1 << 22
-VERSION_2 = 540
-_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-_COLOURS = {128: 3, 2304: 4}  # RGB and RGBA, a byte each, side by side
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What lies where.
-
-    Attributes
-    ----------
-    order : str
-        "<" or ">", the byte order.
-    shape : x, y, z and further axes, as stored
-    spacing : x, y, z as stored
-    start : int
-        Bytes before the voxels.
-    datatype, bits : int
-        The standard's code, and the size of a voxel.
-    slope, intercept : float
-        Voxels mean slope * stored + intercept unless slope is 0.
-    packed : bool
-        Whether the file is gzipped, whatever its name says.
-    """
-
-    order: str
-    shape: tuple[int, ...]
-    spacing: tuple[float, ...]
-    start: int
-    datatype: int
-    bits: int
-    slope: float
-    intercept: float
-    packed: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes the voxels take."""
-        return math.prod(self.shape) * self.bits // 8
+OURS = "napari-medseg"
+_COMPLEX = {32: "complex numbers", 1792: "complex numbers", 2048: "complex numbers"}
+PIECE = 1 << 22
 
 
-def read_header(path: Path) -> Header:
-    """Read a header.
+def describe(path: Path) -> list[SeriesInfo]:
+    """What the header says."""
+    return describe_pair(path, path)
+
+
+def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
+    """Read the scan; further axes become channels."""
+    return read_pair(path, path, path)
+
+
+def describe_pair(path: Path, data: Path) -> list[SeriesInfo]:
+    """What the header `path` says of the voxels in `data`."""
+    with typed(path):
+        header = read_header(path)
+        info = _info(header, path)
+        check(_stored(header, data, path), path)
+        return [info]
+
+
+def read_pair(path: Path, data: Path, source: Path) -> Volume:
+    """Read the voxels in `data` by the header `path`.
 
     Raises
     ------
     UnreadableFileError
-        When it is not NIfTI-1.
-    EOFError, ValueError, struct.error, gzip.BadGzipFile, zlib.error
-        When it is, but is cut short or makes no sense.
+        No NIfTI, cut short, damaged, sheared, no real numbers.
     """
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        data = stream.read(348)
-    order = next((o for o in "<>" if len(data) == 348 and struct.unpack(o + "i", data[:4])[0] in (348, VERSION_2)), None)
-    if order is None:
-        raise UnreadableFileError("is not a NIfTI file, whatever its name says", where=path, todo="Check what it is, or export it again as NIfTI")
-    if struct.unpack(order + "i", data[:4])[0] == VERSION_2:
-        raise UnreadableFileError("is NIfTI-2, which is not read yet", where=path, todo="Save it as NIfTI-1, NRRD or MetaImage")
-    fields = [("h", 70), ("h", 72), ("8h", 40), ("8f", 76), ("f", 108), ("f", 112), ("f", 116)]  # nifti1.h
-    (kind,), (bits,), shape, spacing, (start,), (slope,), (intercept,) = (struct.unpack_from(order + form, data, place) for form, place in fields)
-    if not 1 <= shape[0] <= 7 or bits < 1:
-        raise ValueError
-    return Header(order, shape[1 : shape[0] + 1], spacing[1 : min(shape[0], 3) + 1], int(start), kind, bits, slope, intercept, packed)
+    with typed(path):
+        header = read_header(path)
+        info = _info(header, path)
+        array = _array(load(_stored(header, data, path), path), header, info)
+        classes, notes = _classes(header)
+        return volume_of(replace(info, notes=(*info.notes, *notes)), array, source, classes)
 
 
-def read_voxels(path: Path, shape: tuple[int, ...], channels: int, dtype: str) -> Array:
-    """Read the voxels.
+def _info(header: Header, path: Path) -> SeriesInfo:
+    require_size(header.shape, path)
+    x, y, z, times, parts = header.shape
+    if header.datatype not in TYPES and header.datatype not in COLOURS:
+        kind = _COMPLEX.get(header.datatype, f"values of kind {header.datatype}")
+        raise UnreadableFileError(f"holds {kind}, no real numbers", where=path, todo="Convert it to real numbers first")
+    affine, notes = placement(header, (z, y, x), path)
+    geometry = grid((z, y, x), affine, path)
+    parts *= COLOURS.get(header.datatype, 1)
+    names: tuple[str, ...] = ()
+    if times > 1:
+        names = tuple(f"t {t + 1}" if parts == 1 else f"t {t + 1}, part {p + 1}" for p in range(parts) for t in range(times))
+        notes = (*notes, f"holds {times} timepoints, opened as channels")
+    return SeriesInfo(
+        geometry.shape, geometry.spacing, geometry.origin, geometry.direction, _dtype(header), channels=parts, timepoints=times, title=stem_of(path),
+        channel_names=names, notes=notes,
+    )
 
-    Parameters
-    ----------
-    shape : (z, y, x)
-    channels : int
-    dtype : str
-        What they become once slope and intercept are applied.
 
-    Returns
-    -------
-    (z, y, x), or (c, z, y, x) when there are several channels
+def _dtype(header: Header) -> str:
+    """NumPy's name of what the values become: float32 for what slope and intercept turn into fractions, float64 where float32 would round them."""
+    if header.datatype in COLOURS:
+        return "uint8"
+    dtype = np.dtype(TYPES[header.datatype])
+    if header.scales and dtype != np.float64:
+        return "float32" if dtype.itemsize <= 2 or dtype.kind == "f" else "float64"
+    return dtype.name
+
+
+def _stored(header: Header, data: Path, path: Path) -> Stored:
+    x, y, z, times, parts = header.shape
+    dtype = np.dtype(header.order + TYPES.get(header.datatype, "u1"))
+    inner = (COLOURS[header.datatype],) if header.datatype in COLOURS else ()
+    packed = header.packed
+    if data != path:
+        with data.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+    return Stored((data,), (parts, times, z, y, x, *inner), dtype, skip=header.start, packing="gzip" if packed else "")
+
+
+def _array(stored: Array, header: Header, info: SeriesInfo) -> Array:
+    if header.datatype in COLOURS:
+        stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+    array = stored.reshape(-1, *info.shape_zyx)
+    array = array[0] if len(array) == 1 else array
+    return _scaled(array, header) if header.scales and header.datatype in TYPES else array
+
+
+def _scaled(array: Array, header: Header) -> Array:
+    result = allocate(array.shape, _dtype(header))
+    source, target = array.reshape(-1), result.reshape(-1)
+    with np.errstate(all="ignore"):
+        for start in range(0, source.size, PIECE):
+            part = slice(start, start + PIECE)
+            target[part] = source[part].astype(np.float64) * header.slope + header.intercept
+    return result
+
+
+def _classes(header: Header) -> tuple[tuple[LabelClass, ...], tuple[str, ...]]:
+    for comment in header.comments:
+        try:
+            found = json.loads(comment)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and OURS in found:
+            try:
+                return classes_from_dicts(found[OURS].get("classes") if isinstance(found[OURS], dict) else None), ()
+            except InvalidInputError as error:
+                return (), (f"its class names were left out: it {error.what}",)
+    return (), ()
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Write NIfTI-1, or NIfTI-2 when an axis is longer than 32767; qform and sform say the same.
 
     Raises
     ------
-    UnreadableFileError
-        When they are of a kind that is no real number.
-    EOFError
-        When the file ends before they do.
+    UnwritableFileError
+        A kind of number that NIfTI does not have.
     """
-    header = read_header(path)
-    data = np.empty(header.size, np.uint8)
-    with gzip.open(path) if header.packed else path.open("rb") as stream:
-        stream.seek(header.start)
-        filled = 0
-        while filled < data.size:
-            count = stream.readinto(data[filled : filled + CHUNK].data)
-            if not count:
-                raise EOFError
-            filled += count
-    if header.datatype in _COLOURS:
-        return np.ascontiguousarray(np.moveaxis(data.reshape(*shape, _COLOURS[header.datatype]), -1, 0))
-    if header.datatype not in _TYPES:
-        raise UnreadableFileError(f"holds values of kind {header.datatype}, no real numbers", where=path, todo="Convert it to real numbers first")
-    stored = data.view(header.order + _TYPES[header.datatype]).reshape((channels, *shape) if channels > 1 else shape)
-    scaled = math.isfinite(header.slope) and math.isfinite(header.intercept) and header.slope != 0 and (header.slope, header.intercept) != (1, 0)
-    if not scaled:
-        return stored.astype(np.dtype(dtype), copy=False)
-    return (stored * header.slope + header.intercept).astype(np.dtype(dtype))
+    array = storable(volume.array)
+    if array.dtype not in CODES:
+        raise UnwritableFileError(f"NIfTI holds no {array.dtype} values", where=path, todo="Convert them first")
+    comment = b""
+    if isinstance(volume, LabelMap) and volume.classes:
+        comment = json.dumps({OURS: {"classes": classes_to_dicts(volume.classes)}}, separators=(",", ":")).encode()
+    over_time = bool(volume.channel_names) and all(name.startswith("t ") for name in volume.channel_names)
+    further = () if array.ndim == 3 else (len(array),) if over_time else (1, len(array))
+    header = make((*volume.geometry.shape[::-1], *further), array.dtype, volume.geometry, comment, VECTOR if len(further) == 2 else 0)
+    with path.open("wb") as file:
+        sink = Deflating(file, "gzip") if suffix_of(path).endswith(".gz") else file
+        sink.write(header)
+        put(sink, array, array.dtype.newbyteorder("<").str)
+        if isinstance(sink, Deflating):
+            sink.finish()
+
+
+def storable(array: Array) -> Array:
+    """The array as files can hold it: bool as uint8, half precision as float32."""
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    return array.astype(np.float32) if array.dtype == np.float16 else array

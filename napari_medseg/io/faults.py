@@ -1,0 +1,50 @@
+"""Whatever bytes do to a parser becomes one typed line that names the file."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isal import isal_zlib
+
+from napari_medseg.errors import InvalidInputError, MedsegError, UnreadableFileError
+
+SEND_AGAIN = "Copy or export it again"
+DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, isal_zlib.error)
+NOT_UNDERSTOOD = (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError, struct.error)
+
+
+@contextmanager
+def typed(path: Path) -> Iterator[None]:
+    """Turn what parsing raises into an UnreadableFileError.
+
+    Parameters
+    ----------
+    path : Path
+        What the user named.
+
+    Raises
+    ------
+    UnreadableFileError
+        The header makes no sense, packed data are damaged, or the system refuses the file. Errors of ours pass.
+    """
+    try:
+        yield
+    except InvalidInputError as error:  # a grid or a class that cannot be
+        raise UnreadableFileError(error.what, where=path, todo=error.todo) from error
+    except MedsegError:
+        raise
+    except DAMAGED as error:
+        raise UnreadableFileError("is cut short or damaged: it cannot be unpacked", where=path, todo=SEND_AGAIN) from error
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror or error})", where=path, todo="Check the disk and the file's permissions") from error
+    except NOT_UNDERSTOOD as error:
+        raise UnreadableFileError("has a header that cannot be understood", where=path, todo=SEND_AGAIN) from error
+
+
+def mb(size: int) -> str:
+    """Bytes in MB with three digits."""
+    return f"{size / 1e6:.1f}" if size >= 1_000_000 else f"{size / 1e6:.3g}"
