@@ -124,7 +124,64 @@ def _open_image(path: Path) -> Iterator[Callable[[], tuple[tuple[int, ...], int]
     yield as_labels
 
 
-OPENERS: dict[str, Callable[[Path], Iterator[Callable[[], tuple[tuple[int, ...], int]]]]] = {"image": _open_image}
+def _open_study(path: Path) -> Iterator[Callable[[], tuple[tuple[int, ...], int]]]:
+    from napari_medseg.project import Project
+
+    honest = json.loads((path.parent / "honest.json").read_text(encoding="utf-8"))
+    opened: list[Project] = []
+    complaints: list[object] = []
+
+    def open_it(readonly: bool) -> tuple[tuple[int, ...], int]:
+        opened.append(Project.open(path, user="opener", readonly=readonly))
+        return (), 0
+
+    def labels(project: Project, case: str, number: int) -> tuple[tuple[int, ...], int]:
+        try:
+            array = project.labels(case, number).array
+        except MedsegError as error:
+            complaints.append(error)
+            raise
+        if zlib.crc32(np.ascontiguousarray(array).data) != honest.get(f"{case} {number}"):
+            raise AssertionError(f"{case} {number} holds other voxels, and nothing was said")
+        return array.shape, array.nbytes
+
+    def told(answer: object) -> tuple[tuple[int, ...], int]:
+        return ((len(answer),), 0) if isinstance(answer, list) else ((), 0)
+
+    def check(project: Project) -> tuple[tuple[int, ...], int]:
+        if not project.check() and complaints:
+            raise AssertionError(f"check finds nothing, but {complaints[0]}")
+        return (), 0
+
+    from napari_medseg.errors import MedsegError
+
+    try:
+        for readonly in (True, False):
+            yield lambda readonly=readonly: open_it(readonly)  # type: ignore[misc]
+            if not opened:
+                continue
+            project, versions = opened[0], [tuple(name.split()) for name in honest]
+            yield lambda project=project: told(project.cases())  # type: ignore[misc]
+            for case, number in versions:
+                yield lambda project=project, case=case: told(project.versions(case))  # type: ignore[misc]
+                yield lambda project=project, case=case, number=number: labels(project, case, int(number))  # type: ignore[misc]
+                yield lambda project=project, case=case, number=number: told(project.arrays(case, int(number)))  # type: ignore[misc]
+            yield lambda project=project: told(project.events())  # type: ignore[misc]
+            yield lambda project=project: told(project.runs())  # type: ignore[misc]
+            yield lambda project=project: told(project.unsaved())  # type: ignore[misc]
+            yield lambda project=project: told(project.source("case-0001"))  # type: ignore[misc]
+            yield lambda project=project: told(project.recover("case-0002").array)  # type: ignore[misc]
+            yield lambda project=project: check(project)  # type: ignore[misc]
+            if not readonly:
+                yield lambda project=project: told(project.check(repair=True))  # type: ignore[misc]
+                yield lambda project=project: told(project.restore("case-0001", 1))  # type: ignore[misc]
+            opened.pop().close()
+    finally:
+        for project in opened:
+            project.close()
+
+
+OPENERS: dict[str, Callable[[Path], Iterator[Callable[[], tuple[tuple[int, ...], int]]]]] = {"image": _open_image, "study": _open_study}
 
 
 # In the process that spoils them -------------------------------------------------------------------------------------------------------------------------
@@ -238,10 +295,11 @@ def run(kind: str, count: int, opener: Opener, *, seed: int = 0, only: int | Non
             shutil.copytree(honest, folder)
             path, rng = folder / original.name, np.random.default_rng([seed, zlib.crc32(kind.encode()), index])
             how = original.ways[int(rng.integers(len(original.ways)))](path, rng)
+            beside = _beside(path)
             answer = opener.ask(path, original.opens)
             if "no answer" in answer.get("fault", ""):
                 answer = opener.ask(path, original.opens, 2 * SECONDS)  # a busy machine is no hang
-            fault = _fault(answer, path, original)
+            fault = _fault(answer, path, original) or ("" if _beside(path) == beside else f"changed what lies beside it: {beside} became {_beside(path)}")
             if fault:
                 result.faults.append(Fault(index, how, fault, tuple(answer.get("trace", ()))))
                 if keep is not None:
@@ -252,6 +310,11 @@ def run(kind: str, count: int, opener: Opener, *, seed: int = 0, only: int | Non
             result.slowest, result.greediest = max(result.slowest, answer["seconds"]), max(result.greediest, answer["peak"])
             shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def _beside(path: Path) -> dict[str, int]:
+    """The other files of its folder, and their sizes: opening changes none of them."""
+    return {p.name: p.stat().st_size for p in sorted(path.parent.iterdir()) if p != path}
 
 
 def _fault(answer: dict[str, Any], path: Path, original: Any) -> str:
@@ -266,7 +329,7 @@ def _fault(answer: dict[str, Any], path: Path, original: Any) -> str:
     if answer["peak"] > 2 * max(answer["bytes"], there) + SLACK:
         return f"took {answer['peak'] / 1e6:.0f} MB for {answer['bytes']} bytes of voxels in {there} bytes of files"
     told = None
-    if original.tell is not None and path.is_file():
+    if original.tell is not None and path.exists():
         with suppress(Exception):
             told = original.tell(path)
     for shape in answer["shapes"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 from dicom_series import save_series
-from spoil import Way, any_file, dicom_element, header, raw, unpacked
+from spoil import Way, any_file, dicom_element, header, json_file, raw, sqlite_rows, unpacked
 
 SHAPE = (5, 24, 20)
 GRID = {"spacing": (2.5, 0.7, 0.8), "origin": (-40.0, 20.0, 100.0)}
@@ -153,6 +155,84 @@ _add("metaimage", Original("scan.mha", by_itk(scan), (raw(300), header(b"LOCAL")
 _add("metaimage in two files", Original("scan.mhd", by_itk(scan, packed=False), (raw(300), header(None), header(None)), _meta))
 _add("dicom series", Original("series", series, (any_file({".dcm": raw(1400)}), any_file({".dcm": dicom_element}), any_file({".dcm": dicom_element}))))
 _add("dicom slice", Original("slice.dcm", one_slice, (raw(1400), dicom_element, dicom_element)))
+
+
+def ome_zarr(version: int) -> Callable[[Path], None]:
+    """A label map as other programs write it: OME-Zarr 0.4 in Zarr 2, or 0.5 in Zarr 3 with shards."""
+
+    def make(path: Path) -> None:
+        import zarr
+
+        x, y, z = GRID["origin"]
+        multiscale = {
+            "name": "labels", "axes": [{"name": axis, "type": "space", "unit": "millimeter"} for axis in "zyx"],
+            "datasets": [{"path": "0", "coordinateTransformations": [
+                {"type": "scale", "scale": list(GRID["spacing"])}, {"type": "translation", "translation": [z, y, x]},
+            ]}],
+        }
+        multiscale |= {"version": "0.4"} if version == 2 else {}
+        told = {"multiscales": [multiscale], "image-label": {"colors": [{"label-value": 1, "rgba": [255, 0, 0, 255]}]}}
+        group = zarr.open_group(path, mode="w", zarr_format=version)
+        shards = {"shards": (6, 24, 20)} if version == 3 else {}
+        array = group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(2, 12, 10) if version == 3 else (3, 24, 20), **shards)
+        array[...] = labels()
+        group.attrs.update(told if version == 2 else {"ome": {"version": "0.5", **told}})
+
+    return make
+
+
+def zarr_size(path: Path) -> tuple[int, ...] | None:
+    """Of the first level."""
+    for name in ("zarr.json", ".zarray"):
+        if (path / "0" / name).is_file():
+            return tuple(json.loads((path / "0" / name).read_text(encoding="utf-8"))["shape"])
+    return None
+
+
+def study(path: Path) -> None:
+    """A study of two cases: three versions, strokes, a run, unsaved work. What its versions hold stands beside it."""
+    from napari_medseg.annotation import LabelMap, default_classes
+    from napari_medseg.io import write
+    from napari_medseg.project import Project
+    from napari_medseg.volume import Geometry, Volume
+
+    grid, honest = Geometry(SHAPE, **GRID), {}
+    with Project.create(path, title="Study", classes=default_classes(2), user="maker") as project:
+        for number, name in enumerate("ab"):
+            write(Volume(scan() + number, grid), path.parent / f"{name}.nii.gz")
+            case = project.add(path.parent / f"{name}.nii.gz")
+            for turn in range(2 - number):
+                array = np.roll(labels(), turn, axis=2)
+                made = project.save(
+                    case.id, LabelMap(array, grid, classes=default_classes(2)), kind="corrected", tool="brush", parameters={"radius": 3.5},
+                    prompts={"points": [[1.0, 2.0, 3.0]]}, arrays={"strokes": array} if turn else {}, parent=turn or None, seconds=2.0,
+                )
+                honest[f"{case.id} {made.number}"] = zlib.crc32(array.data)
+        made = project.restore("case-0001", 1)
+        honest[f"case-0001 {made.number}"] = zlib.crc32(labels().data)
+        project.record_run("segment", parameters={"batch": 4}, figures={"dice": 0.9}, cases=["case-0001"])
+        work = labels()
+        work[0, :3, :3] = 2
+        draft = project.draft("case-0002", 1)
+        draft.write(work)
+        draft.close()
+    (path.parent / "honest.json").write_text(json.dumps(honest), encoding="utf-8")
+
+
+_CHUNKS = any_file({"zarr.json": json_file, ".zattrs": json_file, ".zarray": json_file, ".zgroup": json_file, "": raw(64)})
+_JSON = any_file({"zarr.json": json_file, ".zattrs": json_file, ".zarray": json_file})
+_add("ome-zarr 0.4", Original("labels.ome.zarr", ome_zarr(2), (_CHUNKS, _JSON, _JSON), zarr_size))
+_add("ome-zarr 0.5", Original("labels.ome.zarr", ome_zarr(3), (_CHUNKS, _JSON, _JSON), zarr_size))
+_add("ome-zarr as we write it", Original("labels.ome.zarr", ours(), (_CHUNKS, _JSON, _JSON), zarr_size))
+_add("study", Original(
+    "study.medseg", study,
+    (
+        *2 * (any_file({"project.db": sqlite_rows}),), any_file({"project.db": raw(8192)}), any_file({"project.json": json_file}),
+        any_file({"sources.json": json_file}), any_file({".journal": raw(400)}), any_file({"zarr.json": json_file}),
+        any_file({"project.json": json_file, "sources.json": json_file, "zarr.json": json_file, "": raw(256)}),
+    ),
+    opens="study",
+))
 
 
 def _join_the_table() -> None:
