@@ -179,6 +179,7 @@ class Desk(QObject):
         session.preview_changed.connect(self._on_preview)
         session.labels_changed.connect(self._on_labels)
         session.classes_changed.connect(self._on_classes)
+        session.grid_changed.connect(self._on_grid)
         session.problem.connect(self._say)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -238,6 +239,10 @@ class Desk(QObject):
     def _on_labels(self, scan: Scan, box: object) -> None:
         if scan.labels is not None:
             self.writer.show_labels(scan, self.session.classes)
+
+    def _on_grid(self, scan: Scan) -> None:
+        self.writer.move(scan)
+        self.seeds.move(scan)
 
     def _on_classes(self) -> None:
         self.writer.recolour(self.session.classes)

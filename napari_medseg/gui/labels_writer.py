@@ -140,6 +140,17 @@ class LabelsWriter(QObject):
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
         return held.limit if kind == "limit" else held.strokes
 
+    def move(self, scan: Scan) -> None:
+        """The scan lies on another display grid: its layers go there, with the arrays that the session has for it now."""
+        held, preview = self.of(scan), scan.preview.labels if scan.preview is not None else None
+        arrays = (held.labels, scan.labels), (held.preview, preview), (held.outline, preview), (held.limit, scan.limit), (held.strokes, scan.strokes)
+        for layer, array in arrays:
+            if layer is not None:
+                layer.data = array if array is not None else np.zeros(scan.display.geometry.shape, np.uint8)
+                place = placement(scan.display.geometry)
+                layer.scale, layer.translate = place["scale"], place["translate"]
+                layer.metadata = {**layer.metadata, **scan_metadata(scan)}
+
     def recolour(self, classes: Sequence[LabelClass]) -> None:
         """Names and colours of the classes changed."""
         for held in self._of.values():

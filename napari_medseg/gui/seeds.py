@@ -80,6 +80,20 @@ class SeedLayers:
         finally:
             self._own = False
 
+    def move(self, scan: Scan) -> None:
+        """The scan lies on another display grid; its seeds stay at their millimetres."""
+        layer = self._of.get(id(scan))
+        if layer is None:
+            return
+        self._own = True
+        try:
+            place = placement(scan.display.geometry)
+            layer.data = np.empty((0, 3))
+            layer.scale, layer.translate = place["scale"], place["translate"]
+        finally:
+            self._own = False
+        self.show(scan)
+
     def recolour(self, classes: Sequence[LabelClass]) -> None:
         """Colours of the classes changed."""
         for layer in self._of.values():
