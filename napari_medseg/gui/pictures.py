@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from napari_medseg.gui import layers
-from napari_medseg.gui.layers import COLOURS, KEY, placement
+from napari_medseg.gui.layers import KEY, placement
 from napari_medseg.session import showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
