@@ -142,14 +142,14 @@ def load(named: Named) -> Image:
         raise UnreadableFileError(f"its arrays do not have the {len(axes.letters)} axes that its metadata name", where=where, todo=AGAIN)
     notes = [*axes.notes]
     whole = _transform(told.get("coordinateTransformations"), axes, where) or _Transform(np.ones(3), np.zeros(3))
-    placed = []
+    lengths, placed = _in_space(np.array(axes.millimetres), axes, 1.0), []
     for level, one in zip(levels, datasets, strict=True):
         own = _transform(one.get("coordinateTransformations"), axes, where)
         if own is None:
             ratio = np.array(_spatial(levels[0].shape, axes), float) / np.array(_spatial(level.shape, axes), float)
             own = _Transform(ratio, np.zeros(3))
             notes += ["says no voxel size: 1 mm is taken"] * (level is levels[0])
-        placed.append(_Transform(whole.scale * own.scale, whole.scale * own.translation + whole.translation))
+        placed.append(_Transform(lengths * whole.scale * own.scale, lengths * (whole.scale * own.translation + whole.translation)))
     kept = group.attributes.get(OWN)
     own_grid = _own_grid(kept, _spatial(levels[0].shape, axes), placed[0])
     if own_grid is not None:
@@ -161,12 +161,13 @@ def load(named: Named) -> Image:
         notes.append(AS_STORED)
     grids = [_grid(_spatial(level.shape, axes), at, direction, where) for level, at in zip(levels, placed, strict=True)]
     sizes = dict(zip(axes.letters, levels[0].shape, strict=True))
-    channels = sizes.get("c", 1)
+    channels, times = sizes.get("c", 1), sizes.get("t", 1)
+    notes += [f"holds {times} timepoints, opened as channels"] * (times > 1)
     kept = kept if isinstance(kept, dict) else {}
     is_labels = isinstance(group.ome.get("image-label"), dict)
     return Image(
-        named.series, axes, levels, (own_grid or grids[0], *grids[1:]), channels, sizes.get("t", 1),
-        _channel_names(group.ome.get("omero"), channels), is_labels,
+        named.series, axes, levels, (own_grid or grids[0], *grids[1:]), channels, times,
+        _channel_names(group.ome.get("omero"), channels, times), is_labels,
         classes_of(group.ome["image-label"], kept.get("classes")) if is_labels else (),
         _text(kept.get("modality")), _text(kept.get("units")), tuple(notes),
     )
@@ -174,19 +175,18 @@ def load(named: Named) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class _Transform:
-    """Scale and translation of z, y, x in mm."""
+    """Scale and translation of z, y, x."""
 
     scale: npt.NDArray[np.float64]
     translation: npt.NDArray[np.float64]
 
 
 def _transform(found: object, axes: Axes, where: Path) -> _Transform | None:
-    """Compose a list of transformations; None where there is none."""
+    """Compose a list of transformations, in the units of the axes; None where there is none."""
     if found is None:
         return None
     entries = found if isinstance(found, list) else [None]
     scale, translation = np.ones(len(axes.letters)), np.zeros(len(axes.letters))
-    scaled = False
     for entry in entries[:LEVELS]:
         told = entry if isinstance(entry, dict) else {}
         kind = told.get("type")
@@ -194,14 +194,13 @@ def _transform(found: object, axes: Axes, where: Path) -> _Transform | None:
         if kind not in ("identity", "scale", "translation") or not _numbers(numbers, 0 if kind == "identity" else len(axes.letters)):
             raise UnreadableFileError("its voxel size or position cannot be understood", where=where, todo=AGAIN)
         if kind == "scale":
-            scale, translation, scaled = scale * numbers, translation * numbers, True
+            scale, translation = scale * numbers, translation * numbers
         elif kind == "translation":
             translation = translation + numbers
-    lengths = np.array(axes.millimetres)
-    made = _Transform(_in_space(scale * lengths, axes, 1.0), _in_space(translation * lengths, axes, 0.0))
+    made = _Transform(_in_space(scale, axes, 1.0), _in_space(translation, axes, 0.0))
     if not np.isfinite(made.scale).all() or (made.scale == 0).any():
         raise UnreadableFileError("its metadata give a voxel size of zero or infinity", where=where, todo="Correct the scale, or export it again")
-    return made if scaled or entries else None
+    return made if entries else None
 
 
 def _numbers(found: object, count: int) -> bool:
@@ -246,12 +245,17 @@ def _geometry(shape: Shape, spacing: npt.NDArray[np.float64], origin: npt.NDArra
     return Geometry(shape, tuple(spacing.tolist()), tuple(origin.tolist()), tuple(direction.tolist()))
 
 
-def _channel_names(omero: object, channels: int) -> tuple[str, ...]:
-    entries = omero.get("channels") if isinstance(omero, dict) else None
-    if not isinstance(entries, list) or len(entries) != channels:
-        return ()
-    names = tuple(_text(entry.get("label")) if isinstance(entry, dict) else "" for entry in entries)
-    return names if all(names) else ()
+def _channel_names(omero: object, channels: int, times: int) -> tuple[str, ...]:
+    """A name for each channel, or for each timepoint of each channel."""
+    found = omero.get("channels") if isinstance(omero, dict) else None
+    entries = found if isinstance(found, list) and len(found) == channels else []
+    names = [_text(entry.get("label")) if isinstance(entry, dict) else "" for entry in entries]
+    names = names if all(names) else []
+    if times == 1:
+        return tuple(names)
+    if channels == 1:
+        return tuple(f"t {t + 1}" for t in range(times))
+    return tuple(f"t {t + 1}, {name}" for name in names or [f"part {c + 1}" for c in range(channels)] for t in range(times))
 
 
 def _text(found: object) -> str:

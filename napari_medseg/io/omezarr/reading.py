@@ -11,13 +11,13 @@ import numpy as np
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
 from napari_medseg.io.formats import stem_of
-from napari_medseg.io.images import finite_values
 from napari_medseg.io.memory import fits
 from napari_medseg.io.omezarr.axes import Axes
 from napari_medseg.io.omezarr.chunks import Chunked, chunks_there, read_whole
 from napari_medseg.io.omezarr.groups import AGAIN
 from napari_medseg.io.omezarr.images import Image, Named, listed, load
 from napari_medseg.io.series import SeriesInfo
+from napari_medseg.io.values import finite_values
 from napari_medseg.volume import Geometry, Volume, format_shape
 
 LAZY_CHUNKS = 1_000_000
@@ -62,20 +62,20 @@ def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
     Raises
     ------
     UnreadableFileError
-        As `describe`; several timepoints; a chunk that is damaged; no voxels at all.
+        As `describe`; a chunk that is damaged; no voxels at all.
     InvalidInputError
         When several images are there and none was chosen.
     NoRoomError
         When neither memory nor disk can hold it.
     """
-    image = _one_time(load(_chosen(path, series)), path)
+    image = load(_chosen(path, series))
     chosen = 0 if image.is_labels else next((i for i, level in enumerate(image.levels) if fits(level.size)), 0)
     array = _squeezed(read_whole(image.levels[chosen]), image.axes)
     notes = list(image.notes)
     if chosen:
         told = f"{format_shape(image.grids[0].shape)} voxels do not fit in half the free memory: read at {format_shape(image.grids[chosen].shape)}"
         notes.append(f"{told}, level {chosen + 1} of {len(image.levels)}")
-    array, more = finite_values(array, path)
+    array, more = finite_values(np.ascontiguousarray(array), path)
     facts = (image.grids[chosen], _title(image, path), image.modality, path, (*notes, *more), image.units, image.channel_names, image.series)
     if image.is_labels and array.ndim == 3 and array.dtype.kind in "ui" and 0 <= int(array.min()) and int(array.max()) <= np.iinfo(np.uint16).max:
         small = np.uint8 if int(array.max()) <= np.iinfo(np.uint8).max else np.uint16
@@ -93,7 +93,7 @@ def open_levels(path: Path, series: str | None = None) -> list[LazyLevel]:
     """
     import dask.array
 
-    image = _one_time(load(_chosen(path, series)), path)
+    image = load(_chosen(path, series))
     made = []
     for level, geometry in zip(image.levels, image.grids, strict=True):
         if next(chunks_there(level), None) is None:
@@ -122,22 +122,13 @@ def _chosen(path: Path, series: str | None) -> Named:
     raise InvalidInputError(f"{what}; it has {names}", where=path, todo="Choose one as the series")
 
 
-def _one_time(image: Image, path: Path) -> Image:
-    if image.timepoints > 1:
-        raise UnreadableFileError(f"holds {image.timepoints} timepoints", where=path, todo="Save the one you need as an image of its own")
-    return image
-
-
 def _squeezed(array: Any, axes: Axes) -> Any:
-    """Stored axes to (z, y, x), or (c, z, y, x) when there are several channels; float16 becomes float32, bool uint8."""
-    letters = list(axes.letters)
-    for letter in "tc":
-        if letter in letters and (letter == "t" or array.shape[letters.index(letter)] == 1):
-            array = array[tuple(0 if other == letter else slice(None) for other in letters)]
-            letters.remove(letter)
-    if "z" not in letters:
-        array, letters = array[None], ["z", *letters]
-    array = array.transpose([letters.index(letter) for letter in "czyx" if letter in letters])
+    """Stored axes to (z, y, x), or (c, z, y, x) when there are several channels or timepoints; float16 becomes float32, bool uint8."""
+    missing = [letter for letter in "ctz" if letter not in axes.letters]
+    letters = [*missing, *axes.letters]
+    array = array[(None,) * len(missing)].transpose([letters.index(letter) for letter in "ctzyx"])
+    array = array.reshape(-1, *array.shape[2:])
+    array = array[0] if array.shape[0] == 1 else array
     wider = {"e": np.float32, "?": np.uint8}.get(array.dtype.char)
     return array if wider is None else array.astype(wider)
 
@@ -161,12 +152,9 @@ def _info(image: Image, path: Path) -> SeriesInfo:
         notes.append(f"a label map ({named})" if named else "a label map")
     if len(image.levels) > 1:
         notes.append(f"{len(image.levels)} levels: {', '.join(format_shape(g.shape) for g in image.grids)}")
-    if image.timepoints > 1:
-        notes.append("cannot be opened: it holds several timepoints")
     return SeriesInfo(
         grid.shape, grid.spacing, grid.origin, grid.direction, np.dtype(first.dtype).name, image.modality, image.channels, image.timepoints,
         series=image.series, title=_title(image, path), units=image.units, channel_names=image.channel_names, notes=tuple(notes),
-        readable=image.timepoints == 1,
     )
 
 
