@@ -102,20 +102,31 @@ def read_labels(path: Path, shape: Shape, dtype: str) -> Array:
     return _read(path, "0", shape, (dtype,))
 
 
-def read_part(path: Path, shape: Shape, dtype: str, box: Box) -> Array:
-    """The labels of a version inside a box.
+class Parts:
+    """The labels of a version, read box by box when asked for; looked at once before the first.
 
     Raises
     ------
     ProjectError
-        As `read_labels`.
+        As `read_labels`, when called.
     """
-    require_plain(path)
-    _require_honest(path, "0", shape, (dtype,))
-    try:
-        return np.asarray(zarr.open_array(path / "0", mode="r")[box])
-    except FAULTS as error:
-        raise _damaged(path) from error
+
+    def __init__(self, path: Path, shape: Shape, dtype: str) -> None:
+        self._path, self._shape, self._dtype = path, shape, dtype
+        self._stored: zarr.Array[Any] | None = None
+
+    def __call__(self, box: Box) -> Array:
+        """The labels inside a box, (z, y, x)."""
+        try:
+            if self._stored is None:
+                require_plain(self._path)
+                _require_honest(self._path, "0", self._shape, (self._dtype,))
+                self._stored = zarr.open_array(self._path / "0", mode="r")
+            return np.asarray(self._stored[box])
+        except MedsegError:
+            raise
+        except FAULTS as error:
+            raise _damaged(self._path) from error
 
 
 def read_arrays(path: Path, shape: Shape, sums: Mapping[str, str]) -> dict[str, Array]:

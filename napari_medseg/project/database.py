@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from napari_medseg.project.durable import flush_folder, writing
 from napari_medseg.project.layout import Layout
 from napari_medseg.project.network import on_network
 
+DAY = 86400.0  # seconds
 BUSY_SECONDS = 10.0
 KEPT_BACKUPS = 5
 REPAIR = "Run `medseg project check --repair`, which goes back to its last copy; label versions are files of their own"
@@ -46,6 +48,7 @@ class Database:
         self.path = layout.database
         self.readonly = readonly
         self._layout = layout
+        self._is_open = True
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._journal = "DELETE" if (on_network(layout.folder) if network is None else network) else "WAL"
         self.engine = self._engine()
@@ -84,10 +87,17 @@ class Database:
             self._require_own_parts(connection)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whoever asks for another is told so."""
+        self._is_open = False
         self.engine.dispose()
         if self._copy is not None:
             self._copy.cleanup()
+
+    def backup_daily(self) -> None:
+        """Copy the database unless a copy is less than a day old."""
+        newest = max((path.stat().st_mtime for path in self._layout.backups.glob("project-*.db")), default=0.0)
+        if time.time() - newest > DAY:
+            self.backup("daily")
 
     def backup(self, reason: str) -> Path:
         """Copy the database, whole, to the folder of backups; the oldest copies go.
@@ -162,6 +172,8 @@ class Database:
         return engine
 
     def _connect(self) -> sqlite3.Connection:
+        if not self._is_open:
+            raise ProjectError("was closed", where=self._layout.folder, todo="Open it again")
         if not self.readonly:
             connection = self._raw(self.path.absolute().as_uri())
             connection.execute(f"PRAGMA journal_mode={self._journal}")

@@ -91,7 +91,18 @@ def sweep(layout: Layout, database: Database) -> None:
                     _delete(path)
         for folder in _case_folders(layout):
             for marker in sorted(folder.glob("*.saving")):
-                _settle(layout, database, folder.name, marker)
+                if marker.stem.isdecimal():
+                    settle(layout, database, folder.name, int(marker.stem))
+
+
+def settle(layout: Layout, database: Database, case: str, number: int) -> None:
+    """End a save: the version stays if its row is in the database, else its folder goes."""
+    with database.reading() as connection:
+        committed = bool(rows.versions(connection, case, number))
+    group = layout.group(case, number)
+    if not committed and group.is_dir():
+        remove_group(group)
+    layout.saving(case, number).unlink(missing_ok=True)
 
 
 def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) -> None:
@@ -106,18 +117,6 @@ def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) 
         database.close()
     write_sources(layout.sources, {})
     write_json(layout.marker, {"format": FORMAT, "layout": LAYOUT})
-
-
-def _settle(layout: Layout, database: Database, case: str, marker: Path) -> None:
-    if not marker.stem.isdecimal():
-        return
-    number = int(marker.stem)
-    with database.reading() as connection:
-        committed = bool(rows.versions(connection, case, number))
-    group = layout.group(case, number)
-    if not committed and group.is_dir():
-        remove_group(group)
-    marker.unlink(missing_ok=True)
 
 
 def _case_folders(layout: Layout) -> list[Path]:
