@@ -7,13 +7,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from isal import isal_zlib
 
 from napari_medseg.errors import InvalidInputError, MedsegError, UnreadableFileError
 
 SEND_AGAIN = "Copy or export it again"
-DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, isal_zlib.error)
+DAMAGED = (EOFError, zlib.error, cast(type[Exception], isal_zlib.error))
 NOT_UNDERSTOOD = (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError, struct.error)
 
 

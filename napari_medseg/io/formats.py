@@ -89,8 +89,8 @@ class Format:
 
 FORMATS = (
     Format("NIfTI", (".nii.gz", ".nii"), "nifti", writes="volumes"),
-    Format("NRRD", (".nrrd",), "images", writes="volumes"),
-    Format("NRRD with its data apart", (".nhdr",), "images"),
+    Format("NRRD", (".seg.nrrd", ".nrrd"), "nrrd", writes="volumes"),
+    Format("NRRD with its data apart", (".nhdr",), "nrrd"),
     Format("MetaImage", (".mha",), "images", writes="volumes"),
     Format("MetaImage with its data apart", (".mhd",), "images"),
     Format("OME-Zarr", (".ome.zarr", ".zarr"), "omezarr", writes="volumes", folder=True),

@@ -21,7 +21,7 @@ from napari_medseg.io.niftiheader import CODES, COLOURS, TYPES, VECTOR, Header, 
 from napari_medseg.io.niftiplace import placement
 from napari_medseg.io.packing import Deflating, put
 from napari_medseg.io.series import SeriesInfo
-from napari_medseg.io.values import volume_of
+from napari_medseg.io.values import storable, volume_of
 from napari_medseg.io.voxels import Stored, check, load, require_size
 from napari_medseg.volume import Array, Geometry, Volume
 
@@ -160,10 +160,3 @@ def write(volume: Volume, path: Path) -> None:
         put(sink, array, array.dtype.newbyteorder("<").str)
         if isinstance(sink, Deflating):
             sink.finish()
-
-
-def storable(array: Array) -> Array:
-    """The array as files can hold it: bool as uint8, half precision as float32."""
-    if array.dtype == bool:
-        return array.view(np.uint8)
-    return array.astype(np.float32) if array.dtype == np.float16 else array

@@ -14,6 +14,7 @@ from napari_medseg.volume import Array
 Packing = Literal["", "gzip", "zlib", "bzip2", "text", "hex"]
 
 PIECE = 1 << 20
+TOGETHER = 1 << 23  # bytes copied at a time while writing
 LEVEL = 2  # of ISA-L's 0 to 3: the size of zlib's level 1 in a fifth of its time
 _WBITS = {"gzip": 31, "zlib": 15}
 LARGEST = {"gzip": 1040, "zlib": 1040, "bzip2": 50_000, "text": 4, "hex": 0.5}
@@ -94,7 +95,7 @@ class Deflating:
 
 
 def put(sink: IO[bytes] | Deflating, array: Array, dtype: str) -> None:
-    """Write an array's values in C order, a slice at a time so that no second copy is made.
+    """Write an array's values in C order, a few megabytes at a time so that no second copy is made.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def put(sink: IO[bytes] | Deflating, array: Array, dtype: str) -> None:
     dtype : str
         With its byte order.
     """
-    planes = array.reshape(1, *array.shape) if array.ndim < 3 else array
-    for plane in planes if planes.ndim == 3 else (part for block in planes for part in block):
-        whole = np.ascontiguousarray(plane, dtype)
-        sink.write(whole.reshape(-1).view(np.uint8).data)
+    if array.ndim > 1 and array.nbytes > TOGETHER:
+        for part in array:
+            put(sink, part, dtype)
+        return
+    sink.write(np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data)

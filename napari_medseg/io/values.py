@@ -57,10 +57,11 @@ def finite_values(array: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
     return flat.reshape(array.shape), (told,)
 
 
-def channels_first(array: Array, axis: int) -> Array:
-    """Voxels with their channels on `axis` as (c, z, y, x), or (z, y, x) when there is one."""
-    moved = np.moveaxis(array, axis, 0)
-    return moved[0] if len(moved) == 1 else np.ascontiguousarray(moved)
+def storable(array: Array) -> Array:
+    """The array as files can hold it: bool as uint8, half precision as float32."""
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def volume_of(info: SeriesInfo, array: Array, path: Path, classes: tuple[LabelClass, ...] = ()) -> Volume:

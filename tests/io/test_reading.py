@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from napari_medseg.catalogue import shipped
-from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
+from napari_medseg.errors import InvalidInputError, MissingFileError
 from napari_medseg.io import describe, read, read_labels, write
 from napari_medseg.volume import Geometry, Volume
 
