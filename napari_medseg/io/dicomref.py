@@ -1,0 +1,306 @@
+"""The DICOM images that labels were drawn on: which files they are, and which of their planes is which slice of the labels.
+
+DICOM SEG and RTSTRUCT name the images they belong to. The labels' own grid decides which they are, since a series may run against its instance
+numbers, share its folder with others, or hold several images at each place.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.uid import generate_uid
+
+from napari_medseg.errors import GridMismatchError, InvalidInputError, MissingFileError, UnreadableFileError, UnwritableFileError
+from napari_medseg.io.formats import Scan
+from napari_medseg.volume import Array, Geometry
+
+Header = Any  # pydicom.Dataset, which has no types
+
+TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator", "Modality", "SeriesNumber",
+    "SeriesDescription", "AcquisitionNumber", "InstanceNumber", "ImageType", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationType", "ImageOrientationSlide",
+]
+FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+"""What pydicom raises for bytes that are no sound DICOM, bar its own errors, which are children of these or of Exception alone."""
+
+OFF = 0.1  # voxels that an image may lie beside its slice: scanners round positions
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One image of a series.
+
+    Attributes
+    ----------
+    header : Dataset
+        Of its file.
+    frame : int
+        Its number in a multi-frame file, from 1; 0 when the file is this one image.
+    position : (x, y, z) LPS mm of the centre of the first pixel
+    orientation : six cosines, of a row and of a column
+    spacing : mm from row to row and from column to column
+    order : tuple
+        What sorts the images that lie at one place.
+    """
+
+    header: Header
+    frame: int
+    position: npt.NDArray[np.float64]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, float]
+    order: tuple[int, ...]
+
+    @property
+    def uid(self) -> str:
+        """Of its file."""
+        return str(self.header.SOPInstanceUID)
+
+    def corners(self) -> npt.NDArray[np.float64]:
+        """LPS mm of the first pixel, the last of the first row and the last of the first column, (3, 3)."""
+        across = np.array(self.orientation[:3]) * self.spacing[1] * (int(self.header.Columns) - 1)
+        down = np.array(self.orientation[3:]) * self.spacing[0] * (int(self.header.Rows) - 1)
+        return np.stack([self.position, self.position + across, self.position + down])
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The images under the slices of a label map.
+
+    Attributes
+    ----------
+    planes : tuple of Plane or None
+        One a slice, along `axes[0]`, by its index; None where the series has no image.
+    axes : which array axis runs through the slices, down the rows, along the columns
+    flipped : whether rows and columns run against the array
+    """
+
+    planes: tuple[Plane | None, ...]
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool]
+
+    @property
+    def header(self) -> Header:
+        """Of the first image."""
+        return next(plane.header for plane in self.planes if plane is not None)
+
+    def stack(self, array: Array) -> Array:
+        """An array (z, y, x) as (slice, row, column) of the images; a view."""
+        turned = array.transpose(self.axes)
+        return turned[:, :: -1 if self.flipped[0] else 1, :: -1 if self.flipped[1] else 1]
+
+    def drawn(self, stack: Array, where: Path) -> list[int]:
+        """The slices that have an image.
+
+        Raises
+        ------
+        GridMismatchError
+            When a slice with labels has none.
+        """
+        missing = [k for k, plane in enumerate(self.planes) if plane is None]
+        lost = [k for k in missing if stack[k].any()]
+        if lost:
+            raise GridMismatchError(
+                f"{len(lost)} slices with labels have no image in the scan's series, the first is slice {lost[0] + 1}", where=where,
+                todo="Give the whole series, or save as .nii.gz or .nrrd",
+            )
+        return [k for k in range(len(self.planes)) if k not in set(missing)]
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """Turn whatever pydicom makes of damaged bytes into one error, and keep its warnings to itself.
+
+    Raises
+    ------
+    UnreadableFileError
+        For everything but our own errors.
+    """
+    from pydicom.errors import InvalidDicomError
+
+    from napari_medseg.errors import MedsegError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MedsegError:
+        raise
+    except (InvalidDicomError, *FAULTS) as error:
+        raise UnreadableFileError("is no sound DICOM file", where=path, todo="Copy or export it again") from error
+
+
+def reference(scan: Scan, geometry: Geometry, where: Path) -> Reference:
+    """Find the images that labels on `geometry` lie on.
+
+    Parameters
+    ----------
+    scan : Scan
+    geometry : Geometry
+        Of the labels.
+    where : Path
+        What is being written, for errors.
+
+    Raises
+    ------
+    MissingFileError, UnwritableFileError
+        When there is no scan, or it is not DICOM.
+    GridMismatchError
+        When the labels lie on no series of it.
+    InvalidInputError
+        When several series fit.
+    """
+    if not scan.path.exists():
+        raise MissingFileError("the scan that the labels were drawn on is no longer there", where=scan.path, todo="Name the scan's DICOM folder (--like SCAN)")
+    series: dict[str, list[Plane]] = defaultdict(list)
+    for header in _headers(scan.path, geometry):
+        for plane in planes_of(header):
+            series[str(header.get("SeriesInstanceUID", ""))].append(plane)
+    if not series:
+        raise UnwritableFileError(
+            f"refers to the DICOM images of the scan, and {scan.path.name} holds none", where=where,
+            todo="Give the DICOM series that the labels were drawn on (--like FOLDER), or save as .nii.gz or .nrrd",
+        )
+    wanted = _chosen(series, scan)
+    fits = [found for planes in wanted for found in [_fit(planes, geometry)] if found is not None]
+    if not fits:
+        raise GridMismatchError(
+            f"the labels ({geometry}) lie on none of the {len(wanted)} DICOM series of {scan.path.name}", where=where,
+            todo="Resample them with `medseg convert SRC DST --like SCAN`, or name the series they were drawn on",
+        )
+    if len(fits) > 1:
+        listed = "; ".join(_told(found.header) for found in fits)
+        raise InvalidInputError(f"the labels lie on {len(fits)} series: {listed}", where=scan.path, todo="Choose one with --series, by its UID or number")
+    return fits[0]
+
+
+def planes_of(header: Header) -> list[Plane]:
+    """The images of a file that lie in a patient; [] when it holds none or its numbers make no sense."""
+    try:
+        if "Rows" not in header or "Columns" not in header or str(header.get("Modality", "")) in ("SEG", "RTDOSE"):
+            return []
+        order = tuple(int(header.get(name) or 0) for name in ("AcquisitionNumber", "InstanceNumber"))
+        if "PerFrameFunctionalGroupsSequence" not in header:
+            places = [(0, header.get("ImagePositionPatient"), header.get("ImageOrientationPatient"), header.get("PixelSpacing"))]
+        else:
+            places = [(k, *place) for k, place in enumerate(_frames(header), 1)]
+        planes = []
+        for frame, position, orientation, spacing in places:
+            numbers = [float(v) for part in (position, orientation, spacing) for v in part or ()]
+            if len(numbers) == 11 and np.isfinite(numbers).all() and min(numbers[9:]) > 0:
+                planes.append(Plane(header, frame, np.array(numbers[:3]), tuple(numbers[3:9]), (numbers[9], numbers[10]), (*order, frame)))
+    except FAULTS:
+        return []
+    return planes
+
+
+def frame_of_reference(header: Header) -> str:
+    """The patient's coordinate system; made from the series when the scanner named none, always the same for one series."""
+    named = str(header.get("FrameOfReferenceUID", "") or "")
+    return named or str(generate_uid(entropy_srcs=["frame of reference", str(header.get("SeriesInstanceUID", ""))]))
+
+
+def group(header: Header, item: Any, name: str) -> Any:
+    """A functional group of a frame: its own, else the one all frames share; None when there is none."""
+    shared = header.get("SharedFunctionalGroupsSequence") or [{}]
+    found = item.get(name) or shared[0].get(name)
+    return found[0] if found else None
+
+
+def _frames(header: Header) -> Iterator[tuple[Any, Any, Any]]:
+    """Position, orientation and spacing of each frame."""
+    for item in header.PerFrameFunctionalGroupsSequence:
+        place, plane, pixels = (group(header, item, f"{name}Sequence") for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures"))
+        yield (
+            place and place.get("ImagePositionPatient"), plane and plane.get("ImageOrientationPatient"), pixels and pixels.get("PixelSpacing"),
+        )
+
+
+def _headers(path: Path, geometry: Geometry) -> Iterator[Header]:
+    """Of every DICOM file; a single image of several is looked for among its neighbours."""
+    if path.is_dir():
+        paths: Sequence[Path] = sorted(p for p in path.rglob("*") if p.is_file())
+        yield from (header for p in paths if (header := _header(p)) is not None)
+        return
+    named = _header(path)
+    if named is None:
+        return
+    if "PerFrameFunctionalGroupsSequence" in named or min(geometry.shape) == 1:
+        yield named
+        return
+    beside = (header for p in sorted(path.parent.iterdir()) if p.is_file() and (header := _header(p)) is not None)
+    yield from (header for header in beside if header.get("SeriesInstanceUID") == named.get("SeriesInstanceUID"))
+
+
+def _header(path: Path) -> Header | None:
+    try:
+        with sound(path):
+            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+    except UnreadableFileError:
+        return None  # anything may lie in a folder: reports, notes, other programs' files
+
+
+def _chosen(series: dict[str, list[Plane]], scan: Scan) -> list[list[Plane]]:
+    if not scan.series:
+        return list(series.values())
+    headers = {uid: planes[0].header for uid, planes in series.items()}
+    found = [
+        uid for uid, h in headers.items()
+        if scan.series in (uid, str(h.get("SeriesNumber", "")), str(h.get("SeriesDescription", "")).strip()) or (uid and scan.series.startswith(uid))
+    ] or [uid for uid in headers if uid.startswith(scan.series)]
+    if not found:
+        listed = "; ".join(_told(h) for h in headers.values())
+        raise InvalidInputError(f"no series fits '{scan.series}': {listed}", where=scan.path, todo="Choose one by its UID, number or description")
+    return [series[uid] for uid in found]
+
+
+def _told(header: Header) -> str:
+    return f"{str(header.get('SeriesDescription', '')).strip() or 'unnamed'} ({header.get('Modality', '?')}, {header.get('SeriesInstanceUID', '')})"
+
+
+def _fit(planes: list[Plane], geometry: Geometry) -> Reference | None:
+    """The images by the slices they lie on; None when fewer than half of the slices have one."""
+    best: Reference | None = None
+    groups: dict[tuple[tuple[int, int, int], tuple[bool, bool]], dict[int, Plane]] = defaultdict(dict)
+    for plane in sorted(planes, key=lambda p: p.order):
+        placed = _placed(plane, geometry)
+        if placed is not None:
+            axes, flipped, index = placed
+            groups[axes, flipped].setdefault(index, plane)
+    for (axes, flipped), found in groups.items():
+        slices = tuple(found.get(k) for k in range(geometry.shape[axes[0]]))
+        if 2 * len(found) >= len(slices) and (best is None or len(found) > sum(p is not None for p in best.planes)):
+            best = Reference(slices, axes, flipped)
+    return best
+
+
+def _placed(plane: Plane, geometry: Geometry) -> tuple[tuple[int, int, int], tuple[bool, bool], int] | None:
+    """Which slice an image is, and how its rows and columns run; None when it is none."""
+    first, last_column, last_row = geometry.voxel(plane.corners())
+    rows, columns = int(plane.header.Rows), int(plane.header.Columns)
+    matrix = geometry.matrix[:, ::-1]
+    along = int(np.abs(np.array(plane.orientation[:3]) @ matrix).argmax())
+    down = int(np.abs(np.array(plane.orientation[3:]) @ matrix).argmax())
+    if along == down or geometry.shape[along] != columns or geometry.shape[down] != rows:
+        return None
+    through = 3 - along - down
+    index = round(float(first[through]))
+    across = float(np.array(plane.orientation[:3]) @ matrix[:, along]) < 0
+    up = float(np.array(plane.orientation[3:]) @ matrix[:, down]) < 0
+    wanted = np.empty((3, 3))
+    wanted[:, through] = index
+    wanted[:, along] = [columns - 1, 0, columns - 1] if across else [0, columns - 1, 0]
+    wanted[:, down] = [rows - 1, rows - 1, 0] if up else [0, 0, rows - 1]
+    if not 0 <= index < geometry.shape[through] or np.abs(np.stack([first, last_column, last_row]) - wanted).max() > OFF:
+        return None
+    return (through, down, along), (up, across), index

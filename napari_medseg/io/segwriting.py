@@ -1,0 +1,84 @@
+"""DICOM segmentations written through highdicom, on the planes of the images that the labels were drawn on."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
+
+from napari_medseg.errors import NoLabelsError, UnwritableFileError
+from napari_medseg.io.dicomclass import further_values, label_classes, name_of, segment
+from napari_medseg.io.dicomref import FAULTS, Plane, reference
+from napari_medseg.io.dicomwho import NAME, anonymous, sources, version
+from napari_medseg.io.formats import Kind, Scan
+from napari_medseg.io.reading import label_values
+from napari_medseg.volume import Array, Volume
+
+NUMBER = 500  # of our series among a study's; scanners count from 1
+
+
+def write_segmentation(volume: Volume, path: Path, scan: Scan) -> None:
+    """Write a label map as DICOM SEG.
+
+    Raises
+    ------
+    As `io.write`.
+    """
+    array = label_values(volume, path)
+    ref = reference(scan, volume.geometry, path)
+    stack = ref.stack(array)
+    kept = ref.drawn(stack, path)
+    segments, stack = _segments(volume, stack[kept], scan.kind, path)
+    planes = [plane for k in kept for plane in [ref.planes[k]] if plane is not None]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = _segmentation(planes, stack, segments, scan)
+            for item in made.SegmentSequence:  # highdicom wants a family of algorithms for this, which a label map does not tell
+                item.SegmentAlgorithmType, item.SegmentAlgorithmName = "SEMIAUTOMATIC", f"{NAME} {version()}"
+            if scan.anonymise:
+                anonymous(made)
+            made.save_as(path)
+    except OSError:
+        raise
+    except FAULTS as error:
+        raise UnwritableFileError(
+            f"the scan's DICOM headers do not allow a segmentation ({error})", where=path, todo="Export the scan again, or save as .nii.gz or .nrrd"
+        ) from error
+
+
+def _segments(volume: Volume, stack: Array, kind: Kind, path: Path) -> tuple[list[Any], Array]:
+    """The segments, and the labels by their numbers."""
+    told = [(c.value, c.name, c.code, c.colour) for c in label_classes(volume, stack)]
+    told += [(value, name_of(value), None, (0.5, 0.5, 0.5)) for value in further_values(stack)]
+    if not told:
+        raise NoLabelsError("holds no class to write", where=path, todo="Draw something, or name a class, first")
+    if kind == "labelmap":
+        return [segment(value, value, *rest) for value, *rest in told], np.ascontiguousarray(stack)
+    numbers = np.zeros(max(value for value, *_ in told) + 1, np.uint8 if len(told) < 256 else np.uint16)
+    for number, (value, *_) in enumerate(told, 1):
+        numbers[value] = number
+    return [segment(number, value, *rest) for number, (value, *rest) in enumerate(told, 1)], numbers[stack]
+
+
+def _segmentation(planes: list[Plane], stack: Array, segments: list[Any], scan: Scan) -> Any:
+    from highdicom.content import PlanePositionSequence
+    from highdicom.seg import Segmentation
+
+    headers = sources(planes, scan.anonymise)
+    places = None
+    if planes[0].frame:
+        places = [PlanePositionSequence("PATIENT", plane.position) for plane in planes]
+    return Segmentation(
+        headers, stack, "LABELMAP" if scan.kind == "labelmap" else "BINARY", segments,
+        series_instance_uid=generate_uid(), series_number=NUMBER, sop_instance_uid=generate_uid(), instance_number=1,
+        manufacturer=NAME, manufacturer_model_name=NAME, software_versions=version(), device_serial_number="none",
+        transfer_syntax_uid=RLELossless if scan.kind == "labelmap" else ExplicitVRLittleEndian,
+        plane_positions=places, omit_empty_frames=False, content_label="SEGMENTATION", content_description="Segmentation",
+        series_description="Segmentation",
+    )
+
+
