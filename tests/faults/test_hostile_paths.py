@@ -1,18 +1,22 @@
 """A file cannot make the product open, read or write another file that lies outside its folder, whatever path it names."""
 
+import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing, suppress
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from originals import SHAPE, image, scan, series
+from originals import SHAPE, image, ome_zarr, scan, series, study
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from napari_medseg.errors import MedsegError
 from napari_medseg.io import describe, read, read_labels
+from napari_medseg.project import Project
 
 SECRET = 12345
 
@@ -79,6 +83,22 @@ def test_a_pattern_of_data_files_cannot_leave_the_folder(folder, elsewhere, patt
         refuses(folder / name)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("name", ["../elsewhere/other.ome.zarr/0", "sub/../../elsewhere/other.ome.zarr/0", "absolute", "file"])
+def test_an_ome_zarr_cannot_name_arrays_outside_its_folder(folder, tmp_path, version, name):
+    other, path = tmp_path / "elsewhere" / "other.ome.zarr", folder / "scan.ome.zarr"
+    for made in (other, path):
+        ome_zarr(version)(made)
+    shutil.rmtree(path / "0")
+    (path / "sub").mkdir()
+    name = {"absolute": str(other / "0"), "file": (other / "0").as_uri()}.get(name, f"../{name}")
+    metadata = path / (".zattrs" if version == 2 else "zarr.json")
+    told = metadata.read_text(encoding="utf-8")
+    assert '"path": "0"' in told
+    metadata.write_text(told.replace('"path": "0"', f'"path": {json.dumps(name)}'), encoding="utf-8")
+    refuses(path)
+
+
 @pytest.mark.parametrize("opened", ["scan", "scan/DICOMDIR"])
 def test_a_dicomdir_cannot_name_scans_outside_its_folder(tmp_path, folder, opened):
     series(tmp_path / "elsewhere")
@@ -86,7 +106,8 @@ def test_a_dicomdir_cannot_name_scans_outside_its_folder(tmp_path, folder, opene
     data.FileSetID, data.DirectoryRecordSequence = "hostile", []
     for names in (["..", "elsewhere", "IM0000.dcm"], [str(tmp_path / "elsewhere" / "IM0001.dcm")]):
         record = Dataset()
-        record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", names
+        record.DirectoryRecordType = "IMAGE"
+        record.add(pydicom.DataElement("ReferencedFileID", "CS", names, validation_mode=pydicom.config.IGNORE))
         record.ReferencedSOPClassUIDInFile, record.ReferencedTransferSyntaxUIDInFile = CTImageStorage, ExplicitVRLittleEndian
         data.DirectoryRecordSequence.append(record)
     data.file_meta = FileMetaDataset()
@@ -94,3 +115,39 @@ def test_a_dicomdir_cannot_name_scans_outside_its_folder(tmp_path, folder, opene
     data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     pydicom.dcmwrite(folder / "DICOMDIR", data, enforce_file_format=True)
     refuses(tmp_path / opened)
+
+
+def test_a_study_keeps_to_its_folder_whatever_its_files_name(tmp_path):
+    """Cases, versions and arrays of these names would be read, made or removed outside, if any path were made from them."""
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "home" / "study.medseg"
+    path.parent.mkdir()
+    study(path)
+    hostile = "../../../elsewhere/case-0001"
+    with closing(sqlite3.connect(path / "project.db", isolation_level=None)) as base:
+        triggers = [row[0] for row in base.execute("select name from sqlite_master where type = 'trigger'")]
+        for trigger in triggers:
+            base.execute(f'drop trigger "{trigger}"')
+        for table, column in (("versions", "name"), ("versions", "tool"), ("versions", "dtype"), ("cases", "fingerprint"), ("cases", "modality")):
+            base.execute(f'update "{table}" set "{column}" = ?', (hostile,))
+    group = path / "labels" / "case-0001" / "0002.ome.zarr" / "zarr.json"
+    record = json.loads(group.read_text(encoding="utf-8"))
+    record["attributes"]["medseg"]["arrays"] = {hostile: "0", "..": "0"}
+    record["attributes"]["medseg"]["case"] = hostile
+    group.write_text(json.dumps(record), encoding="utf-8")
+    sources = json.loads((path / "sources.json").read_text(encoding="utf-8"))
+    for key in ("name", "series"):
+        sources["cases"]["case-0001"][key] = hostile
+    (path / "sources.json").write_text(json.dumps(sources), encoding="utf-8")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if path not in p.parents and p not in (path, path.parent)}
+    with suppress(MedsegError), Project.open(path, user="opener") as project:
+        for act in (
+            lambda: project.labels("case-0001", 2), lambda: project.arrays("case-0001", 2), lambda: project.restore("case-0001", 1), project.unsaved,
+            lambda: project.labels(hostile), lambda: project.draft(hostile, None), lambda: project.recover(hostile), lambda: project.check(repair=True),
+            lambda: project.export(tmp_path / "home" / "out", images=True),
+        ):
+            with suppress(MedsegError):
+                act()
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if tmp_path / "home" not in p.parents and p != tmp_path / "home"}
+    assert after == {p: t for p, t in before.items() if tmp_path / "home" not in p.parents}
+    assert {p.name for p in (tmp_path / "home").iterdir()} <= {"study.medseg", "a.nii.gz", "b.nii.gz", "honest.json", "out"}

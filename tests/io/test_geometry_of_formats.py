@@ -3,7 +3,9 @@
 The formats come from `formats.FORMATS`, so one that joins the table is tested here without a change. The peers read the same files.
 """
 
+import shutil
 from contextlib import suppress
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -11,15 +13,18 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dicom_series import save_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from napari_medseg.annotation import LabelMap, default_classes
 from napari_medseg.errors import UnwritableFileError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.io.formats import FORMATS
-from napari_medseg.volume import Geometry, axis_map, orient
+from napari_medseg.volume import Geometry, Volume, axis_map, orient
 
 TOLERANCE_MM = 1e-3
 FEW = settings(max_examples=max(10, settings.default.max_examples // 5))  # an example writes and reads several files
@@ -103,6 +108,56 @@ def test_a_voxel_painted_on_the_display_lies_at_its_millimetre_on_any_oblique_gr
 def test_the_far_corner_of_a_large_oblique_grid_stays_in_its_place(tmp_path, suffix):
     turned = Rotation.from_euler("zyx", (33, -21, 8), degrees=True).as_matrix()
     there_and_back(tmp_path, suffix, Geometry((2, 512, 512), (5.0, 0.9, 0.9), (-912.5, 690.25, -1540.0), tuple(turned.ravel())), (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def scanned(tmp_path):
+    """Write a DICOM series on a grid and read it again: what labels are drawn on."""
+
+    def make(grid: Geometry) -> tuple[Path, Volume]:
+        folder = tmp_path / "series"
+        shutil.rmtree(folder, ignore_errors=True)
+        save_series(folder, np.zeros(grid.shape, np.uint16), grid)
+        volume = read(folder)
+        np.testing.assert_allclose(volume.geometry.corners(), grid.corners(), atol=TOLERANCE_MM)
+        return folder, volume
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [s for f in FORMATS if f.writes and f.refers and f.module != "rtstruct" for s in f.suffixes])
+def test_a_voxel_painted_for_a_dicom_series_lies_at_its_millimetre_from_every_orientation_a_scanner_has(tmp_path, suffix, scanned):
+    turned = Rotation.from_euler("zyx", (33, -21, 8), degrees=True).as_matrix()
+    oblique = Geometry((3, 14, 15), (5.0, 0.7, 0.8), (-112.5, 90.25, -1040.0), tuple(turned.ravel()))
+    for grid in (oblique, *(straight(letters) for letters in ORIENTATIONS)):
+        if np.linalg.det(grid.matrix) > 0:  # slices have no side of their own
+            folder, volume = scanned(grid)
+            labels = replace(label_map(volume.geometry), source=folder)
+            painted, millimetre = paint_on_the_display(labels, (0.5, 1.0, 0.3))
+            write(painted, tmp_path / f"label{suffix}", source=folder)
+            again = read_labels(tmp_path / f"label{suffix}", like=volume.geometry)
+            (found,) = np.argwhere(again.array == 7)
+            np.testing.assert_allclose(again.geometry.world(found), millimetre, atol=TOLERANCE_MM)
+            np.testing.assert_allclose(grid.world(found), millimetre, atol=TOLERANCE_MM)
+            np.testing.assert_array_equal(again.array, painted.array)
+
+
+@pytest.mark.parametrize("suffix", [s for f in FORMATS if f.module == "rtstruct" for s in f.suffixes])
+def test_the_surface_of_a_structure_set_stays_within_a_voxel_in_every_orientation_a_scanner_has(tmp_path, suffix, scanned):
+    turned = Rotation.from_euler("zyx", (33, -21, 8), degrees=True).as_matrix()
+    directions = [turned, *(straight(letters).matrix for letters in ORIENTATIONS[::5])]
+    for direction in (d for d in directions if np.linalg.det(d) > 0):
+        grid = Geometry((9, 40, 44), (3.0, 0.7, 0.8), (-112.5, 90.25, -1040.0), tuple(direction.ravel()))
+        folder, volume = scanned(grid)
+        z, y, x = np.indices(grid.shape)
+        array = ((((z - 4) / 3.2) ** 2 + ((y - 18) / 11) ** 2 + ((x - 25) / 14) ** 2) < 1).astype(np.uint8)
+        write(LabelMap(array, volume.geometry, classes=default_classes(1), source=folder), tmp_path / f"label{suffix}", source=folder)
+        again = read_labels(tmp_path / f"label{suffix}", like=volume.geometry)
+        there = [np.argwhere(mask & ~ndi.binary_erosion(mask)) for mask in (array > 0, again.array > 0)]
+        points = [g.world(v) for g, v in zip((grid, again.geometry), there, strict=True)]
+        distances = np.concatenate([cKDTree(points[1]).query(points[0])[0], cKDTree(points[0]).query(points[1])[0]])
+        assert distances.max() <= 0.8 * 2**0.5
+        assert distances.mean() < 0.2
 
 
 @pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s not in WHOLE])
