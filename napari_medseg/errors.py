@@ -92,6 +92,10 @@ class ProjectLockedError(ProjectError):
     """A study that another window or command is writing to; says who."""
 
 
+class ProjectDamagedError(ProjectError):
+    """A study whose database cannot be believed; it can go back to the last copy."""
+
+
 class UnavailableError(MedsegError, ImportError):
     """A part whose package or weights are not there; `todo` holds the command that brings them."""
 

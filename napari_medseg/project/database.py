@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, insert, inspect, select
 
-from napari_medseg.errors import MedsegError, ProjectError, UnwritableFileError
+from napari_medseg.errors import MedsegError, ProjectDamagedError, ProjectError, UnwritableFileError
 from napari_medseg.project import schema
 from napari_medseg.project.durable import flush_folder, writing
 from napari_medseg.project.layout import Layout
@@ -41,7 +41,7 @@ class Database:
     Raises
     ------
     ProjectError
-        When the file is missing, damaged, no study, or made by a newer version of this program.
+        When the file was made by a newer version of this program; ProjectDamagedError when it is missing, damaged or none of ours.
     """
 
     def __init__(self, layout: Layout, *, readonly: bool = False, network: bool | None = None) -> None:
@@ -64,7 +64,7 @@ class Database:
     def open(self) -> None:
         """Look whether the file is a whole study database, and take the steps it lacks, after a copy of it."""
         if not self.path.is_file():
-            raise ProjectError("its database is missing", where=self.path, todo=REPAIR)
+            raise ProjectDamagedError("is missing", where=self.path, todo=REPAIR)
         with self.reading() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if found != "ok":
@@ -202,7 +202,7 @@ class Database:
 
     def _step(self, connection: Connection) -> int:
         if not inspect(connection).has_table("steps"):
-            raise ProjectError("is no study database", where=self.path, todo="Choose a folder that `medseg project init` made")
+            raise ProjectDamagedError("is no study database", where=self.path, todo=REPAIR)
         return connection.execute(select(func.max(schema.steps.c.number))).scalar() or 0
 
     def _require_own_parts(self, connection: Connection) -> None:
@@ -211,14 +211,14 @@ class Database:
         missing = set(schema.metadata.tables) - {name for name, (kind, _) in found.items() if kind == "table"}
         active = {name: sql for name, (kind, sql) in found.items() if kind in ("trigger", "view")}
         if missing:
-            raise ProjectError(f"lacks the table {min(missing)}", where=self.path, todo=REPAIR)
+            raise ProjectDamagedError(f"lacks the table {min(missing)}", where=self.path, todo=REPAIR)
         if active != schema.TRIGGERS:
-            raise ProjectError("has triggers or views other than this program's own", where=self.path, todo="Restore project.db from a backup")
+            raise ProjectDamagedError("has triggers or views other than this program's own", where=self.path, todo=REPAIR)
 
 
-def damaged(path: Path) -> ProjectError:
+def damaged(path: Path) -> ProjectDamagedError:
     """The error of a database that cannot be believed."""
-    return ProjectError("is damaged", where=path, todo=REPAIR)
+    return ProjectDamagedError("is damaged", where=path, todo=REPAIR)
 
 
 def _climb(connection: Connection, at: int) -> None:

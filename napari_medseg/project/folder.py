@@ -105,7 +105,8 @@ def settle(layout: Layout, database: Database, case: str, number: int) -> None:
     layout.saving(case, number).unlink(missing_ok=True)
 
 
-def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) -> None:
+def new_database(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) -> None:
+    """Make an empty database where none is."""
     database = Database(layout, network=True)  # a rollback journal until it is opened in its place
     try:
         database.create()
@@ -115,6 +116,26 @@ def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) 
             rows.log(connection, user, "created")
     finally:
         database.close()
+
+
+def is_whole(layout: Layout) -> bool:
+    """Whether the database opens and every row of it makes sense."""
+    database = Database(layout)
+    try:
+        database.open()
+        if database.integrity():
+            return False
+        with database.reading() as connection:
+            rows.classes(connection), rows.events(connection), rows.runs(connection)
+            return all(row.versions == len(rows.versions(connection, row.id)) for row in rows.cases(connection))
+    except ProjectError:
+        return False
+    finally:
+        database.close()
+
+
+def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) -> None:
+    new_database(layout, title, classes, user)
     write_sources(layout.sources, {})
     write_json(layout.marker, {"format": FORMAT, "layout": LAYOUT})
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import UnwritableFileError
 from napari_medseg.project import folder as folders
+from napari_medseg.project import rows
+from napari_medseg.project.checking import examine, rescue
 from napari_medseg.project.database import Database
 from napari_medseg.project.drafts import Drafts
+from napari_medseg.project.exporting import export
+from napari_medseg.project.layout import Layout
 from napari_medseg.project.locking import WriterLock, login_name
+from napari_medseg.project.records import Kind, Problem
 
 
 class Project(Drafts):
@@ -73,6 +78,39 @@ class Project(Drafts):
                 lock = WriterLock(layout, user)
             except UnwritableFileError as error:
                 notice = f"{layout.folder.name} {error.what}; it is open for looking only"
+        try:
+            return cls._open(layout, lock, user, notice)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    @classmethod
+    def rescue(cls, folder: Path | str, *, user: str = "") -> tuple[Self, list[Problem]]:
+        """Open a study for writing even when its database is damaged: it goes back to its last good copy, and takes in the versions that copy does not know.
+
+        Returns
+        -------
+        project, problems
+            What was wrong with the database; see `check` for the rest.
+
+        Raises
+        ------
+        MissingFileError, ProjectError, ProjectLockedError, UnwritableFileError
+            When it is no study, another one writes to it, or the disk refuses.
+        """
+        layout = folders.find(folder)
+        user = user or login_name()
+        lock = WriterLock(layout, user)
+        try:
+            problems = [] if folders.is_whole(layout) else rescue(layout)
+            return cls._open(layout, lock, user, ""), problems
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _open(cls, layout: Layout, lock: WriterLock | None, user: str, notice: str) -> Self:
         database = Database(layout, readonly=lock is None)
         try:
             database.open()
@@ -84,7 +122,70 @@ class Project(Drafts):
                 project._drop_settled_drafts()
         except BaseException:
             database.close()
-            if lock is not None:
-                lock.release()
             raise
         return project
+
+    # -- out of it, and whether it is whole ----------------------------------------------------------------------------------------------------------------
+
+    def export(
+        self, dst: Path | str, *, suffix: str = ".nii.gz", cases: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None, images: bool = False,
+    ) -> list[Path]:
+        """Write the latest labels of each case as files named after the case, with a table and the classes; no patient's name goes along.
+
+        Parameters
+        ----------
+        dst : Path
+            A folder outside of the study; made when missing. Gets `case-0001.nii.gz`, ..., `cases.csv`, `classes.json`, and `images/` when asked for.
+        suffix : str
+            Any that can be written; ".seg.dcm" and ".rtstruct.dcm" refer to the scan's DICOM files, without its patient unless `keep_names`.
+        cases : str each, optional
+            All when not given.
+        kinds : Kind each, optional
+            Each case's latest version of these kinds; its latest at all when not given.
+        images : bool
+            Whether the scans are written too, under the same names.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+
+        Raises
+        ------
+        NoLabelsError
+            When no case has such labels.
+        InvalidInputError, ProjectError, UnwritableFileError, MedsegError
+            When the suffix, a kind or a case is none, a version is damaged, a scan is not where it was, or the disk refuses.
+        """
+        written = export(self, Path(dst), suffix, cases, kinds, images)
+        if not self.readonly:
+            with self._database.writing() as connection:
+                rows.log(connection, self.user, "exported", files=len(written), suffix=suffix, images=images, names=self.keep_names)
+        return written
+
+    def check(self, repair: bool = False, told: Callable[[int, int], None] | None = None) -> list[Problem]:
+        """Compare database, folders and checksums; read every version.
+
+        Parameters
+        ----------
+        repair : bool
+            Mend what is safe to: take versions back in that the database lost, move damaged drafts aside. A version is never changed.
+        told : callable, optional
+            Is told how many versions were read, and of how many.
+
+        Returns
+        -------
+        list of Problem
+            Empty when all is well.
+
+        Raises
+        ------
+        ProjectDamagedError
+            When the database itself makes no sense: `rescue` goes back to its last copy.
+        UnwritableFileError
+            When a repair is asked for and the study is read-only.
+        """
+        if repair:
+            self._require_writer()
+        with self._mutex:
+            return examine(self, self._layout, repair, told)

@@ -14,8 +14,9 @@ import numpy as np
 from sqlalchemy import Connection, CursorResult, Row, func, insert, select
 
 from napari_medseg.annotation import LabelClass, classes_from_dicts, classes_to_dicts
-from napari_medseg.errors import InvalidInputError, ProjectError
+from napari_medseg.errors import InvalidInputError, ProjectDamagedError
 from napari_medseg.project import schema
+from napari_medseg.project.database import REPAIR
 from napari_medseg.project.layout import case_id, case_key
 from napari_medseg.project.records import KINDS, Event, Run, Version
 from napari_medseg.volume import Geometry
@@ -111,7 +112,7 @@ def version_from_facts(case: str, facts: Mapping[str, Any]) -> Version:
 
     Raises
     ------
-    ProjectError
+    ProjectDamagedError
         When a fact is none.
     """
     try:
@@ -177,7 +178,7 @@ def grid_from_facts(facts: Any) -> Geometry:
 
     Raises
     ------
-    ProjectError
+    ProjectDamagedError
         When it is none.
     """
     try:
@@ -236,5 +237,5 @@ def _version(row: Row[Any]) -> Version:
     return version_from_facts(case_id(facts.pop("case_id")), facts)
 
 
-def _odd(case: str) -> ProjectError:
-    return ProjectError(f"holds something of {case} that makes no sense", where="project.db", todo="Restore project.db from a backup")
+def _odd(case: str) -> ProjectDamagedError:
+    return ProjectDamagedError(f"holds something of {case} that makes no sense", where="project.db", todo=REPAIR)

@@ -1,0 +1,100 @@
+"""Labels out of a study, as files that name no patient."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_medseg import io
+from napari_medseg.annotation import classes_to_dicts
+from napari_medseg.errors import InvalidInputError, NoLabelsError, UnwritableFileError
+from napari_medseg.io.formats import REFERRING, WRITABLE, written_as
+from napari_medseg.project.durable import write_json, writing
+from napari_medseg.project.records import KINDS, Case, Version
+from napari_medseg.volume import require_same_grid
+
+if TYPE_CHECKING:
+    from napari_medseg.project.project import Project
+
+COLUMNS = ("status", "modality", "version", "kind", "tool", "editor", "created", "seconds", "volume_ml", "file")
+
+
+def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None, kinds: Iterable[str] | None, images: bool) -> list[Path]:
+    """Write the files; see `Project.export`."""
+    wanted = _checked(suffix, kinds)
+    chosen = project.cases() if cases is None else [project.case(case) for case in cases]
+    found = [(case, version) for case in chosen if (version := _latest(project, case, wanted)) is not None]
+    if not found:
+        raise NoLabelsError("no case has labels of this kind", where=project.folder, todo="Choose other cases or kinds; see `medseg project list`")
+    if dst.resolve().is_relative_to(project.folder.resolve()):
+        raise UnwritableFileError("lies in the study itself", where=dst, todo="Choose a folder outside of it")
+    with writing(dst):
+        dst.mkdir(parents=True, exist_ok=True)
+        if images:
+            (dst / "images").mkdir(exist_ok=True)
+    written = [_labels(project, case, version, dst / f"{case.id}{suffix}") for case, version in found]
+    if images:
+        of_images = suffix if suffix in WRITABLE else ".nii.gz"  # labels of a DICOM series; the scan itself goes as plain voxels
+        written += [_image(project, case, dst / "images" / f"{case.id}{of_images}") for case, _ in found]
+    written += [_table(project, found, suffix, dst / "cases.csv"), dst / "classes.json"]
+    write_json(written[-1], classes_to_dicts(project.classes))
+    return written
+
+
+def _checked(suffix: str, kinds: Iterable[str] | None) -> set[str]:
+    found = written_as(suffix)
+    if not suffix.startswith(".") or found is None or not found.writes:
+        raise InvalidInputError(f"'{suffix[:20]}' names no format that can be written", where="suffix", todo=f"Use one of {', '.join((*WRITABLE, *REFERRING))}")
+    wanted = set(KINDS if kinds is None else kinds)
+    if not wanted <= set(KINDS):
+        raise InvalidInputError(f"'{min(wanted - set(KINDS))}' is no kind of labels", where="kind", todo=f"Use one of {', '.join(KINDS)}")
+    return wanted
+
+
+def _latest(project: Project, case: Case, kinds: set[str]) -> Version | None:
+    return next((version for version in reversed(project.versions(case.id)) if version.kind in kinds), None)
+
+
+def _labels(project: Project, case: Case, version: Version, path: Path) -> Path:
+    labels = project.labels(case.id, version.number)
+    schema = {c.value: c for c in project.classes}
+    labels = replace(labels, classes=tuple(schema.get(c.value, c) for c in labels.classes))  # today's names
+    found = written_as(path)
+    if found is not None and found.refers:
+        scan, series = project.source(case.id)
+        io.write(labels, path, source=scan, series=series, anonymise=not project.keep_names)
+    else:
+        io.write(labels, path)
+    return path
+
+
+def _image(project: Project, case: Case, path: Path) -> Path:
+    scan, series = project.source(case.id)
+    volume = io.read(scan, series=series or None)
+    require_same_grid(case.geometry, volume.geometry, case.id)
+    io.write(replace(volume, name=case.id, source=None, series="", notes=()), path)
+    return path
+
+
+def _table(project: Project, found: Sequence[tuple[Case, Version]], suffix: str, path: Path) -> Path:
+    columns = ("case", *(["name"] if project.keep_names else []), *COLUMNS)
+    with io.replacing(path) as temporary, writing(path), temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, extrasaction="ignore")
+        table.writeheader()
+        for case, version in found:
+            ml = {f"{value}": f"{count * case.geometry.voxel_ml:.4g}" for value, count in version.voxels.items()}
+            table.writerow({
+                "case": case.id, "name": _harmless(case.name), "status": case.status, "modality": _harmless(case.modality), "version": version.number,
+                "kind": version.kind, "tool": _harmless(version.tool), "editor": _harmless(version.author), "seconds": f"{case.seconds:.0f}",
+                "created": version.created.isoformat(timespec="seconds"), "file": f"{case.id}{suffix}",
+                "volume_ml": "; ".join(f"{value}: {size}" for value, size in ml.items()),
+            })
+    return path
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
