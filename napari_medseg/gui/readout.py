@@ -1,0 +1,143 @@
+"""What the canvas tells of the patient: letters at its edges, and the place, value and label under the cursor in the status bar.
+
+The letters are napari's own canvas overlays, drawn anew only when the view turns. The line in the status bar is plain Qt, so that moving the mouse
+draws no picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.components.overlays import TextOverlay
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QLabel, QMainWindow
+
+from napari_medseg.gui.pictures import Pictures
+from napari_medseg.session.place import EDGES, edge_letters, under_cursor
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan
+
+EVERY_MS = 40
+POSITIONS = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
+SIZE = 12
+
+
+class EdgeLetters:
+    """R, L, A, P, S and I at the edges of a flat view of the current scan.
+
+    Parameters
+    ----------
+    session : Session
+    viewer : napari viewer
+    """
+
+    def __init__(self, session: Session, viewer: Any) -> None:
+        self._session, self._viewer, self._closed = session, viewer, False
+        self._overlays = {edge: TextOverlay(position=POSITIONS[edge], font_size=SIZE, box=False, visible=False) for edge in EDGES}
+        for edge, overlay in self._overlays.items():
+            viewer.canvas.overlays[f"medseg_{edge}"] = overlay
+        viewer.dims.events.order.connect(self._refresh)
+        viewer.dims.events.ndisplay.connect(self._refresh)
+        viewer.scene.camera.events.orientation.connect(self._refresh)
+        session.changed.connect(self._refresh)
+
+    def close(self) -> None:
+        """Take them off the canvas."""
+        if self._closed:
+            return
+        self._closed = True
+        self._viewer.dims.events.order.disconnect(self._refresh)
+        self._viewer.dims.events.ndisplay.disconnect(self._refresh)
+        self._viewer.scene.camera.events.orientation.disconnect(self._refresh)
+        self._session.changed.disconnect(self._refresh)
+        for edge in EDGES:
+            del self._viewer.canvas.overlays[f"medseg_{edge}"]
+
+    def texts(self) -> dict[str, str]:
+        """What stands at each edge now; nothing in 3D or while nothing is open."""
+        return {edge: overlay.text if overlay.visible else "" for edge, overlay in self._overlays.items()}
+
+    def _refresh(self, event: Any = None) -> None:
+        letters = self._letters()
+        for edge, overlay in self._overlays.items():
+            text = letters.get(edge, "")
+            if text and overlay.text != text:
+                overlay.text = text
+            if overlay.visible != bool(text):
+                overlay.visible = bool(text)
+
+    def _letters(self) -> dict[str, str]:
+        dims, scan = self._viewer.dims, self._session.current
+        axes = [axis - (dims.ndim - 3) for axis in dims.displayed]
+        if scan is None or not self._session.letters or dims.ndisplay != 2 or min(axes) < 0:
+            return {}
+        down, right = (str(way) for way in self._viewer.scene.camera.orientation2d)
+        return edge_letters(scan.display.geometry, axes, right="right" in right.lower(), down="down" in down.lower())
+
+
+class CursorLine(QObject):
+    """One line in the window's status bar: where the cursor is in the patient, and what is there.
+
+    Parameters
+    ----------
+    session : Session
+    viewer : napari viewer
+    pictures : Pictures
+    """
+
+    def __init__(self, session: Session, viewer: Any, pictures: Pictures, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._viewer, self._pictures = session, viewer, pictures
+        self.label = QLabel()
+        self.label.setObjectName("medsegCursor")
+        self.label.setToolTip("The place under the cursor in the patient (L/R, A/P, S/I of the scanner's origin), the value there, and the label")
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(EVERY_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._bar: Any = None
+        self._closed = False
+        viewer.cursor.events.position.connect(self._moved)
+        viewer.dims.events.point.connect(self._moved)
+
+    def attach(self, window: Any) -> None:
+        """Show it in the status bar of a window, once."""
+        if self._bar is None and isinstance(window, QMainWindow):
+            self._bar = window.statusBar()
+            self._bar.addPermanentWidget(self.label)
+
+    def close(self) -> None:
+        """Take it off the status bar."""
+        if self._closed:
+            return
+        self._closed = True
+        self._timer.stop()
+        self._viewer.cursor.events.position.disconnect(self._moved)
+        self._viewer.dims.events.point.disconnect(self._moved)
+        try:
+            if self._bar is not None:
+                self._bar.removeWidget(self.label)
+            self.label.deleteLater()
+        except RuntimeError:  # the window went first and took it along
+            pass
+
+    def refresh(self) -> None:
+        """Say what is under the cursor now."""
+        scan = self._session.current
+        text = self._text(scan) if scan is not None and self._session.readout else ""
+        if text != self.label.text():
+            self.label.setText(text)
+
+    def _text(self, scan: Scan) -> str:
+        layer = self._pictures.image(scan)
+        if layer is None or self._viewer.dims.ndisplay != 2:
+            return ""
+        position = np.array(self._viewer.cursor.position, float)
+        if len(position) < 3:
+            return ""
+        return under_cursor(scan, layer.world_to_data(position[-3:]), self._session.classes)
+
+    def _moved(self, event: Any = None) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
