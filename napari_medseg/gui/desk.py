@@ -18,6 +18,7 @@ from napari_medseg.gui import layers
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
 from napari_medseg.gui.pictures import Pictures
+from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, labels_for
@@ -85,6 +86,8 @@ class Desk(QObject):
         self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
+        self.letters = EdgeLetters(self.session, viewer)
+        self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.pictures = Pictures(self.session, viewer)
         self._declined: dict[Layer, str] = {}
         self._users = 0
@@ -118,6 +121,8 @@ class Desk(QObject):
         self._dispatcher.close()
         self._timer.stop()
         self.session.set(tool="")
+        self.letters.close()
+        self.cursor_line.close()
         self.session.shut()
         self.keys.unbind()
         layers = self.viewer.layers

@@ -58,6 +58,8 @@ class Session:
         What went wrong last; "" once the person did something else.
     windows : Windows
         What scans are shown through, by modality.
+    letters, readout : bool
+        Whether the canvas has orientation letters, and the status bar the place under the cursor.
     edited : signal of Scan and boxes
         Accepted labels changed there; None means anywhere, an empty tuple that a stroke goes on and its boxes are told when it ends.
     """
@@ -93,6 +95,8 @@ class Session:
         self.levelset = LevelSetChoices()
         self.cleanup = CleanupChoices()
         self.windows = Windows()
+        self.letters = True
+        self.readout = True
         self.refine = RefineChoices()
         self.engine = "unet"
         self.device = "auto"
