@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import desk_for
 from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
 from napari_medseg.gui.labels_table import LabelsTable
 from napari_medseg.gui.refine_tab import RefineTab
+from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
-from napari_medseg.gui.style import SPACING, WIDTH, button, combo, mark, quiet, sheet
+from napari_medseg.gui.style import SPACING, WIDTH, sheet
 from napari_medseg.gui.weak_tab import WeakTab
-from napari_medseg.session.guide import next_step
 
 TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab))
-SAMPLES = (("brain1", "Brain MR"), ("lung2", "Lung CT"), ("breast1", "Breast MR"))
 
 
 class MedsegWidget(QWidget):
@@ -51,7 +49,7 @@ class MedsegWidget(QWidget):
             self.tabs.tabBar().hide()
             session.set(tab=self._keys[0])
         self.tabs.currentChanged.connect(lambda i: session.set(tab=self._keys[i]))
-        self.header = _Header(self)
+        self.header = ScanHeader(self.desk)
         self.labels = LabelsTable(self.desk)
         self.accept_bar = AcceptBar(self.desk)
         self.progress = ProgressRow(self.desk)
@@ -124,63 +122,6 @@ class _Once:
         if self in self._waiting:
             self._waiting.discard(self)
             self._function()
-
-
-class _Header(QWidget):
-    """Which scan, how big and how it lies; samples while nothing is open."""
-
-    def __init__(self, dock: MedsegWidget) -> None:
-        super().__init__()
-        self._desk = dock.desk
-        self._shown: object = None
-        self.scans = combo("The scan you work on")
-        self.scans.activated.connect(self._on_chosen)
-        self.facts = quiet()
-        self.samples = QWidget()
-        row = QHBoxLayout(self.samples)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Samples"))
-        self.sample_buttons = []
-        for key, title in SAMPLES:
-            made = button(title, f"Open the sample scan {key}", partial(self._desk.open_sample, key))
-            self.sample_buttons.append(made)
-            row.addWidget(made, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.scans)
-        column.addWidget(self.facts)
-        column.addWidget(self.samples)
-
-    def refresh(self) -> None:
-        session = self._desk.session
-        scan = session.current
-        shown = ([id(s) for s in session.scans], [s.name for s in session.scans], id(scan))
-        self.scans.setVisible(bool(session.scans))
-        self.samples.setVisible(not session.scans)
-        mark(self.sample_buttons[0], "primary", next_step(session).action == "open")
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self.scans.clear()
-        for each in session.scans:
-            self.scans.addItem(each.name)
-        if scan is None:
-            self.facts.setText("")
-            self.facts.hide()
-            return
-        self.scans.setCurrentIndex(session.scans.index(scan))
-        self.facts.show()
-        note = scan.orientation_note()
-        self.facts.setText(f"{scan.describe()}; {note}" if scan.geometry.is_oblique else scan.describe())
-        self.facts.setToolTip("\n".join(("Voxels and their size as x, y, z.", f"The file is {note}.", *scan.display.notes)))
-
-    def _on_chosen(self, index: int) -> None:
-        scan = self._desk.session.scans[index]
-        layer = self._desk.image(scan)
-        if layer is not None and layer in self._desk.viewer.layers:
-            self._desk.viewer.layers.selection.active = layer
-        self._desk.session.activate(scan)
 
 
 def _scrolling(widget: QWidget) -> QScrollArea:
