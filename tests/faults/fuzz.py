@@ -285,7 +285,11 @@ def run(kind: str, count: int, opener: Opener, *, seed: int = 0, only: int | Non
     with tempfile.TemporaryDirectory(prefix="spoilt-", ignore_cleanup_errors=True) as name:
         honest = Path(name) / "honest"
         honest.mkdir()
-        original.make(honest / original.name)
+        try:
+            original.make(honest / original.name)
+        except Exception as error:  # noqa: BLE001  # a kind that cannot be made is a fault too, and others follow
+            result.faults.append(Fault(-1, "not at all", f"it cannot be made: {type(error).__name__}: {error}"))
+            return result
         first = opener.ask(honest / original.name, original.opens, 60.0)  # imports what it needs
         if "fault" in first or not any(first["shapes"]):
             result.faults.append(Fault(-1, "not at all", f"the honest file does not open: {first}"))

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 from dicom_series import save_series
 from spoil import Way, any_file, dicom_element, header, json_file, raw, sqlite_rows, unpacked
 
-SHAPE = (5, 24, 20)
+SHAPE = (5, 40, 36)
 GRID = {"spacing": (2.5, 0.7, 0.8), "origin": (-40.0, 20.0, 100.0)}
 
 
@@ -100,6 +101,60 @@ def one_slice(path: Path) -> None:
         shutil.copyfile(Path(folder) / "series" / "IM0000.dcm", path)
 
 
+def packed_series(kind: str) -> Callable[[Path], None]:
+    """A DICOM series whose pixels are packed."""
+
+    def make(folder: Path) -> None:
+        series(folder)
+        for path in folder.iterdir():
+            data = pydicom.dcmread(path)
+            data.compress(getattr(pydicom.uid, kind), generate_instance_uid=False)
+            data.save_as(path)
+
+    return make
+
+
+def enhanced(path: Path) -> None:
+    """An enhanced multi-frame CT: all slices in one file, positions in functional groups."""
+    with tempfile.TemporaryDirectory() as folder:
+        series(Path(folder) / "series")
+        slices = [pydicom.dcmread(p) for p in sorted((Path(folder) / "series").iterdir())]
+    data = slices[0]
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedCTImageStorage
+    data.NumberOfFrames, data.PixelData = len(slices), b"".join(s.PixelData for s in slices)
+    shared = pydicom.Dataset()
+    shared.PixelMeasuresSequence = [_item(PixelSpacing=data.PixelSpacing, SliceThickness=data.SliceThickness)]
+    shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=data.ImageOrientationPatient)]
+    shared.PixelValueTransformationSequence = [_item(RescaleIntercept=-1024, RescaleSlope=1, RescaleType="HU")]
+    data.SharedFunctionalGroupsSequence = [shared]
+    data.PerFrameFunctionalGroupsSequence = [
+        _item(
+            PlanePositionSequence=[_item(ImagePositionPatient=s.ImagePositionPatient)],
+            FrameContentSequence=[_item(DimensionIndexValues=[k + 1], StackID="1", InStackPositionNumber=k + 1)],
+        ) for k, s in enumerate(slices)
+    ]
+    for name in ("PixelSpacing", "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "RescaleIntercept", "RescaleSlope", "RescaleType"):
+        delattr(data, name)
+    data.save_as(path)
+
+
+def _item(**facts: object) -> pydicom.Dataset:
+    made = pydicom.Dataset()
+    for name, value in facts.items():
+        setattr(made, name, value)
+    return made
+
+
+def referring(path: Path) -> None:
+    """Labels that refer to a series, which lies beside them."""
+    from napari_medseg.annotation import LabelMap, default_classes
+    from napari_medseg.io import read, write
+
+    folder = path.parent / "series"
+    series(folder)
+    write(LabelMap(labels(), read(folder).geometry, source=folder, classes=default_classes(2)), path, source=folder)
+
+
 # What a header states, read in the plainest way -----------------------------------------------------------------------------------------------------------
 
 def nifti_size(path: Path) -> tuple[int, ...] | None:
@@ -132,6 +187,11 @@ def text_size(*keys: str) -> Callable[[Path], tuple[int, ...] | None]:
 def gipl_size(path: Path) -> tuple[int, ...] | None:
     """Of a GIPL header: four big-endian shorts first."""
     return struct.unpack_from(">4H", path.read_bytes())
+
+
+def in_the_other(suffix: str) -> Way:
+    """Spoil the file beside it, with another suffix."""
+    return lambda path, rng: raw(64)(path.with_suffix(suffix), rng)
 
 
 ORIGINALS: dict[str, Original] = {}
@@ -173,8 +233,8 @@ def ome_zarr(version: int) -> Callable[[Path], None]:
         multiscale |= {"version": "0.4"} if version == 2 else {}
         told = {"multiscales": [multiscale], "image-label": {"colors": [{"label-value": 1, "rgba": [255, 0, 0, 255]}]}}
         group = zarr.open_group(path, mode="w", zarr_format=version)
-        shards = {"shards": (6, 24, 20)} if version == 3 else {}
-        array = group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(2, 12, 10) if version == 3 else (3, 24, 20), **shards)
+        shards = {"shards": (6, 48, 40)} if version == 3 else {}
+        array = group.create_array("0", shape=SHAPE, dtype="uint8", chunks=(2, 12, 10) if version == 3 else (3, 40, 36), **shards)
         array[...] = labels()
         group.attrs.update(told if version == 2 else {"ome": {"version": "0.5", **told}})
 
@@ -219,6 +279,18 @@ def study(path: Path) -> None:
     (path.parent / "honest.json").write_text(json.dumps(honest), encoding="utf-8")
 
 
+_FILES = (any_file({".dcm": raw(1400)}), any_file({".dcm": dicom_element}), any_file({".dcm": dicom_element}))
+_add("dicom series packed by RLE", Original("series", packed_series("RLELossless"), _FILES))
+_add("dicom series packed by JPEG-LS", Original("series", packed_series("JPEGLSLossless"), _FILES))
+_add("dicom series packed by JPEG 2000", Original("series", packed_series("JPEG2000Lossless"), _FILES))
+_add("dicom enhanced", Original("scan.dcm", enhanced, (raw(2400), dicom_element, dicom_element)))
+_add("dicom segmentation", Original("labels.seg.dcm", referring, (raw(4000), dicom_element, dicom_element)))
+_add("dicom structure set", Original("labels.rtstruct.dcm", referring, (raw(4000), dicom_element, dicom_element)))
+_add("segmentation nrrd", Original("labels.seg.nrrd", ours(), (raw(600), header(b"\n\n"), header(b"\n\n"))))
+_add("gipl", Original("scan.gipl", by_itk(scan, packed=False), (raw(256),), gipl_size))
+_add("gipl packed", Original("scan.gipl.gz", ours(), (raw(64), unpacked(256), unpacked(256))))
+_add("analyze", Original("scan.hdr", _nibabel(nibabel.AnalyzeImage), (raw(348), raw(348), in_the_other(".img")), nifti_size))
+_add("nifti in two files", Original("scan.hdr", _nibabel(nibabel.Nifti1Pair), (raw(348), raw(348), in_the_other(".img")), nifti_size))
 _CHUNKS = any_file({"zarr.json": json_file, ".zattrs": json_file, ".zarray": json_file, ".zgroup": json_file, "": raw(64)})
 _JSON = any_file({"zarr.json": json_file, ".zattrs": json_file, ".zarray": json_file})
 _add("ome-zarr 0.4", Original("labels.ome.zarr", ome_zarr(2), (_CHUNKS, _JSON, _JSON), zarr_size))
