@@ -25,6 +25,7 @@ from napari_medseg.session.patches import Patch
 from napari_medseg.session.settings import CleanupChoices, LevelSetChoices, RefineChoices
 from napari_medseg.session.showing import Windows
 from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
+from napari_medseg.session.study import Study
 from napari_medseg.volume import Volume
 
 
@@ -102,6 +103,7 @@ class Session:
         self.device = "auto"
         self.devices = ""
         self.catalogue = catalogue.load()
+        self.study = Study(self)
 
     # -- scans and classes ---------------------------------------------------------------------------------------------------------------------------
 
@@ -135,8 +137,9 @@ class Session:
         self.changed.emit()
 
     def shut(self) -> None:
-        """Stop every job; the window goes."""
+        """Stop every job and put the study away; the window goes."""
         self.jobs.close()
+        self.study.shut()
 
     def activate(self, scan: Scan) -> None:
         """Work on this scan from now on."""

@@ -139,6 +139,7 @@ class Scan:
     is_saved: bool = True
     drawn: tuple[bool, bool] = (False, False)
     voxels: Counter[int] = field(default_factory=Counter)
+    case: str = ""
     channels: tuple[Volume, ...] = ()
     channel: int = 0
     aside: AsStored | None = None

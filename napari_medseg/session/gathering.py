@@ -1,0 +1,41 @@
+"""Scans in what a person dropped or chose: files, DICOM folders with their series, folders of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from napari_medseg import io
+from napari_medseg.errors import MedsegError
+from napari_medseg.session import pictures
+from napari_medseg.session.pictures import Picture
+
+LARGEST_FOR_A_PICTURE = 64 * 1024 * 1024
+"""Bytes on disk; a larger scan gets its thumbnail when it is opened."""
+
+
+def scans_in(paths: Iterable[Path], faults: list[MedsegError]) -> Iterator[tuple[Path, str]]:
+    """(path, series) of every scan; what cannot be read goes to `faults`."""
+    for path in paths:
+        files = sorted(child for child in path.iterdir() if child.is_file() and not child.name.startswith(".")) if path.is_dir() else []
+        kinds = [child for child in files if _is_volume(child)]
+        if kinds:
+            yield from ((child, "") for child in kinds)
+            continue
+        try:
+            found = io.describe(path)
+        except MedsegError as error:
+            faults.append(error)
+            continue
+        readable = [info for info in found if info.readable] or found
+        yield from ((path, info.series) for info in readable) if len(readable) > 1 else [(path, readable[0].series if readable else "")]
+
+
+def picture_of(path: Path, series: str) -> Picture | None:
+    """A scan's thumbnail, unless reading it would take long."""
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+    return pictures.thumbnail(io.read(path, series=series or None)) if size <= LARGEST_FOR_A_PICTURE else None
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz"))
