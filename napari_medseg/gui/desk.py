@@ -86,9 +86,9 @@ class Desk(QObject):
         self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
+        self.pictures = Pictures(self.session, viewer)
         self.letters = EdgeLetters(self.session, viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
-        self.pictures = Pictures(self.session, viewer)
         self._declined: dict[Layer, str] = {}
         self._users = 0
         self._adding = False
