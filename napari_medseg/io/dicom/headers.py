@@ -1,0 +1,187 @@
+"""Finding DICOM files and reading their headers, each once and only up to the pixels."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import BinaryIO
+
+from napari_medseg.io.dicom import tags
+from napari_medseg.io.dicom.elements import LONG, SHORT, DataSet, HeaderFault, MoreNeeded, Parser, Pixels
+
+FIRST_READ = 1 << 13  # bytes; most headers of single slices are shorter
+TRIAL, SLOW, THREADS = 8, 2e-3, 8  # files tried first; seconds a file from which on others are asked for meanwhile, as on a network
+IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+NATIVE = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, "")
+DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR
+
+
+@dataclass(slots=True)
+class Header:
+    """What one file says.
+
+    Attributes
+    ----------
+    path : Path
+    data : DataSet
+    syntax : str
+        The transfer syntax' UID; "" in files from before there was one.
+    size : int
+        Bytes of the file; of a deflated one, once it is inflated up to its pixels and as far as it can go.
+    pixels : Pixels or None
+    fault : str
+        Why the header could be read in part only; else "".
+    """
+
+    path: Path
+    data: DataSet
+    syntax: str
+    size: int
+    pixels: Pixels | None
+    fault: str = ""
+
+    @property
+    def sop_class(self) -> str:
+        """What kind of object it is."""
+        return self.data.text(tags.SOP_CLASS)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it holds, or held, a picture."""
+        return tags.ROWS in self.data or self.pixels is not None
+
+
+def find_headers(folder: Path) -> list[Header]:
+    """The headers of all DICOM files in a folder and its subfolders, by path; other files are passed over."""
+    paths = sorted(_files(folder))
+    began = perf_counter()
+    found = [_header_or_none(path) for path in paths[:TRIAL]]
+    if perf_counter() - began > SLOW * TRIAL:
+        with ThreadPoolExecutor(THREADS) as pool:
+            found += pool.map(_header_or_none, paths[TRIAL:])
+    else:
+        found += map(_header_or_none, paths[TRIAL:])
+    return [header for header in found if header is not None]
+
+
+def read_header(path: Path) -> Header:
+    """The header of one file.
+
+    Raises
+    ------
+    HeaderFault
+        When it is no DICOM file.
+    OSError
+        When it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(FIRST_READ)
+        syntax, start = _preamble(data)
+        if syntax == DEFLATED:
+            return _inflated(path, file, start, size)
+        while True:
+            try:
+                return _parsed(path, data, len(data) >= size, syntax, start, size)
+            except MoreNeeded as more:
+                wanted = max(more.size + FIRST_READ, 4 * len(data))
+                data += file.read(wanted - len(data)) or _nothing()
+
+
+def inflate(file: BinaryIO, start: int, needed: int) -> bytes:
+    """The first `needed` bytes of a deflated file as it would be unpacked, the part before `start` included; fewer when it ends before.
+
+    Raises
+    ------
+    HeaderFault
+        When it is damaged.
+    """
+    file.seek(0)
+    head = file.read(start)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    parts, there = [head], len(head)
+    try:
+        while there < needed and not stream.eof:
+            packed = stream.unconsumed_tail or file.read(1 << 16)
+            if not packed:
+                break
+            parts.append(stream.decompress(packed, min(needed - there, 1 << 22)))
+            there += len(parts[-1])
+    except zlib.error as error:
+        raise HeaderFault("its packed part is damaged") from error
+    return b"".join(parts)
+
+
+def packed_start(path: Path) -> int:
+    """Bytes before the packed part of a deflated file."""
+    with path.open("rb") as file:
+        return _preamble(file.read(FIRST_READ))[1]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file():  # a pipe or a broken link would wait for ever
+                yield path
+
+
+def _header_or_none(path: Path) -> Header | None:
+    try:
+        return read_header(path)
+    except (HeaderFault, OSError):
+        return None  # anything may lie in a folder: pictures, reports, other programs' files
+
+
+def _preamble(data: bytes) -> tuple[str, int]:
+    """The transfer syntax, and where the data set begins."""
+    if data[128:132] != b"DICM":
+        if len(data) < 16 or data[:4] not in (b"\x08\x00\x00\x00", b"\x08\x00\x01\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00"):
+            raise HeaderFault("is no DICOM file")
+        return "", 0  # from before there were preambles
+    at, syntax = 132, IMPLICIT
+    while data[at : at + 2] == b"\x02\x00" and at + 12 <= len(data):
+        kind = data[at + 4 : at + 6]
+        if kind in LONG:
+            length, start = int.from_bytes(data[at + 8 : at + 12], "little"), at + 12
+        else:
+            length, start = int.from_bytes(data[at + 6 : at + 8], "little"), at + 8
+        if data[at + 2 : at + 4] == b"\x10\x00":
+            syntax = data[start : start + length].strip(b" \0").decode("ascii", "replace")
+        at = start + length
+    return syntax, at
+
+
+def _parsed(path: Path, data: bytes, whole: bool, syntax: str, start: int, size: int) -> Header:
+    little = syntax != BIG_ENDIAN
+    # Some writers name one encoding and use the other; the first attribute shows which.
+    kind = data[start + 4 : start + 6]
+    explicit = kind in SHORT or kind in LONG
+    parser = Parser(data, whole, explicit, little)
+    fault = ""
+    try:
+        parser.parse(start)
+    except HeaderFault as error:
+        fault = str(error)
+        if not parser.found.values:
+            raise
+    return Header(path, parser.found, syntax, size, parser.pixels, fault)
+
+
+def _inflated(path: Path, file: BinaryIO, start: int, size: int) -> Header:
+    needed = max(1 << 16, start + 4096)
+    while True:
+        data = inflate(file, start, needed)
+        try:
+            return _parsed(path, data, len(data) < needed, DEFLATED, start, start + 1032 * (size - start))
+        except MoreNeeded as more:
+            needed = max(more.size + FIRST_READ, 4 * needed)
+
+
+def _nothing() -> bytes:
+    raise HeaderFault("is cut short")

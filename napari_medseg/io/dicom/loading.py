@@ -1,0 +1,163 @@
+"""One stack as an array, slice by slice straight into its place, the middle slice first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_medseg.io.dicom.frames import Frame
+from napari_medseg.io.dicom.pixels import PixelReader
+from napari_medseg.io.dicom.stacks import Stack, padding_of
+from napari_medseg.io.dicom.values import Scale
+from napari_medseg.io.images import finite_values
+from napari_medseg.io.memory import allocate
+from napari_medseg.volume import Array, Volume
+
+BLOCK = 16  # slices that a thread reads before it tells
+AIR_HU = -1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How far a volume has come.
+
+    Attributes
+    ----------
+    volume : Volume
+        Its array goes on being filled; the same array in every step but the last, when values that are no numbers had to be replaced.
+    slices : tuple of int
+        Those that came in this step.
+    fraction : float
+        0-1 of all slices.
+    """
+
+    volume: Volume
+    slices: tuple[int, ...]
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One slice: where it comes from, where it goes."""
+
+    frame: Frame
+    scale: Scale
+    out: Array
+    index: int
+    offset: tuple[float, float] | None = None
+
+
+def load(stack: Stack, *, cleared: bool = False) -> Iterator[Loading]:
+    """Read a stack: first the middle slice of the first channel, then the others, by as many threads as there are cores.
+
+    Parameters
+    ----------
+    cleared : bool
+        Fill the array with the lowest value first, for those who show it while it comes.
+
+    Raises
+    ------
+    MedsegError
+        The stack's trouble, or damaged pixels.
+    """
+    if stack.trouble is not None:
+        raise stack.trouble
+    reader = PixelReader()
+    for part in stack.parts:
+        for frame in part.slices:
+            reader.prepare(frame)
+    middle = len(stack.parts[0].slices) // 2
+    first = stack.parts[0].slices[middle]
+    planes = 3 if stack.colours > 1 else 1
+    trial = np.empty((planes, first.rows, first.columns) if planes > 1 else (first.rows, first.columns), stack.dtype)
+    reader.read(first, stack.scales[0][middle], trial)  # decoded once before all memory is taken: damage shows
+    channels = len(stack.parts) * planes
+    array = allocate((*((channels,) if channels > 1 else ()), *stack.geometry.shape), stack.dtype)
+    fill = _outside(stack)
+    if cleared or stack.straight is not None:
+        array.fill(fill)
+    jobs = _jobs(stack, array)
+    volume = Volume(
+        array, stack.geometry, name=stack.title, modality=stack.modality, source=stack.where, notes=stack.notes, units=stack.units,
+        channel_names=stack.channel_names, series=stack.series,
+    )
+    lost = _read(jobs[middle], reader)
+    yield Loading(volume, (middle,), 1 / len(jobs))
+    rest = [jobs[k] for k in sorted(range(len(jobs)), key=lambda k: abs(k - middle)) if k != middle]
+    blocks = [rest[k : k + BLOCK] for k in range(0, len(rest), BLOCK)]
+    done = 1
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        for task in as_completed([pool.submit(_read_block, block, reader) for block in blocks]):
+            slices, more = task.result()
+            lost, done = lost + more, done + len(slices)
+            yield Loading(volume, slices, done / len(jobs))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    finished = _finished(volume, lost)
+    if finished is not volume:
+        yield Loading(finished, (), 1.0)
+
+
+def _jobs(stack: Stack, array: Array) -> list[_Job]:
+    four = array if array.ndim == 4 else array[None]
+    planes = 3 if stack.colours > 1 else 1
+    jobs = []
+    for channel, (part, scales) in enumerate(zip(stack.parts, stack.scales, strict=True)):
+        for index, (frame, scale) in enumerate(zip(part.slices, scales, strict=True)):
+            out = four[:, index] if planes > 1 else four[channel, index]
+            offset = None if stack.straight is None else tuple(float(v) for v in stack.straight.offsets[index])
+            jobs.append(_Job(frame, scale, out, index, offset))  # type: ignore[arg-type]
+    return jobs
+
+
+def _read_block(block: list[_Job], reader: PixelReader) -> tuple[tuple[int, ...], int]:
+    return tuple(job.index for job in block), sum(_read(job, reader) for job in block)
+
+
+def _read(job: _Job, reader: PixelReader) -> int:
+    if job.offset is None:
+        return reader.read(job.frame, job.scale, job.out)
+    plane = np.empty((job.frame.rows, job.frame.columns), job.out.dtype)
+    lost = reader.read(job.frame, job.scale, plane)
+    _put(plane, job.offset, job.out)
+    return lost
+
+
+def _put(plane: Array, offset: tuple[float, float], out: Array) -> None:
+    """Put a plane down at a fraction of a pixel, linear between pixels; what it does not cover is left."""
+    moved = plane.astype(np.float64)
+    for axis, shift in enumerate(offset):
+        part = shift - int(shift)
+        if part > 1e-6:
+            wide = np.pad(moved, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+            ahead, behind = (np.take(wide, range(a, wide.shape[axis] - 1 + a), axis) for a in (1, 0))
+            moved = (1 - part) * ahead + part * behind
+    down, across = (int(shift) for shift in offset)
+    target = out[down : down + moved.shape[0], across : across + moved.shape[1]]
+    moved = moved[: target.shape[0], : target.shape[1]]
+    target[...] = np.rint(moved) if out.dtype.kind != "f" else moved
+
+
+def _outside(stack: Stack) -> float:
+    """What voxels hold that no slice covers."""
+    padding = padding_of(stack.parts[0].slices[0], stack.scales[0][0]) if stack.colours == 1 else None
+    if padding is not None and (np.dtype(stack.dtype).kind == "f" or np.iinfo(stack.dtype).min <= padding <= np.iinfo(stack.dtype).max):
+        return padding
+    return AIR_HU if stack.units == "HU" else 0.0
+
+
+def _finished(volume: Volume, lost: int) -> Volume:
+    """With notes on values that had to be cut off or replaced."""
+    from dataclasses import replace
+
+    notes = volume.notes
+    if lost:
+        bounds = np.iinfo(volume.array.dtype)
+        notes += (f"{lost} values lay outside {bounds.min} to {bounds.max} {volume.units} and were set to the nearest of these",)
+    array, more = finite_values(volume.array, volume.source) if volume.source is not None else (volume.array, ())
+    return volume if not lost and not more else replace(volume, array=array, notes=notes + more)
