@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +21,9 @@ import numpy as np
 from napari_medseg.annotation import LabelMap, default_classes
 from napari_medseg.errors import MedsegError
 from napari_medseg.io import read_labels, write
-from napari_medseg.io.formats import FORMATS
-from napari_medseg.volume import Geometry
+from napari_medseg.io.formats import FORMATS, WRITABLE
+from napari_medseg.project import Project
+from napari_medseg.volume import Geometry, Volume
 
 SHAPE = (8, 64, 64)
 LEFT = (0, 4 << 10, 20 << 10, 36 << 10, 72 << 10)  # bytes left free: a save fails at another step with each
@@ -89,6 +93,105 @@ def files_on_a_full_disk(folder: Path) -> list[str]:
                 problems.append(f"{suffix}: not written once there was space again")
             for left_over in sorted(folder.rglob("*"), reverse=True):
                 left_over.rmdir() if left_over.is_dir() else left_over.unlink()
+    return problems
+
+
+def study(folder: Path) -> Path:
+    """A study with one case and one version."""
+    scan = Volume(np.zeros(SHAPE, np.uint8), noise(0).geometry)
+    write(scan, folder / "scan.nii.gz")
+    with Project.create(folder / "study.medseg", classes=default_classes(2), user="maker") as project:
+        project.add(folder / "scan.nii.gz")
+        project.save("case-0001", noise(0), kind="imported", tool="import")
+    return folder / "study.medseg"
+
+
+def study_on_a_full_disk(folder: Path) -> list[str]:
+    """Whatever step fails: earlier versions as they were, the work savable elsewhere, and everything goes on once there is space."""
+    problems: list[str] = []
+    path = study(folder)
+    refusals: Counter[str] = Counter()
+    honest = {1: noise(0).array}
+    for turn, left in enumerate(range(0, 260 << 10, 20 << 10)):
+        work = noise(10 + turn)
+        with Project.open(path, user="worker") as project:
+            draft = project.draft("case-0001", len(honest))
+            ballast = fill(folder, left)
+            acts: dict[str, Callable[[], object]] = {
+                "autosave": lambda: draft.write(work.array),  # noqa: B023  # called in this turn
+                "save": lambda: project.save("case-0001", work, kind="corrected", tool="brush", parent=1),  # noqa: B023
+                "restore": lambda: project.restore("case-0001", 1),
+                "classes": lambda: project.set_classes(default_classes(3 + turn)),  # noqa: B023
+                "run": lambda: project.record_run("segment", parameters={}, figures={}, cases=["case-0001"]),
+                "export": lambda: project.export(folder / "out"),
+            }
+            for name, act in acts.items():
+                failed = refused(f"{name} with {left} bytes left", act, problems)
+                refusals[name] += failed
+                if not failed and name in ("save", "restore"):
+                    honest[len(honest) + 1] = work.array if name == "save" else honest[1]
+                intact(f"after {name} with {left} bytes left", project, honest, problems)
+            with tempfile.TemporaryDirectory() as elsewhere:
+                write(work, Path(elsewhere) / "work.nii.gz")
+            full = refused("closing", draft.close, problems)
+        with Project.open(path, user="reader") as project:  # still full
+            intact(f"reopened with {left} bytes left", project, honest, problems)
+        ballast.unlink()
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        with Project.open(path, user="worker") as project:
+            if project.check():
+                problems.append(f"check after {left} bytes left: {[str(p) for p in project.check()]}")
+            if any(unsaved.case == "case-0001" for unsaved in project.unsaved()) and not np.array_equal(project.recover("case-0001").array, work.array):
+                problems.append(f"recovery after {left} bytes left gives another state")
+            project.discard_unsaved("case-0001")
+            project.save("case-0001", work, kind="corrected", tool="brush")
+            honest[len(honest) + 1] = work.array
+            intact(f"with space again after {left} bytes left", project, honest, problems)
+        if full:
+            problems.append("a draft that could not be closed")
+    if not all(refusals[name] for name in ("autosave", "save", "restore")):
+        problems.append(f"too little failed to be tested: {dict(refusals)}")
+    return problems
+
+
+def intact(when: str, project: Project, honest: dict[int, np.ndarray], problems: list[str]) -> None:
+    """Every version there is, and as it was."""
+    numbers = [version.number for version in project.versions("case-0001")]
+    if numbers != list(honest):
+        problems.append(f"{when}: versions {numbers} where {list(honest)} were saved")
+    for number in {1, max(honest)} & set(numbers):
+        if not np.array_equal(project.labels("case-0001", number).array, honest[number]):
+            problems.append(f"{when}: version {number} changed")
+
+
+def study_that_may_not_be_written(folder: Path) -> list[str]:
+    """It opens for looking and says so; what is refused can be saved elsewhere; so can a file beside it."""
+    problems: list[str] = []
+    path = study(folder)
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    before = listing(folder)
+    with Project.open(path, user="reader") as project:
+        if not (project.readonly and project.notice):
+            problems.append(f"opened for writing: {project.notice!r}")
+        intact("read-only", project, {1: noise(0).array}, problems)
+        if project.check():
+            problems.append(f"check of a study that may not be written: {project.check()}")
+        acts: dict[str, Callable[[], object]] = {
+            "autosave": lambda: project.draft("case-0001", 1).write(noise(1).array), "restore": lambda: project.restore("case-0001", 1),
+            "save": lambda: project.save("case-0001", noise(1), kind="corrected", tool="brush"), "classes": lambda: project.set_classes(default_classes(3)),
+            "add": lambda: project.add(folder / "scan.nii.gz"), "repair": lambda: project.check(repair=True),
+            "run": lambda: project.record_run("segment", parameters={}, figures={}), "create": lambda: Project.create(folder / "other"),
+            **{f"file {s}": lambda s=s: write(noise(1), folder / f"m{s}") for s in WRITABLE},  # type: ignore[misc]
+        }
+        for name, act in acts.items():
+            if not refused(name, act, problems) and name != "repair":
+                problems.append(f"{name} was not refused")
+        with tempfile.TemporaryDirectory() as elsewhere:
+            write(noise(1), Path(elsewhere) / "work.nii.gz")
+            if not project.export(Path(elsewhere) / "out"):
+                problems.append("nothing was exported")
+    if listing(folder) != before:
+        problems.append(f"{before} became {listing(folder)}")
     return problems
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("hardship.py")
-MEGABYTES = 2
+MEGABYTES = 4
 
 
 def own_disk(command: str, folder: Path) -> list[str]:
@@ -33,3 +33,12 @@ def problems(folder: Path, act: str) -> list[str]:
 
 def test_a_full_disk_leaves_the_old_file_in_every_format(tmp_path):
     assert problems(tmp_path, "files_on_a_full_disk") == []
+
+
+@pytest.mark.slow  # fills a disk and saves on it, thirteen times
+def test_a_full_disk_loses_nothing_of_a_study_whatever_step_fails(tmp_path):
+    assert problems(tmp_path, "study_on_a_full_disk") == []
+
+
+def test_a_study_that_may_not_be_written_is_opened_for_looking_and_says_so(tmp_path):
+    assert problems(tmp_path, "study_that_may_not_be_written") == []
