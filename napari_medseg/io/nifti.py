@@ -32,25 +32,14 @@ PIECE = 1 << 22
 
 def describe(path: Path) -> list[SeriesInfo]:
     """What the header says."""
-    return describe_pair(path, path)
+    with typed(path):
+        header = read_header(path)
+        _require_whole(header, path)
+        return describe_pair(path, path, header)
 
 
 def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
-    """Read the scan; further axes become channels."""
-    return read_pair(path, path, path)
-
-
-def describe_pair(path: Path, data: Path) -> list[SeriesInfo]:
-    """What the header `path` says of the voxels in `data`."""
-    with typed(path):
-        header = read_header(path)
-        info = _info(header, path)
-        check(_stored(header, data, path), path)
-        return [info]
-
-
-def read_pair(path: Path, data: Path, source: Path) -> Volume:
-    """Read the voxels in `data` by the header `path`.
+    """Read the scan; timepoints become channels.
 
     Raises
     ------
@@ -59,10 +48,28 @@ def read_pair(path: Path, data: Path, source: Path) -> Volume:
     """
     with typed(path):
         header = read_header(path)
-        info = _info(header, path)
-        array = _array(load(_stored(header, data, path), path), header, info)
-        classes, notes = _classes(header)
-        return volume_of(replace(info, notes=(*info.notes, *notes)), array, source, classes)
+        _require_whole(header, path)
+        return read_pair(path, path, path, header)
+
+
+def describe_pair(path: Path, data: Path, header: Header) -> list[SeriesInfo]:
+    """What the header of `path` says of the voxels in `data`."""
+    info = _info(header, path)
+    check(_stored(header, data), path)
+    return [info]
+
+
+def read_pair(path: Path, data: Path, source: Path, header: Header) -> Volume:
+    """The voxels in `data` by the header of `path`; `source` is the one of the two that the user named."""
+    info = _info(header, path)
+    array = _array(load(_stored(header, data), path), header, info)
+    classes, notes = _classes(header)
+    return volume_of(replace(info, notes=(*info.notes, *notes)), array, source, classes)
+
+
+def _require_whole(header: Header, path: Path) -> None:
+    if not header.single:
+        raise UnreadableFileError("holds a header whose voxels lie in another file", where=path, todo="Name header and voxels .hdr and .img, and open the .hdr")
 
 
 def _info(header: Header, path: Path) -> SeriesInfo:
@@ -94,14 +101,12 @@ def _dtype(header: Header) -> str:
     return dtype.name
 
 
-def _stored(header: Header, data: Path, path: Path) -> Stored:
+def _stored(header: Header, data: Path) -> Stored:
     x, y, z, times, parts = header.shape
     dtype = np.dtype(header.order + TYPES.get(header.datatype, "u1"))
     inner = (COLOURS[header.datatype],) if header.datatype in COLOURS else ()
-    packed = header.packed
-    if data != path:
-        with data.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
+    with data.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
     return Stored((data,), (parts, times, z, y, x, *inner), dtype, skip=header.start, packing="gzip" if packed else "")
 
 

@@ -46,8 +46,6 @@ class Header:
         348 for NIfTI-1, 540 for NIfTI-2.
     order : str
         "<" or ">", the byte order.
-    packed : bool
-        Whether the file is gzipped, whatever its name says.
     single : bool
         Whether the voxels follow in the same file.
     shape : x, y, z, t, and one further axis
@@ -62,11 +60,12 @@ class Header:
         The two orientations, as stored.
     comments : tuple of bytes
         Header extensions that hold text.
+    centre : x, y, z or None
+        The voxel that lies at 0 where there is no orientation, as SPM's Analyze files have it.
     """
 
     length: int
     order: str
-    packed: bool
     single: bool
     shape: tuple[int, ...]
     start: int
@@ -83,6 +82,7 @@ class Header:
     qoffset: tuple[float, ...]
     srow: tuple[float, ...]
     comments: tuple[bytes, ...] = ()
+    centre: tuple[float, float, float] | None = None
 
     @property
     def scales(self) -> bool:
@@ -112,10 +112,10 @@ def read_header(path: Path) -> Header:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as stream:
-        return _parse(stream, path, packed)  # type: ignore[arg-type]
+        return _parse(stream, path)  # type: ignore[arg-type]
 
 
-def _parse(stream: IO[bytes], path: Path, packed: bool) -> Header:
+def _parse(stream: IO[bytes], path: Path) -> Header:
     data = stream.read(348)
     found = [(n, o) for o in "<>" for n in (348, 540) if len(data) == 348 and struct.unpack(o + "i", data[:4])[0] == n]
     if not found:
@@ -137,7 +137,7 @@ def _parse(stream: IO[bytes], path: Path, packed: bool) -> Header:
     comments = _comments(stream, order, start - length) if single and start > length + 4 else ()
     one = {name: value[0] for name, value in fields.items() if len(value) == 1 and name != "start"}
     return Header(
-        length, order, packed, single, shape[:5], start, one["datatype"], one["bits"], one["intent"], one["units"], fields["pixdim"], one["slope"],
+        length, order, single, shape[:5], start, one["datatype"], one["bits"], one["intent"], one["units"], fields["pixdim"], one["slope"],
         one["intercept"], one["qcode"], one["scode"], fields["quatern"], fields["qoffset"], fields["srow"], comments,
     )
 

@@ -64,7 +64,8 @@ def _placement(header: Header, shape: Shape, path: Path) -> tuple[Matrix, tuple[
         broken = not all(np.isfinite(form).all() for form in (sform, qform) if form is not None)
         what = "its orientation is no usable number" if broken else "the axes are sheared, not at right angles"
         raise UnreadableFileError(what, where=path, todo="Repair the file's header" if broken else "Resample the scan to a straight grid first")
-    return unoriented(shape, _steps(header) * scale[0, 0]), (*notes, UNORIENTED)
+    centre = None if header.centre is None else np.array(header.centre)
+    return unoriented(shape, _steps(header) * scale[0, 0], centre), (*notes, UNORIENTED)
 
 
 def unoriented(shape: Shape, spacing: Matrix, centre: Matrix | None = None) -> Matrix:

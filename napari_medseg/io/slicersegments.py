@@ -133,6 +133,11 @@ def flattened(array: Array, segments: list[Segment]) -> tuple[Array, tuple[Label
     return result, classes, (*notes, *more)
 
 
+def to_classes(segments: list[Segment]) -> tuple[LabelClass, ...]:
+    """The classes of a label map in one layer; the first of two with one value counts."""
+    return _classes(segments, [s.value for s in segments])[0]
+
+
 def _classes(segments: list[Segment], values: list[int]) -> tuple[tuple[LabelClass, ...], tuple[str, ...]]:
     first = {value: segment for value, segment in reversed(list(zip(values, segments, strict=True))) if 1 <= value <= LARGEST}
     notes = () if len(first) == len(segments) else (f"{len(segments) - len(first)} of its {len(segments)} segments have values that cannot be named here",)
