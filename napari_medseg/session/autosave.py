@@ -76,9 +76,11 @@ class Autosave:
 
     # -- on the store thread -----------------------------------------------------------------------------------------------------------------------------
 
-    def begin(self, case: str, parent: int | None) -> None:
-        """A case is worked on from this version."""
+    def begin(self, case: str, parent: int | None, *, unsaved: bool = False) -> None:
+        """A case is worked on from this version, or goes on with unsaved work on top of it."""
         self._parents[case] = parent
+        if unsaved:
+            self._draft(case)
 
     def saved(self, case: str, version: Version) -> None:
         """A version of the case is on disk: its draft goes on from there, with what changed meanwhile."""

@@ -9,8 +9,11 @@ from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 
-Action = Literal["open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "none"]
+Action = Literal["open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "none"]
 ENOUGH_SEEDS = 3
+
+
+NO_STUDY = "Begin a study in the Cases dock and all you draw is saved by itself; without one, save it yourself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,30 @@ def next_step(session: Session) -> Step:
     scan, job = session.current, session.job
     if session.declined:
         return Step(session.declined, "open", "Ctrl+O", "Labels are made on one three-dimensional grey-value scan at a time.")
+    if session.study.is_open and (scan is None or session.study.found):
+        return _in_study(session)
     if scan is None:
-        return Step("Drop a NIfTI, NRRD or MHA file or a DICOM folder on the window, or try a sample", "open", "Ctrl+O", "Nothing is open yet.")
+        return Step("Drop a NIfTI, NRRD or MHA file or a DICOM folder on the window, or try a sample", "open", "Ctrl+O", NO_STUDY)
     if session.trouble:
         return replace(_unless_trouble(session, scan, job), sentence=session.trouble.rstrip("."), why="", trouble=True)
     return _unless_trouble(session, scan, job)
+
+
+def _in_study(session: Session) -> Step:
+    """While no case of the study is open, or unsaved work of an earlier time waits."""
+    study = session.study
+    if session.trouble:
+        return Step(session.trouble.rstrip("."), trouble=True)
+    if study.busy:
+        return Step(study.busy, waiting=study.busy)
+    if study.found:
+        found = study.found[0]
+        return Step(f"Unsaved work on {found.name} was found: restore it or discard it", "recover", "", found.facts)
+    if not study.cases:
+        return Step("Add scans to the study: drop a DICOM folder or NIfTI files, or press Add scans", "add", "", f"{study.title} holds no scan yet.")
+    left = sum(case.status != "verified" for case in study.cases)
+    why = f"{left} of {len(study.cases)} cases are not verified yet." if left else "All cases are verified."
+    return Step("Open a case: double-click it in the table, or go to the next one", "next", "N", why)
 
 
 def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
@@ -60,6 +82,8 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _while_waiting(session, scan, job)
     if scan.preview is not None:
         return _preview(session, scan)
+    if session.notice.startswith("Verified"):
+        return Step(f"{session.notice}. Go on with the next case", "next", "N", "Its labels count as checked; you can still change them.", plain=True)
     steps = {"segment": _segment, "refine": _refine, "weak": _weak}
     return steps[session.tab](session, scan)
 
@@ -141,7 +165,9 @@ def _scribbles(session: Session, scan: Scan) -> Step:
 
 def _after_accept(session: Session, scan: Scan) -> Step:
     why = "The network learns from your label and proposes a better one."
-    return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", why, plain=True)
+    if session.study.is_open and scan.case:
+        return Step(f"{session.notice}. Correct it with the brush, mark it verified, or refine it with a network", "refine", "", why, plain=True)
+    return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", f"{why} {NO_STUDY}", plain=True)
 
 
 def _segment(session: Session, scan: Scan) -> Step:

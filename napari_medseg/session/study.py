@@ -362,7 +362,7 @@ class Study:
         finally:
             self._attaching = False
         self.session.activate(scan)
-        self._attach(scan, case.id, labels, versions, parent)
+        self._attach(scan, case.id, labels, versions, parent, unsaved=unsaved)
         if unsaved:
             self._edited.add(case.id)
             self.saved = "autosaved"
@@ -372,12 +372,14 @@ class Study:
             self.session.notice = f"Opened {case.name}"
         self._tell()
 
-    def _attach(self, scan: Scan, case_id: str, labels: LabelMap | None, versions: list[Version], parent: int | None) -> None:
+    def _attach(
+        self, scan: Scan, case_id: str, labels: LabelMap | None, versions: list[Version], parent: int | None, *, unsaved: bool = False,
+    ) -> None:
         """A scan is a case of the study from now on."""
         scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, versions, "", "saved" if versions else ""
         autosave = self._autosave
         if autosave is not None:
-            self._store.submit(lambda: autosave.begin(case_id, parent))
+            self._store.submit(lambda: autosave.begin(case_id, parent, unsaved=unsaved))
         self.clock.leave()
         self.clock.take()
         if labels is not None:
