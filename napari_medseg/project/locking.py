@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_medseg.errors import ProjectError, ProjectLockedError
-from napari_medseg.project.durable import read_json, write_json, writing
+from napari_medseg.project.durable import read_json, unwritable, write_json
 from napari_medseg.project.layout import Layout
 
 
@@ -45,10 +45,11 @@ class WriterLock:
         self._layout = layout
         self._lock = FileLock(layout.lock, timeout=0, thread_local=False)
         try:
-            with writing(layout.lock):
-                self._lock.acquire()
-        except Timeout as error:
+            self._lock.acquire()
+        except Timeout as error:  # an OSError too
             raise _locked(layout) from error
+        except OSError as error:
+            raise unwritable(error, layout.folder) from error
         except NotImplementedError as error:
             todo = "Copy the study to another disk, or open it read-only"
             raise ProjectError("lies on a disk that cannot lock files", where=layout.folder, todo=todo) from error

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -192,7 +192,7 @@ def grid_from_facts(facts: Any) -> Geometry:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it. Paths keep their last part only: what is stored names no folder; what is no number becomes null.
+    """A value as JSON knows it. Of a path its suffix is kept, since folders and files are often named after patients; what is no number becomes null.
 
     Raises
     ------
@@ -207,13 +207,17 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return plain(value.tolist())
-    if isinstance(value, Path):
-        return value.name
+    if isinstance(value, PurePath) or (isinstance(value, str) and _is_path(value)):
+        return f"*{''.join(PurePath(value).suffixes[-2:])}"
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):
         return json.loads(json.dumps(value))
     raise InvalidInputError(f"a {type(value).__name__} cannot be recorded", where="parameters", todo="Give numbers, texts, lists and dictionaries")
+
+
+def _is_path(text: str) -> bool:
+    return "\n" not in text and (PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute())
 
 
 def _made(done: CursorResult[Any]) -> int:

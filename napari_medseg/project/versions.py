@@ -41,7 +41,7 @@ class Versions(Cases):
         tool : str
             "levelset", "scribble", "cleanup", "segment:<id>", "refine", "brush", "import", ...
         parameters, prompts : dict
-            The engine's keyword arguments; what a person pointed at, LPS mm. Plain facts only; of paths the last part is kept.
+            The engine's keyword arguments; what a person pointed at, LPS mm. Plain facts only; of a path only the suffix is kept.
         arrays : dict
             Strokes, limit, ...: (z, y, x) on the same grid, stored with the version.
         parent : int, optional
