@@ -23,6 +23,9 @@ class Family(Protocol):
     def write(self, volume: Volume, path: Path) -> None:
         """Write to `path`, a temporary name with the right suffix; LabelMap.classes are kept where the format can hold them."""
 
+    def parts(self, volume: Volume, path: Path) -> list[tuple[Path, Volume]]:
+        """The files that one volume becomes, where it may become several."""
+
     def write_for(self, volume: Volume, path: Path, scan: Scan) -> None:
         """Instead of `write`, where a file refers to the scan that the labels were drawn on."""
 
@@ -71,6 +74,8 @@ class Format:
         Whether it is a folder rather than a file.
     refers : bool
         Whether it is written for a scan whose files it refers to.
+    parts : bool
+        Whether one volume may become several files.
     """
 
     title: str
@@ -80,6 +85,7 @@ class Format:
     writes: Literal["", "volumes", "labels"] = ""
     folder: bool = False
     refers: bool = False
+    parts: bool = False
 
     @property
     def family(self) -> Family:
@@ -96,6 +102,8 @@ FORMATS = (
     Format("GIPL", (".gipl.gz", ".gipl"), "gipl", writes="volumes"),
     Format("Analyze or NIfTI in two files", (".hdr", ".img"), "analyze"),
     Format("OME-Zarr", (".ome.zarr", ".zarr"), "omezarr", writes="volumes", folder=True),
+    Format("STL surfaces", (".stl",), "meshes", reads=False, writes="labels", parts=True),
+    Format("PLY surfaces", (".ply",), "meshes", reads=False, writes="labels", parts=True),
     Format("DICOM segmentation", (".seg.dcm",), "dicomseg", writes="labels", refers=True),
     Format("DICOM structure set", (".rtstruct.dcm",), "rtstruct", writes="labels", refers=True),
     Format("DICOM", (".dcm", ".dicom", ".ima"), "dicom"),
@@ -107,7 +115,8 @@ DICOM = next(f for f in FORMATS if f.module == "dicom")
 SEGMENTATION = next(f for f in FORMATS if f.module == "dicomseg")
 
 READABLE = tuple(suffix for f in FORMATS if f.reads for suffix in f.suffixes)
-WRITABLE = tuple(suffix for f in FORMATS if f.writes and not f.refers for suffix in f.suffixes)
+WRITABLE = tuple(suffix for f in FORMATS if f.writes and f.reads and not f.refers for suffix in f.suffixes)
+WRITE_ONLY = tuple(suffix for f in FORMATS if f.writes and not f.reads for suffix in f.suffixes)
 REFERRING = tuple(suffix for f in FORMATS if f.writes and f.refers for suffix in f.suffixes)
 _BY_SUFFIX = sorted(((suffix, f) for f in FORMATS for suffix in f.suffixes), key=lambda pair: -len(pair[0]))
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from napari_medseg.errors import UnwritableFileError
 from napari_medseg.io.atomic import replacing
 from napari_medseg.io.atomic_folder import replacing_folder
-from napari_medseg.io.formats import REFERRING, WRITABLE, ZARR_METADATA, Kind, Scan, written_as
+from napari_medseg.io.formats import REFERRING, WRITABLE, WRITE_ONLY, ZARR_METADATA, Kind, Scan, written_as
 from napari_medseg.volume import Volume
 
 
 def write(
     volume: Volume, path: Path | str, *, source: Path | str | Volume | None = None, series: str = "", anonymise: bool = False, kind: Kind = "binary"
-) -> None:
+) -> list[Path]:
     """Write a scan or a label map on its own grid.
 
     Parameters
@@ -31,6 +32,11 @@ def write(
     kind : "binary" or "labelmap"
         How DICOM SEG holds the classes. Every reader knows "binary"; "labelmap" is smaller and new in the standard.
 
+    Returns
+    -------
+    list of Path
+        What was written: `path`, or for STL a file for each of several classes.
+
     Raises
     ------
     UnwritableFileError
@@ -45,14 +51,18 @@ def write(
     require_writable(path)
     found = written_as(path)
     assert found is not None  # require_writable looked
-    with replacing_folder(path, marks=ZARR_METADATA) if found.folder else replacing(path) as temporary:
-        try:
-            if found.refers:
-                found.family.write_for(volume, temporary, _scan(volume, path, source, series, anonymise, kind))
-            else:
-                found.family.write(volume, temporary)
-        except UnwritableFileError as error:
-            raise UnwritableFileError(error.what, where=path, todo=error.todo) from error
+    parts = found.family.parts(volume, path) if found.parts else [(path, volume)]
+    with ExitStack() as together:  # nothing takes its place before everything is written
+        for target, part in parts:
+            temporary = together.enter_context(replacing_folder(target, marks=ZARR_METADATA) if found.folder else replacing(target))
+            try:
+                if found.refers:
+                    found.family.write_for(part, temporary, _scan(part, path, source, series, anonymise, kind))
+                else:
+                    found.family.write(part, temporary)
+            except UnwritableFileError as error:
+                raise UnwritableFileError(error.what, where=path, todo=error.todo) from error
+    return [target for target, _ in parts]
 
 
 def require_writable(path: Path) -> None:
@@ -65,7 +75,7 @@ def require_writable(path: Path) -> None:
     """
     found = written_as(path)
     if found is None or not found.writes:
-        raise UnwritableFileError("names no format that can be written", where=path, todo=f"End it in {', '.join((*WRITABLE, *REFERRING))}")
+        raise UnwritableFileError("names no format that can be written", where=path, todo=f"End it in {', '.join((*WRITABLE, *REFERRING, *WRITE_ONLY))}")
     if path.is_dir() and not found.folder:
         raise UnwritableFileError("is a folder", where=path, todo="Give the name of a file")
     if not path.absolute().parent.is_dir():

@@ -37,7 +37,10 @@ def by_nibabel(path: Path) -> Found:
 PEERS: dict[str, tuple[Callable[[Path], Found], ...]] = {
     ".nii.gz": (simpleitk, by_nibabel), ".nii": (simpleitk, by_nibabel), ".nrrd": (simpleitk,), ".mha": (simpleitk,),
 }
-ELSEWHERE = {".ome.zarr": "test_omezarr.py", ".zarr": "test_omezarr.py", ".seg.dcm": "test_dicom_seg.py", ".rtstruct.dcm": "test_rtstruct.py"}
+ELSEWHERE = {
+    ".ome.zarr": "test_omezarr.py", ".zarr": "test_omezarr.py", ".stl": "test_meshes.py", ".ply": "test_meshes.py",
+    ".seg.dcm": "test_dicom_seg.py", ".rtstruct.dcm": "test_rtstruct.py",
+}
 """Suffixes whose peers have a file of their own, by that file."""
 
 
