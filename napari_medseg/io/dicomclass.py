@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,41 @@ import numpy as np
 from napari_medseg.annotation import Code, LabelClass, LabelMap, named, palette
 from napari_medseg.annotation.classes import LARGEST_CLASS, Colour
 from napari_medseg.io.dicomref import FAULTS
-from napari_medseg.volume import Array, Volume
+from napari_medseg.volume import Volume
 
 TISSUE = Code("85756007", "SCT", "Tissue")
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 LESION = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 BACKGROUND = ("125040", "DCM")
-UNKNOWN = 255
+UNKNOWN, GREY = 255, (0.5, 0.5, 0.5)
 VALUE = "Label value {}"
 _VALUE = re.compile(r"^Label value (\d{1,5})$")
 LONG = 64  # characters of a DICOM name (LO)
 
 
-def label_classes(volume: Volume, array: Array) -> tuple[LabelClass, ...]:
-    """The classes of a label map, with names for the values that have none; those without a voxel too."""
-    return named(array, volume.classes if isinstance(volume, LabelMap) else ())
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A value of a label map for other systems; other than a class, it may be any.
+
+    Attributes
+    ----------
+    value : int
+    name : str
+    colour : red, green, blue, each 0-1
+    code : Code or None
+    """
+
+    value: int
+    name: str
+    colour: Colour
+    code: Code | None = None
 
 
-def further_values(array: Array) -> list[int]:
-    """The values that can be no class: 255, and above."""
-    return [int(v) for v in np.unique(array) if v > LARGEST_CLASS]
-
-
-def name_of(value: int) -> str:
-    """What a value that can be no class is called."""
-    return "Unknown" if value == UNKNOWN else f"Class {value}"
+def described(volume: Volume) -> list[Described]:
+    """What every value of a label map is, also classes without a voxel."""
+    known = named(volume.array, volume.classes if isinstance(volume, LabelMap) else ())
+    others = [int(v) for v in np.unique(volume.array) if v > LARGEST_CLASS]
+    return [Described(c.value, c.name, c.colour, c.code) for c in known] + [Described(v, "Unknown" if v == UNKNOWN else f"Class {v}", GREY) for v in others]
 
 
 def category(code: Code | None) -> Code:
@@ -46,18 +57,18 @@ def category(code: Code | None) -> Code:
     return LESION if code is not None and (code.value, code.scheme) in lesions else ANATOMY
 
 
-def segment(number: int, value: int, name: str, code: Code | None, colour: Colour | None) -> Any:
+def segment(number: int, what: Described) -> Any:
     """Describe one segment for highdicom; its value goes into the description when it is not its number."""
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
-    described = SegmentDescription(
-        number, name[:LONG], _concept(category(code)), _concept(code or TISSUE), "MANUAL",
-        display_color=None if colour is None else CIELabColor.from_rgb(*(round(255 * part) for part in colour)),
+    item = SegmentDescription(
+        number, what.name[:LONG], concept(category(what.code)), concept(what.code or TISSUE), "MANUAL",
+        display_color=CIELabColor.from_rgb(*(round(255 * part) for part in what.colour)),
     )
-    if number != value:
-        described.SegmentDescription = VALUE.format(value)
-    return described
+    if number != what.value:
+        item.SegmentDescription = VALUE.format(what.value)
+    return item
 
 
 def classes_of(segments: Sequence[Any], data: Any) -> tuple[dict[int, int], tuple[LabelClass, ...]]:
@@ -132,7 +143,8 @@ def _palette_colour(data: Any, number: int) -> Colour | None:
     return (parts[0], parts[1], parts[2]) if number >= first else None
 
 
-def _concept(code: Code) -> Any:
+def concept(code: Code) -> Any:
+    """A code as an item of a DICOM sequence."""
     from highdicom.sr import CodedConcept
 
     return CodedConcept(code.value, code.scheme, code.meaning[:LONG])

@@ -128,10 +128,10 @@ def _filled(data: Any, frames: list[Frame], chosen: list[Frame], grid: Geometry,
     array[...] = 0
     wanted = {id(frame) for frame in chosen}
     table: Array | None = None
+    unknown: set[int] = set()
     if data.SegmentationType == "LABELMAP":
         table = np.zeros(65536, np.uint16)
         table[list(values)] = list(values.values())
-        notes_unknown = set()
     if data.SegmentationType == "FRACTIONAL":
         notes.append("its segments are fractions; voxels with a half or more of one were taken")
     overlaps = 0
@@ -145,9 +145,8 @@ def _filled(data: Any, frames: list[Frame], chosen: list[Frame], grid: Geometry,
                 todo="Name the series it was drawn on, or open it without its scan and resample it with `medseg convert SRC DST --like SCAN`",
             )
         if table is not None:
-            unknown = np.setdiff1d(np.unique(mask), [0, *values])
-            notes_unknown.update(int(v) for v in unknown)
-            view[...] = np.where(np.isin(mask, unknown), mask, table[mask]) if unknown.size else table[mask]
+            unknown.update(int(v) for v in np.setdiff1d(np.unique(mask), [0, *values]))
+            view[...] = table[mask]
         else:
             number = frame.segment
             if number not in values:
@@ -156,8 +155,8 @@ def _filled(data: Any, frames: list[Frame], chosen: list[Frame], grid: Geometry,
             view[mask] = values[number]
     if overlaps:
         notes.append(f"{overlaps} voxels belong to several segments; the later one has them")
-    if table is not None and notes_unknown:
-        notes.append(f"values that no segment describes: {', '.join(str(v) for v in sorted(notes_unknown)[:8])}")
+    if unknown:
+        notes.append(f"values that no segment describes were left out: {', '.join(str(v) for v in sorted(unknown)[:NAMED])}")
     return array
 
 

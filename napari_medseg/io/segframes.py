@@ -190,9 +190,9 @@ def placed(frame: Frame, array: Array, grid: Geometry, shape: tuple[int, ...]) -
     index: list[Any] = [int(start[k]) for k in range(3)]
     index[a] = slice(min(int(start[a]), int(stop_a[a])), max(int(start[a]), int(stop_a[a])) + 1)
     index[d] = slice(min(int(start[d]), int(stop_d[d])), max(int(start[d]), int(stop_d[d])) + 1)
-    part = array[tuple(index)]
-    part = part if d < a else part.T
-    return part[::sign_d, ::sign_a]
+    part: Array = array[tuple(index)]
+    turned: Array = (part if d < a else part.T)[::sign_d, ::sign_a]
+    return turned
 
 
 def _step(places: npt.NDArray[np.float64], told: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from napari_medseg.errors import NoLabelsError, UnwritableFileError
-from napari_medseg.io.dicomclass import further_values, label_classes, name_of, segment
+from napari_medseg.io.dicomclass import described, segment
 from napari_medseg.io.dicomref import FAULTS, Plane, reference
 from napari_medseg.io.dicomwho import NAME, anonymous, sources, version
 from napari_medseg.io.formats import Kind, Scan
@@ -52,16 +52,15 @@ def write_segmentation(volume: Volume, path: Path, scan: Scan) -> None:
 
 def _segments(volume: Volume, stack: Array, kind: Kind, path: Path) -> tuple[list[Any], Array]:
     """The segments, and the labels by their numbers."""
-    told = [(c.value, c.name, c.code, c.colour) for c in label_classes(volume, stack)]
-    told += [(value, name_of(value), None, (0.5, 0.5, 0.5)) for value in further_values(stack)]
+    told = described(volume)
     if not told:
         raise NoLabelsError("holds no class to write", where=path, todo="Draw something, or name a class, first")
     if kind == "labelmap":
-        return [segment(value, value, *rest) for value, *rest in told], np.ascontiguousarray(stack)
-    numbers = np.zeros(max(value for value, *_ in told) + 1, np.uint8 if len(told) < 256 else np.uint16)
-    for number, (value, *_) in enumerate(told, 1):
-        numbers[value] = number
-    return [segment(number, value, *rest) for number, (value, *rest) in enumerate(told, 1)], numbers[stack]
+        return [segment(what.value, what) for what in told], np.ascontiguousarray(stack)
+    numbers = np.zeros(max(what.value for what in told) + 1, np.uint8 if len(told) < 256 else np.uint16)
+    for number, what in enumerate(told, 1):
+        numbers[what.value] = number
+    return [segment(number, what) for number, what in enumerate(told, 1)], numbers[stack]
 
 
 def _segmentation(planes: list[Plane], stack: Array, segments: list[Any], scan: Scan) -> Any:
