@@ -247,8 +247,9 @@ class Draft:
             start = self._journal.end
             file.seek(start)
             file.truncate()
-            file.write(data)
-            file.flush()
+            rest = memoryview(data)
+            while rest:  # a disk that fills up takes a part first
+                rest = rest[file.write(rest):]
             os.fsync(file.fileno())
         for index, (head, packed, found) in records.items():
             start += len(head)

@@ -64,7 +64,7 @@ def log(connection: Connection, author: str, action: str, case: str = "", number
     connection.execute(insert(t.events).values(created=None, author=author, action=action, case_id=key, number=number, details=plain(details)))
 
 
-def cases(connection: Connection, case: str = "") -> list[CaseRow]:
+def cases(connection: Connection, case: str | None = None) -> list[CaseRow]:
     """Cases by id, or one of them."""
     of = t.versions.c
     made = select(of.case_id, func.count().label("n"), func.max(of.number).label("latest"), func.sum(of.seconds).label("worked"))
@@ -72,7 +72,7 @@ def cases(connection: Connection, case: str = "") -> list[CaseRow]:
     newest = (t.versions.c.case_id == t.cases.c.id) & (t.versions.c.number == count.c.latest)
     asked = select(t.cases, count.c.n, count.c.latest, count.c.worked, t.versions.c.kind, t.versions.c.author)
     asked = asked.select_from(t.cases.outerjoin(count, count.c.case_id == t.cases.c.id).outerjoin(t.versions, newest)).order_by(t.cases.c.id)
-    if case:
+    if case is not None:
         asked = asked.where(t.cases.c.id == case_key(case))
     return [_case(row) for row in connection.execute(asked)]
 
@@ -135,10 +135,10 @@ def version_from_facts(case: str, facts: Mapping[str, Any]) -> Version:
     return version
 
 
-def events(connection: Connection, case: str = "") -> list[Event]:
+def events(connection: Connection, case: str | None = None) -> list[Event]:
     """The audit log, oldest first."""
     asked = select(t.events).order_by(t.events.c.id)
-    if case:
+    if case is not None:
         asked = asked.where(t.events.c.case_id == case_key(case))
     return [
         Event(row.id, row.created, row.author, row.action, "" if row.case_id is None else case_id(row.case_id), row.number, dict(row.details))

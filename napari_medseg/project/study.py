@@ -103,7 +103,7 @@ class Study:
     def events(self, case_id: str | None = None) -> list[Event]:
         """The audit log, oldest first; of one case or of all."""
         with self._database.reading() as connection:
-            return rows.events(connection, self._row(connection, case_id).id if case_id else "")
+            return rows.events(connection, None if case_id is None else self._row(connection, case_id).id)
 
     def record_run(
         self, kind: str, *, parameters: Mapping[str, Any], figures: Mapping[str, Any], model: str = "", cases: Iterable[str] = (),
