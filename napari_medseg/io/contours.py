@@ -8,6 +8,7 @@ parity: what lies within an even number of outlines is outside, which also reads
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -77,8 +78,9 @@ def filled(polygons: Sequence[Points], shape: tuple[int, int]) -> BoolArray:
 def _blocks(count: npt.NDArray[np.int64]) -> list[slice]:
     """Edges in parts that cross about BLOCK rows each."""
     ends = np.cumsum(count)
-    cuts = np.unique(np.searchsorted(ends, np.arange(BLOCK, int(ends[-1]) + BLOCK, BLOCK)).clip(0, count.size - 1) + 1) if count.size else []
-    return [slice(a, b) for a, b in zip([0, *cuts[:-1]], cuts, strict=True)]
+    total = int(ends[-1]) if ends.size else 0
+    cuts = [0, *(int(k) + 1 for k in np.searchsorted(ends, np.arange(BLOCK, total, BLOCK))), count.size]
+    return [slice(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def _area(ring: Points) -> float:
@@ -91,7 +93,8 @@ def _bends(ring: Points) -> Points:
     """A ring without the points on its straight parts."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) > 1e-9
-    return ring[turns | ((before * after).sum(1) < 0)]
+    bends: Points = ring[turns | ((before * after).sum(1) < 0)]
+    return bends
 
 
 def _inside(point: Points, ring: Points) -> bool:

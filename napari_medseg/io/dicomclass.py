@@ -21,6 +21,7 @@ BACKGROUND = ("125040", "DCM")
 UNKNOWN, GREY = 255, (0.5, 0.5, 0.5)
 VALUE = "Label value {}"
 _VALUE = re.compile(r"^Label value (\d{1,5})$")
+UTF_8 = "ISO_IR 192"
 LONG = 64  # characters of a DICOM name (LO)
 
 
@@ -47,6 +48,12 @@ def described(volume: Volume) -> list[Described]:
     known = named(volume.array, volume.classes if isinstance(volume, LabelMap) else ())
     others = [int(v) for v in np.unique(volume.array) if v > LARGEST_CLASS]
     return [Described(c.value, c.name, c.colour, c.code) for c in known] + [Described(v, "Unknown" if v == UNKNOWN else f"Class {v}", GREY) for v in others]
+
+
+def character_set(header: Any, told: Sequence[Described]) -> Any:
+    """In which a file's texts are written: the scan's, or UTF-8 when a class has a name that may need it."""
+    own = header.get("SpecificCharacterSet")
+    return UTF_8 if not own or not all(what.name.isascii() and (what.code is None or what.code.meaning.isascii()) for what in told) else own
 
 
 def category(code: Code | None) -> Code:

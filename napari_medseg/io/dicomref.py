@@ -34,6 +34,7 @@ TAGS = [
 FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 """What pydicom raises for bytes that are no sound DICOM, bar its own errors, which are children of these or of Exception alone."""
 
+LOOKED = 5000  # files that are looked into for the series of a structure set
 OFF = 0.1  # voxels that an image may lie beside its slice: scanners round positions
 
 
@@ -184,6 +185,30 @@ def reference(scan: Scan, geometry: Geometry, where: Path) -> Reference:
     return fits[0]
 
 
+def series_near(uid: str, path: Path) -> Path | None:
+    """The folder that holds a series: a file's own, one in it, or one beside it; None when it is in none of them.
+
+    Parameters
+    ----------
+    uid : str
+        Of the series.
+    path : Path
+        A file that refers to it.
+    """
+    home = path.resolve().parent
+    places = [home, *(p for parent in (home, home.parent) for p in sorted(parent.iterdir()) if p.is_dir() and p != home)]
+    looked = 0
+    for folder in dict.fromkeys(places):
+        for file in _files(folder):
+            looked += 1
+            if looked > LOOKED:
+                return None
+            header = _header(file, ["SeriesInstanceUID", "Rows"])
+            if header is not None and "Rows" in header and header.get("SeriesInstanceUID") == uid:
+                return folder
+    return None
+
+
 def planes_of(header: Header) -> list[Plane]:
     """The images of a file that lie in a patient; [] when it holds none or its numbers make no sense."""
     try:
@@ -242,10 +267,17 @@ def _headers(path: Path, geometry: Geometry) -> Iterator[Header]:
     yield from (header for header in beside if header.get("SeriesInstanceUID") == named.get("SeriesInstanceUID"))
 
 
-def _header(path: Path) -> Header | None:
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_file())
+    except OSError:  # a folder that others may not look into
+        return []
+
+
+def _header(path: Path, tags: list[str] = TAGS) -> Header | None:
     try:
         with sound(path):
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
     except UnreadableFileError:
         return None  # anything may lie in a folder: reports, notes, other programs' files
 

@@ -128,7 +128,7 @@ def _filled(data: Any, frames: list[Frame], chosen: list[Frame], grid: Geometry,
     array[...] = 0
     wanted = {id(frame) for frame in chosen}
     table: Array | None = None
-    unknown: set[int] = set()
+    seen = np.zeros(65536, bool)
     if data.SegmentationType == "LABELMAP":
         table = np.zeros(65536, np.uint16)
         table[list(values)] = list(values.values())
@@ -145,9 +145,9 @@ def _filled(data: Any, frames: list[Frame], chosen: list[Frame], grid: Geometry,
                 todo="Name the series it was drawn on, or open it without its scan and resample it with `medseg convert SRC DST --like SCAN`",
             )
         if table is not None:
-            unknown.update(int(v) for v in np.setdiff1d(np.unique(mask), [0, *values]))
+            seen[: np.iinfo(mask.dtype).max + 1] |= np.bincount(mask.ravel(), minlength=np.iinfo(mask.dtype).max + 1) > 0
             view[...] = table[mask]
-        else:
+        elif mask.any():
             number = frame.segment
             if number not in values:
                 raise UnreadableFileError(f"frame {frame.number} is of segment {number}, which the file does not describe", where=path, todo="Export it again")
@@ -155,8 +155,9 @@ def _filled(data: Any, frames: list[Frame], chosen: list[Frame], grid: Geometry,
             view[mask] = values[number]
     if overlaps:
         notes.append(f"{overlaps} voxels belong to several segments; the later one has them")
+    unknown = [int(v) for v in np.flatnonzero(seen) if v and v not in values]
     if unknown:
-        notes.append(f"values that no segment describes were left out: {', '.join(str(v) for v in sorted(unknown)[:NAMED])}")
+        notes.append(f"values that no segment describes were left out: {', '.join(str(v) for v in unknown[:NAMED])}")
     return array
 
 

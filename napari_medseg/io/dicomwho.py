@@ -33,7 +33,7 @@ REQUIRED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "Modality",
 )
 PATIENT_AND_STUDY = (
-    "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex", "OtherPatientIDsSequence",
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex", "OtherPatientIDsSequence",
     "PatientAge", "PatientSize", "PatientWeight", "EthnicGroup", "PatientComments", "PatientIdentityRemoved", "DeidentificationMethod",
     "DeidentificationMethodCodeSequence", "StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber",
     "StudyDescription", "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialSubjectID", "ClinicalTrialTimePointID",
@@ -71,6 +71,7 @@ def sources(planes: list[Plane], anonymise: bool) -> list[Header]:
     headers = [_reduced(header) for header in files]
     first = pydicom.dcmread(files[0].filename, stop_before_pixels=True)
     if not anonymise:
+        first.decode()  # so that the texts can be written in another character set
         headers[0].update({tag: first[tag] for tag in first.keys() if not tag.is_private and keyword_for_tag(tag) not in TAGS})
     for header in headers:
         for name in REQUIRED:

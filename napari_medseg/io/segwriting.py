@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from napari_medseg.errors import NoLabelsError, UnwritableFileError
-from napari_medseg.io.dicomclass import described, segment
+from napari_medseg.io.dicomclass import Described, character_set, described, segment
 from napari_medseg.io.dicomref import FAULTS, Plane, reference
 from napari_medseg.io.dicomwho import NAME, anonymous, sources, version
 from napari_medseg.io.formats import Kind, Scan
@@ -28,15 +28,17 @@ def write_segmentation(volume: Volume, path: Path, scan: Scan) -> None:
     As `io.write`.
     """
     array = label_values(volume, path)
+    told = described(volume)
+    if not told:
+        raise NoLabelsError("holds no class to write", where=path, todo="Draw something, or name a class, first")
     ref = reference(scan, volume.geometry, path)
     stack = ref.stack(array)
     kept = ref.drawn(stack, path)
-    segments, stack = _segments(volume, stack[kept], scan.kind, path)
     planes = [plane for k in kept for plane in [ref.planes[k]] if plane is not None]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = _segmentation(planes, stack, segments, scan)
+            made = _segmentation(planes, stack[kept], told, scan)
             for item in made.SegmentSequence:  # highdicom wants a family of algorithms for this, which a label map does not tell
                 item.SegmentAlgorithmType, item.SegmentAlgorithmName = "SEMIAUTOMATIC", f"{NAME} {version()}"
             if scan.anonymise:
@@ -50,11 +52,8 @@ def write_segmentation(volume: Volume, path: Path, scan: Scan) -> None:
         ) from error
 
 
-def _segments(volume: Volume, stack: Array, kind: Kind, path: Path) -> tuple[list[Any], Array]:
-    """The segments, and the labels by their numbers."""
-    told = described(volume)
-    if not told:
-        raise NoLabelsError("holds no class to write", where=path, todo="Draw something, or name a class, first")
+def _numbered(stack: Array, told: list[Described], kind: Kind) -> tuple[list[Any], Array]:
+    """The segments, and the labels by their numbers: the values themselves, or 1, 2, ... in BINARY, where the standard wants that."""
     if kind == "labelmap":
         return [segment(what.value, what) for what in told], np.ascontiguousarray(stack)
     numbers = np.zeros(max(what.value for what in told) + 1, np.uint8 if len(told) < 256 else np.uint16)
@@ -63,21 +62,22 @@ def _segments(volume: Volume, stack: Array, kind: Kind, path: Path) -> tuple[lis
     return [segment(number, what) for number, what in enumerate(told, 1)], numbers[stack]
 
 
-def _segmentation(planes: list[Plane], stack: Array, segments: list[Any], scan: Scan) -> Any:
+def _segmentation(planes: list[Plane], stack: Array, told: list[Described], scan: Scan) -> Any:
     from highdicom.content import PlanePositionSequence
     from highdicom.seg import Segmentation
 
     headers = sources(planes, scan.anonymise)
+    segments, numbers = _numbered(stack, told, scan.kind)
     places = None
     if planes[0].frame:
         places = [PlanePositionSequence("PATIENT", plane.position) for plane in planes]
     return Segmentation(
-        headers, stack, "LABELMAP" if scan.kind == "labelmap" else "BINARY", segments,
+        headers, numbers, "LABELMAP" if scan.kind == "labelmap" else "BINARY", segments,
         series_instance_uid=generate_uid(), series_number=NUMBER, sop_instance_uid=generate_uid(), instance_number=1,
         manufacturer=NAME, manufacturer_model_name=NAME, software_versions=version(), device_serial_number="none",
         transfer_syntax_uid=RLELossless if scan.kind == "labelmap" else ExplicitVRLittleEndian,
         plane_positions=places, omit_empty_frames=False, content_label="SEGMENTATION", content_description="Segmentation",
-        series_description="Segmentation",
+        series_description="Segmentation", specific_character_set=character_set(headers[0], told),
     )
 
 
