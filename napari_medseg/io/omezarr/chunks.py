@@ -21,6 +21,7 @@ from isal import isal_zlib
 from zarr.storage import LocalStore
 
 from napari_medseg.errors import MedsegError, UnreadableFileError
+from napari_medseg.io.faults import DAMAGED
 from napari_medseg.io.memory import allocate, fits
 from napari_medseg.io.omezarr.groups import AGAIN
 from napari_medseg.io.omezarr.stored import Stored
@@ -152,7 +153,7 @@ def check_chunk(stored: Stored, file: Path) -> None:
             unpacked = _unpacked_size(stored.packing, data.read(18), file, limit)
     except (FileNotFoundError, NotADirectoryError):
         return
-    except (EOFError, struct.error, zlib.error, lzma.LZMAError, ValueError) as error:
+    except (*DAMAGED, struct.error, lzma.LZMAError, ValueError) as error:
         raise _damaged(stored, file) from error
     except MedsegError:
         raise
