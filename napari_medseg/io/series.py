@@ -34,6 +34,8 @@ class SeriesInfo:
         What a person should know before opening it: missing slices, a localiser, a tilted gantry.
     readable : bool
         Whether `read` opens it; when not, the last note says why.
+    scout : bool
+        Whether it is a localiser, which nobody means when they open a folder.
     """
 
     shape_zyx: Shape
@@ -50,6 +52,7 @@ class SeriesInfo:
     channel_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     readable: bool = True
+    scout: bool = False
 
     @property
     def geometry(self) -> Geometry:
