@@ -17,6 +17,7 @@ from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegErr
 from napari_medseg.gui import layers
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
+from napari_medseg.gui.opening import Opener
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
@@ -36,6 +37,11 @@ def desk_for(viewer: Any) -> Desk:
     if desk is None:
         desk = _desks[real] = Desk(real)
     return desk
+
+
+def find_desk(viewer: Any) -> Desk | None:
+    """The desk of a viewer that has one."""
+    return _desks.get(getattr(viewer, "__wrapped__", viewer))
 
 
 class _Dispatcher(QObject):
@@ -87,6 +93,7 @@ class Desk(QObject):
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
+        self.opener = Opener(self.session, viewer, self)
         self.letters = EdgeLetters(self.session, viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self._declined: dict[Layer, str] = {}
@@ -121,6 +128,7 @@ class Desk(QObject):
         self._dispatcher.close()
         self._timer.stop()
         self.session.set(tool="")
+        self.opener.close()
         self.letters.close()
         self.cursor_line.close()
         self.session.shut()
