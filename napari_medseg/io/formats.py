@@ -101,6 +101,8 @@ FORMATS = (
     Format("MetaImage with its data apart", (".mhd",), "meta"),
     Format("GIPL", (".gipl.gz", ".gipl"), "gipl", writes="volumes"),
     Format("Analyze or NIfTI in two files", (".hdr", ".img"), "analyze"),
+    Format("TIFF stack", (".tif", ".tiff"), "tiff", writes="volumes"),
+    Format("Picture", (".png", ".jpg", ".jpeg", ".bmp"), "pictures"),
     Format("OME-Zarr", (".ome.zarr", ".zarr"), "omezarr", writes="volumes", folder=True),
     Format("STL surfaces", (".stl",), "meshes", reads=False, writes="labels", parts=True),
     Format("PLY surfaces", (".ply",), "meshes", reads=False, writes="labels", parts=True),
@@ -120,7 +122,10 @@ WRITE_ONLY = tuple(suffix for f in FORMATS if f.writes and not f.reads for suffi
 REFERRING = tuple(suffix for f in FORMATS if f.writes and f.refers for suffix in f.suffixes)
 _BY_SUFFIX = sorted(((suffix, f) for f in FORMATS for suffix in f.suffixes), key=lambda pair: -len(pair[0]))
 
-KNOWN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), OME-Zarr (.ome.zarr) or DICOM (a folder or .dcm)"
+KNOWN = (
+    "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr, .seg.nrrd), MetaImage (.mha, .mhd), GIPL (.gipl), Analyze (.hdr, .img), TIFF (.tif), a picture (.png, .jpg, "
+    ".bmp), OME-Zarr (.ome.zarr) or DICOM (a folder or .dcm)"
+)
 
 
 def format_of(path: Path | str) -> Format | None:
