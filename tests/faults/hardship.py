@@ -112,7 +112,7 @@ def study_on_a_full_disk(folder: Path) -> list[str]:
     path = study(folder)
     refusals: Counter[str] = Counter()
     honest = {1: noise(0).array}
-    for turn, left in enumerate(range(0, 260 << 10, 20 << 10)):
+    for turn, left in enumerate(n << 10 for n in (0, 4, 8, 12, 16, 20, 28, 36, 48, 64, 96, 128, 192, 256)):
         work = noise(10 + turn)
         with Project.open(path, user="worker") as project:
             draft = project.draft("case-0001", len(honest))

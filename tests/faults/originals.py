@@ -177,8 +177,8 @@ def text_size(*keys: str) -> Callable[[Path], tuple[int, ...] | None]:
     def tell(path: Path) -> tuple[int, ...] | None:
         found: list[int] = []
         for key in keys:
-            line = re.search(rf"^{key}\s*[:=]\s*([\d ]+)\r?$", path.read_bytes()[:65536].decode("latin-1"), re.MULTILINE)
-            found += [int(n) for n in line.group(1).split()] if line else []
+            line = re.findall(rf"^{key}\s*[:=]\s*([\d ]+)\r?$", path.read_bytes()[:65536].decode("latin-1"), re.MULTILINE)
+            found += [int(n) for n in line[-1].split()] if line else []
         return tuple(found) or None
 
     return tell

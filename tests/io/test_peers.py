@@ -35,7 +35,8 @@ def by_nibabel(path: Path) -> Found:
 
 
 PEERS: dict[str, tuple[Callable[[Path], Found], ...]] = {
-    ".nii.gz": (simpleitk, by_nibabel), ".nii": (simpleitk, by_nibabel), ".nrrd": (simpleitk,), ".mha": (simpleitk,),
+    ".nii.gz": (simpleitk, by_nibabel), ".nii": (simpleitk, by_nibabel), ".nrrd": (simpleitk,), ".seg.nrrd": (simpleitk,), ".mha": (simpleitk,),
+    ".gipl": (simpleitk,), ".gipl.gz": (simpleitk,),
 }
 ELSEWHERE = {
     ".ome.zarr": "test_omezarr.py", ".zarr": "test_omezarr.py", ".stl": "test_meshes.py", ".ply": "test_meshes.py",
