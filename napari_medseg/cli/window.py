@@ -22,6 +22,7 @@ SAMPLES = ("brain1", "lung2", "breast1")
 @answering
 def window(
     paths: Annotated[list[Path] | None, typer.Argument(help="Scans to open: files or DICOM folders.", show_default=False)] = None,
+    series: Annotated[str | None, typer.Option(help="Which series of a DICOM folder: its UID, number or description. Without it the window asks.")] = None,
     sample: Annotated[str | None, typer.Option(help=f"Open a sample scan: {', '.join(SAMPLES)}.")] = None,
 ) -> Answer:
     """Open the window; `medseg` alone does the same.
@@ -39,6 +40,7 @@ def window(
     if not has_display():
         raise UnavailableError("there is no display", where="window", todo="Run `medseg demo --out medseg-demo`, or any other command: none needs a window")
     chosen = [] if sample is None else ["--sample", sample]
+    chosen += [] if series is None else ["--series", series]
     command = [sys.executable, "-m", "napari_medseg.gui", *chosen, "--", *map(str, opened)]
     code = subprocess.run(command, env={**_preferred_binding(), **os.environ}, check=False).returncode
     if code:

@@ -10,8 +10,9 @@ from napari_medseg.gui.samples import FILES
 
 parser = argparse.ArgumentParser(prog="medseg", description="Open napari with the Medseg dock.")
 parser.add_argument("paths", nargs="*", help="scans to open: NIfTI, NRRD, MHA, DICOM files or folders")
+parser.add_argument("--series", help="which series of a folder: UID, number or description")
 parser.add_argument("--sample", choices=sorted(FILES), help="open a sample scan")
 
 if __name__ == "__main__":
     options = parser.parse_args()
-    sys.exit(main(options.sample, options.paths))
+    sys.exit(main(options.sample, options.paths, options.series))

@@ -13,6 +13,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
+from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError
 from napari_medseg.gui import layers
 from napari_medseg.gui.keys import Keys
@@ -42,6 +43,11 @@ def desk_for(viewer: Any) -> Desk:
 def find_desk(viewer: Any) -> Desk | None:
     """The desk of a viewer that has one."""
     return _desks.get(getattr(viewer, "__wrapped__", viewer))
+
+
+def classes_of(scan: Scan) -> tuple[LabelClass, ...]:
+    """The classes of the session that a scan is open in; () when it is in none."""
+    return next((tuple(desk.session.classes) for desk in _desks.values() if scan in desk.session.scans), ())
 
 
 class _Dispatcher(QObject):

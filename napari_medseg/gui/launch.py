@@ -12,7 +12,7 @@ DOCK = "Medseg"
 SMALL_SCREEN = 1600
 
 
-def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), *, show: bool = True) -> Any:
+def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None, *, show: bool = True) -> Any:
     """A napari viewer with our dock.
 
     Parameters
@@ -20,6 +20,9 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), *, 
     sample : str, optional
         "brain1", "lung2" or "breast1".
     paths : files or DICOM folders to open
+        Folders and large files appear when they are read.
+    series : str, optional
+        Which series of the folders: UID, number or description; else a folder of several asks.
     show : bool
         Whether to show the window at once.
     """
@@ -35,18 +38,18 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), *, 
     if sample is not None:
         desk.open_sample(sample)
     for path in paths:
-        viewer.open(str(path), plugin=PLUGIN)
+        desk.opener.open(Path(path), series)
     if show:
         _lay_out(viewer, dock, WIDTH)
     return viewer
 
 
-def main(sample: str | None = None, paths: Sequence[str | Path] = ()) -> int:
+def main(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None) -> int:
     """Run the window until it is closed."""
     import napari
 
     logging.getLogger("napari_medseg").setLevel(logging.INFO)
-    open_window(sample, paths)
+    open_window(sample, paths, series)
     napari.run()
     return 0
 
