@@ -26,5 +26,5 @@ def middle(path: Path, series: str | None = None) -> Volume:
     finally:
         steps.close()
     index = first.slices[0]
-    z, y, x = first.volume.geometry.shape
+    _, y, x = first.volume.geometry.shape
     return first.volume.cropped((slice(index, index + 1), slice(0, y), slice(0, x)))
