@@ -14,7 +14,7 @@ from napari_medseg.io.dicom import tags
 from napari_medseg.io.dicom.elements import HeaderFault
 from napari_medseg.io.dicom.frames import Frame
 from napari_medseg.io.dicom.headers import EXPLICIT, NATIVE
-from napari_medseg.io.images import quiet_itk
+from napari_medseg.io.itk import quiet_itk
 from napari_medseg.volume import Array
 
 RLE = "1.2.840.10008.1.2.5"

@@ -16,7 +16,7 @@ from napari_medseg.errors import InvalidInputError, UnreadableFileError
 from napari_medseg.io.dicom import tags
 from napari_medseg.io.dicom.elements import HeaderFault
 from napari_medseg.io.dicom.frames import Frame, normal_of
-from napari_medseg.io.images import grid
+from napari_medseg.io.itk import grid
 from napari_medseg.volume import Geometry
 
 GAP = 0.1  # share of the slice distance by which gaps may differ: rounding does, a missing slice does not

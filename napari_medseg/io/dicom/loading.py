@@ -13,8 +13,8 @@ from napari_medseg.io.dicom.frames import Frame
 from napari_medseg.io.dicom.pixels import PixelReader
 from napari_medseg.io.dicom.stacks import Stack, padding_of
 from napari_medseg.io.dicom.values import Scale
-from napari_medseg.io.images import finite_values
 from napari_medseg.io.memory import allocate
+from napari_medseg.io.values import finite_values
 from napari_medseg.volume import Array, Volume
 
 BLOCK = 16  # slices that a thread reads before it tells
