@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ KNOWN = {RLE, *JPEG, *JPEG_LS, *JPEG_2000}
 FASTEST = {RLE: "pylibjpeg", **dict.fromkeys(JPEG_2000, "pylibjpeg")}
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_gdcm = threading.Lock()
 
 
 def is_known(syntax: str) -> bool:
@@ -119,6 +123,25 @@ def _by_pydicom(frame: Frame, data: bytes) -> Array:
     return np.asarray(array)
 
 
+@contextmanager
+def _quiet_gdcm() -> Iterator[None]:
+    """Keep off stderr what GDCM's JPEG library prints there while it looks for the right precision, a dozen lines a slice."""
+    with _gdcm:
+        try:
+            kept = os.dup(2)
+        except OSError:  # a window without a console has no stderr
+            yield
+            return
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nothing)
+
+
 def _options(frame: Frame) -> dict[str, Any]:
     data = frame.data
     bits = data.whole(tags.BITS_STORED, frame.bits)
@@ -150,7 +173,7 @@ def _by_gdcm(frame: Frame, data: bytes) -> Array:
     with tempfile.TemporaryDirectory(prefix="medseg-") as folder:
         path = Path(folder, "frame.dcm")
         dcmwrite(path, alone, enforce_file_format=True)
-        with quiet_itk():
+        with quiet_itk(), _quiet_gdcm():
             image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
     array = np.asarray(sitk.GetArrayFromImage(image))
     return array.reshape(array.shape[1:]) if image.GetDimension() == 3 else array

@@ -129,7 +129,7 @@ def _possible(frame: Frame) -> None:
         raise HeaderFault(f"gives a size of {frame.columns} x {frame.rows} pixels, {frame.samples} samples, {frame.count} pictures")
     pixels = header.pixels
     if pixels is None:
-        raise HeaderFault("holds no pixels")
+        raise HeaderFault("holds no pixels, or is cut short before them")
     wanted = {tags.FLOAT_PIXELS: (32,), tags.DOUBLE_PIXELS: (64,)}.get(pixels.tag, (8, 16, 32))
     if frame.bits not in wanted:
         raise HeaderFault(f"keeps {frame.bits} bits a value, which is not read here")

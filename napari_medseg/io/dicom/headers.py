@@ -140,11 +140,12 @@ def _header_or_none(path: Path) -> Header | None:
 
 def _preamble(data: bytes) -> tuple[str, int]:
     """The transfer syntax, and where the data set begins."""
-    if data[128:132] != b"DICM":
-        if len(data) < 16 or data[:4] not in (b"\x08\x00\x00\x00", b"\x08\x00\x01\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00"):
-            raise HeaderFault("is no DICOM file")
-        return "", 0  # from before there were preambles
-    at, syntax = 132, IMPLICIT
+    if data[128:132] == b"DICM":
+        at, syntax = 132, IMPLICIT
+    elif len(data) >= 16 and data[0] in (2, 8) and data[1] == data[3] == 0 and data[2] <= 0x18:  # from before there were preambles
+        at, syntax = 0, ""
+    else:
+        raise HeaderFault("is no DICOM file")
     while data[at : at + 2] == b"\x02\x00" and at + 12 <= len(data):
         kind = data[at + 4 : at + 6]
         if kind in LONG:
