@@ -29,7 +29,7 @@ from napari_medseg.volume import Array
 
 WORKERS = 4  # the codecs let other threads run
 PIECE = 1 << 20
-SPARSE = 10_000  # bytes of voxels a stored byte may stand for in an array that does not fit in memory
+UNASKED, SPARSE = 1 << 28, 10_000  # bytes of voxels that may be there anyway, and for each stored byte: label maps are often nearly empty
 _FAULTS = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError, lzma.LZMAError, zlib.error,
 )
@@ -105,7 +105,7 @@ def read_whole(stored: Stored) -> Array:
     if not places:
         what = f"{stored.folder.relative_to(stored.root)} holds no voxels: not one of its {math.prod(stored.cells)} chunks is there"
         raise UnreadableFileError(what, where=stored.root, todo=AGAIN)
-    array = _empty(chunked, len(places))
+    array = _empty(chunked, places)
 
     def fill(place: tuple[int, ...]) -> None:
         region = stored.region(place)
@@ -118,15 +118,14 @@ def read_whole(stored: Stored) -> Array:
     return array
 
 
-def _empty(chunked: Chunked, chunks: int) -> Array:
+def _empty(chunked: Chunked, places: list[tuple[int, ...]]) -> Array:
     """An array that holds the fill value where chunks are missing."""
-    stored, whole = chunked.stored, chunks == math.prod(chunked.stored.cells)
-    if not fits(stored.size):
-        bytes_there = sum(stored.chunk_file(place).stat().st_size for place in chunks_there(stored))
-        if stored.size > SPARSE * bytes_there:
-            what = f"{stored.folder.relative_to(stored.root)} claims {stored.size / 1e9:.3g} GB of voxels, but stores {bytes_there / 1e3:.3g} kB"
-            raise UnreadableFileError(what, where=stored.root, todo=AGAIN)
-    elif chunked.fill == 0 and not whole:
+    stored, whole = chunked.stored, len(places) == math.prod(chunked.stored.cells)
+    bytes_there = sum(stored.chunk_file(place).stat().st_size for place in places)
+    if stored.size > UNASKED + SPARSE * bytes_there:
+        what = f"{stored.folder.relative_to(stored.root)} claims {stored.size / 1e9:.3g} GB of voxels, but stores {bytes_there / 1e3:.3g} kB"
+        raise UnreadableFileError(what, where=stored.root, todo=AGAIN)
+    if chunked.fill == 0 and not whole and fits(stored.size):
         return np.zeros(stored.shape, chunked.dtype)  # memory that nobody writes to is not taken
     array = allocate(stored.shape, chunked.dtype)
     if not whole:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
+from napari_medseg.io.faults import typed
 from napari_medseg.io.omezarr.axes import Axes, parse_axes
 from napari_medseg.io.omezarr.groups import AGAIN, Group, open_group
 from napari_medseg.io.omezarr.names import classes_of
@@ -81,6 +82,11 @@ def listed(path: Path) -> list[Named]:
     UnreadableFileError
         When it is no OME-Zarr, a plate, or names no image.
     """
+    with typed(path):
+        return _listed(path)
+
+
+def _listed(path: Path) -> list[Named]:
     root = open_group(path, path)
     if root is None:
         what = "holds no OME-Zarr metadata" if path.is_dir() else "is a file, and OME-Zarr is a folder"
@@ -129,6 +135,11 @@ def load(named: Named) -> Image:
     UnreadableFileError
         When they make no sense, lead out of the folder, or are of a kind not read here.
     """
+    with typed(named.group.root):
+        return _load(named)
+
+
+def _load(named: Named) -> Image:
     group, where = named.group, named.group.root
     told = group.ome["multiscales"][named.index] if isinstance(group.ome.get("multiscales"), list) else None
     if not isinstance(told, dict):

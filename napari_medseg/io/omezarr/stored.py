@@ -153,7 +153,7 @@ def _version_3(found: dict[str, Any], root: Path, folder: Path) -> Stored:
     return Stored(root, folder, 3, shape, chunks, np.dtype(kind), packing, separator, "c" if keys[0] == "default" else "")
 
 
-def _codecs(found: object, chunks: tuple[int, ...], where: str, root: Path) -> str:
+def _codecs(found: object, chunks: tuple[int, ...], where: str, root: Path, depth: int = 0) -> str:
     """Check a list of codecs and those inside shards; the name of the last that packs."""
     if not isinstance(found, list) or not found or len(found) > 8:
         raise _unknown(f"{where}its codecs cannot be understood", root)
@@ -166,9 +166,9 @@ def _codecs(found: object, chunks: tuple[int, ...], where: str, root: Path) -> s
             if len(inner) != len(chunks) or any(c % i for c, i in zip(chunks, inner, strict=True)) or math.prod(chunks) // math.prod(inner) > INNER:
                 raise _unknown(f"{where}its shards cannot be cut into the chunks it claims", root)
             for key in ("codecs", "index_codecs"):
-                if any(_parts(codec)[0] == "sharding_indexed" for codec in inside.get(key) or []):
+                if depth:
                     raise _unknown(f"{where}holds shards within shards", root)
-                _codecs(inside.get(key), inner, where, root)
+                _codecs(inside.get(key), inner, where, root, depth + 1)
         packing = name if name in PACKINGS else packing
     return packing
 
