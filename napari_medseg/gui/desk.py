@@ -22,6 +22,7 @@ from napari_medseg.gui.opening import Opener
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
+from napari_medseg.gui.study_view import StudyView
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, labels_for
 
@@ -85,10 +86,13 @@ class Desk(QObject):
         At most every 30 ms, after anything in the session changed; docks draw themselves from it.
     rethemed : signal of str
         The viewer's theme changed.
+    naming : signal
+        The person wants to save a version under a name; the Cases dock asks for it.
     """
 
     refreshed = Signal()
     rethemed = Signal(str)
+    naming = Signal()
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -102,6 +106,7 @@ class Desk(QObject):
         self.opener = Opener(self.session, viewer, self)
         self.letters = EdgeLetters(self.session, viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
+        self.study_view = StudyView(self, viewer)
         self._declined: dict[Layer, str] = {}
         self._users = 0
         self._adding = False
@@ -137,6 +142,7 @@ class Desk(QObject):
         self.opener.close()
         self.letters.close()
         self.cursor_line.close()
+        self.study_view.close()
         self.session.shut()
         self.keys.unbind()
         layers = self.viewer.layers
@@ -178,6 +184,13 @@ class Desk(QObject):
                 session.set(tool="" if session.tool == "seeds" else "seeds")
         except MedsegError as error:
             session.report(error)
+
+    def name_version(self) -> None:
+        """Save a version of the labels: under a name where the Cases dock is there to ask for one."""
+        if self.receivers(self.naming):
+            self.naming.emit()
+        else:
+            self.session.study.save_version()
 
     def clear_seeds(self) -> None:
         """Remove the chosen class's seeds from the current scan."""

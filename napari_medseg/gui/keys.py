@@ -14,6 +14,8 @@ SHEET = (
     ("Shift+K", "Discard the preview"),
     ("Q", "Add seeds on or off; with scribbles: class or background"),
     ("H", "Hold to hide preview and labels"),
+    ("N, Shift+N", "Next and previous case of the study"),
+    ("Ctrl+Alt+V", "Save a version of the labels under a name"),
     ("Ctrl+Z, Ctrl+Shift+Z", "Undo and redo, on the label layer"),
 )
 
@@ -41,6 +43,9 @@ class Keys:
             "Shift-K": self._act(self._desk.session.discard),
             "Q": self._act(self._flip),
             "H": self._hold_to_hide,
+            "N": self._act(lambda: self._desk.session.study.step(1)),
+            "Shift-N": self._act(lambda: self._desk.session.study.step(-1)),
+            "Control-Alt-V": self._act(self._desk.name_version),
         }
         for key, act in acts.items():
             self._before[key] = self._viewer.bind_key(key, act, overwrite=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 PLUGIN = "napari-medseg"
 DOCK = "Medseg"
+CASES = "Cases"
 SMALL_SCREEN = 1600
 
 
@@ -34,6 +35,7 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
     viewer = napari.Viewer(title="Medseg", show=show, show_welcome_screen=False)
     dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
     desk = desk_for(viewer)
+    show_cases(viewer)
     on_quit(desk.shut)
     if sample is not None:
         desk.open_sample(sample)
@@ -42,6 +44,13 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
     if show:
         _lay_out(viewer, dock, WIDTH)
     return viewer
+
+
+def show_cases(viewer: Any) -> None:
+    """Open the Cases dock, unless it is open."""
+    window = getattr(viewer, "window", None)
+    if window is not None:
+        window.add_plugin_dock_widget(PLUGIN, CASES)
 
 
 def main(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None) -> int:

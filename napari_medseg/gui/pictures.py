@@ -68,6 +68,10 @@ class Pictures:
         """The layer of the channel that is worked on."""
         return self._of.get(id(scan), {}).get(scan.channel)
 
+    def all(self, scan: Scan) -> tuple[Image, ...]:
+        """The layers of all its channels."""
+        return tuple(self._of.get(id(scan), {}).values())
+
     def scan_of(self, layer: Layer) -> Scan | None:
         """The scan that a layer shows."""
         return next((self._scans[key] for key, held in self._of.items() if layer in held.values()), None)

@@ -62,7 +62,7 @@ class MedsegWidget(QWidget):
         for part in (self.labels, self.accept_bar, self.progress, self.guide):
             column.addWidget(part)
         self.desk.refreshed.connect(self.refresh)
-        self._leave = _Once(self.desk.leave)
+        self._leave = Once(self.desk.leave)
         self.desk.enter()
         self.destroyed.connect(self._leave)
         self.refresh()
@@ -109,16 +109,17 @@ class RefineDock(MedsegWidget):
         super().__init__(napari_viewer, ("refine",))
 
 
-class _Once:
+class Once:
     """A function that is called the first time only. Kept alive until then: Qt may call it while Python already takes the dock apart."""
 
-    _waiting: ClassVar[set[_Once]] = set()
+    _waiting: ClassVar[set[Once]] = set()
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
         self._waiting.add(self)
 
     def __call__(self, *_: object) -> None:
+        """Call it, unless it was called."""
         if self in self._waiting:
             self._waiting.discard(self)
             self._function()

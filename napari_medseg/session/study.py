@@ -78,11 +78,14 @@ class Study:
     order : Order
         Filter and sort of the table.
     preferences : Preferences
+    pictured : signal of str
+        The thumbnail of that case is there.
     prepare, present, dismiss : callable
         Turn a volume into what the view needs (beside the window), show it and return its scan, take a scan away. A view replaces them.
     """
 
     changed = Signal()
+    pictured = Signal(str)
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -113,6 +116,7 @@ class Study:
         self._asked = 0
         self._attaching = False
         self._wanted_pictures: set[str] = set()
+        self._arranged: tuple[list[Case], Order, dict[str, Amount], list[Case]] = ([], self.order, {}, [])
         session.edited.connect(self._on_edited)
         session.accepted.connect(self._on_accepted)
         session.refined.connect(self._on_refined)
@@ -256,8 +260,12 @@ class Study:
         return next((case for case in self.cases if case.id == case_id), None)
 
     def rows(self) -> list[Case]:
-        """The cases the table shows, in its order."""
-        return arranged(self.cases, self.order, self.amounts)
+        """The cases the table shows, in its order; the same list until something of it changes."""
+        cases, order, amounts, rows = self._arranged
+        if cases is not self.cases or order is not self.order or amounts is not self.amounts:
+            rows = arranged(self.cases, self.order, self.amounts)
+            self._arranged = self.cases, self.order, self.amounts, rows
+        return rows
 
     def arrange(self, **values: Any) -> None:
         """Change the filter or the order of the table."""
@@ -341,6 +349,7 @@ class Study:
             def loaded(answer: tuple[Any, Picture]) -> None:
                 prepared, thumbnail = answer
                 self.thumbnails[case_id] = thumbnail
+                self.pictured.emit(case_id)
                 if asked == self._asked and self._project is project:
                     self._show(case, prepared, labels, versions, parent, unsaved)
 
@@ -389,11 +398,13 @@ class Study:
 
     def _put_away(self) -> None:
         """Before the current case is left: what was drawn since its last version becomes one, and the time is noted."""
-        scan, case, project, autosave = self.scan, self.current, self._project, self._autosave
-        if not case or project is None or autosave is None:
+        case, project, autosave = self.current, self._project, self._autosave
+        if project is None or autosave is None:
             return
-        if scan is not None and case in self._edited and scan.labels is not None:
-            self._save(scan, brush())
+        for scan in self.session.scans:
+            self._save_edited(scan)
+        if not case:
+            return
         seconds = self.clock.take()
         self.clock.leave()
 
@@ -527,7 +538,7 @@ class Study:
         if not self.is_open:
             return
         self.cases = cases
-        self.amounts[version.case] = self._amount(version)
+        self.amounts = {**self.amounts, version.case: self._amount(version)}
         if version.case == self.current:
             self.versions = versions
             self.saved = "changed" if self.current in self._edited else "saved"
@@ -538,13 +549,12 @@ class Study:
 
     def _on_edited(self, scan: Scan, boxes: Any) -> None:
         self.clock.act()
-        if not scan.case or self._autosave is None or scan.case != self.current:
+        if not scan.case or self._autosave is None:
             return
-        if boxes is None or boxes:
-            self._edited.add(scan.case)
-            self.saved = "changed"
         self._autosave.touch(scan, boxes)
         if boxes is None or boxes:
+            self._edited.add(scan.case)
+            self.saved = "changed" if scan.case == self.current else self.saved
             self._tell()
 
     def _on_accepted(self, scan: Scan, made: Making) -> None:
@@ -588,12 +598,14 @@ class Study:
         self._store.submit(work, done, self._gave_up)
 
     def _on_scan_closed(self, scan: Scan) -> None:
+        self._save_edited(scan)
         if scan.case and scan.case == self.current and not self._attaching:
-            project, autosave = self._project, self._autosave
-            if project is not None and autosave is not None and scan.case in self._edited and scan.labels is not None:
-                self._save(scan, brush())
             self.current, self.versions, self.saved = "", [], ""
             self._tell()
+
+    def _save_edited(self, scan: Scan) -> None:
+        if scan.case in self._edited and scan.labels is not None:
+            self._save(scan, brush())
 
     def _on_classes(self) -> None:
         project = self._project
@@ -624,7 +636,7 @@ class Study:
         def loaded(picture: Picture | None) -> None:
             if picture is not None and self._project is project:
                 self.thumbnails[case_id] = picture
-                self._tell()
+                self.pictured.emit(case_id)
 
         self._store.submit(
             lambda: project.source(case_id), lambda source: self._reader.submit(lambda: load(*source), loaded, lambda error: None), lambda error: None,

@@ -1,0 +1,362 @@
+"""The Cases dock: the study's scans, how far each one is, its history, and work that was found unsaved."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDockWidget,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMainWindow,
+    QMenu,
+    QSizePolicy,
+    QStackedWidget,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_medseg.gui.case_frames import LockedFrame, NameFrame, UnsavedFrame
+from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
+from napari_medseg.gui.desk import desk_for
+from napari_medseg.gui.history_list import HistoryList
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet, sheet
+from napari_medseg.gui.window import Once
+from napari_medseg.session.cases import SIGNS, STATUSES
+from napari_medseg.session.guide import next_step
+from napari_medseg.session.study import SUFFIX
+
+WIDTH = 280
+WIDE = 430
+FILTERS = (
+    ("", "All cases"), ("open", "To do"), *((status, f"{SIGNS[status]} {status}") for status in STATUSES),
+)
+SORTS = (("added", "Order of adding"), ("name", "Name"), ("status", "Status"), ("ml", "Volume of the labels"), ("editor", "Last editor"), ("seconds", "Time"))
+SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.gipl *.gipl.gz *.hdr *.img *.tif *.tiff);;All files (*)"
+STATES = {
+    "": "", "changed": "Not saved yet …", "saving": "Saving …", "autosaved": "Autosaved", "saved": "All work is saved",
+    "failed": "Not saved: your work is in memory only; use Save… to put it elsewhere",
+}
+
+
+class CasesDock(QWidget):
+    """Views of the session's study.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._docked = False
+        self._followed = ""
+        self.desk = desk_for(napari_viewer)
+        self.study = self.desk.session.study
+        self.setObjectName("medsegCases")
+        self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
+        self.desk.rethemed.connect(self._on_theme)
+        self.setMinimumWidth(WIDTH - 30)
+        self.setAcceptDrops(True)
+        self.title = QElidingLabel()
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.menu = QToolButton()
+        self.menu.setText("Study")
+        self.menu.setToolTip("Begin, open or close a study; sort the table")
+        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu.setMenu(QMenu(self))
+        self.menu.menu().aboutToShow.connect(self._fill_menu)
+        head = QHBoxLayout()
+        head.addWidget(self.title, 1)
+        head.addWidget(self.menu)
+        self.name = NameFrame(self.study)
+        self.unsaved = UnsavedFrame(self.study)
+        self.locked = LockedFrame(self.study)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self._empty_page())
+        self.pages.addWidget(self._table_page())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 4, 6, 6)
+        column.setSpacing(SPACING)
+        column.addLayout(head)
+        for part in (self.name, self.locked, self.unsaved):
+            column.addWidget(part)
+        column.addWidget(self.pages, 1)
+        self.desk.refreshed.connect(self.refresh)
+        self.desk.naming.connect(self._on_naming)
+        self._leave = Once(self.desk.leave)
+        self.desk.enter()
+        self.destroyed.connect(self._leave)
+        self.refresh()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the plan of the window says."""
+        return QSize(WIDTH, 640)
+
+    def _empty_page(self) -> QWidget:
+        page = QWidget()
+        self.teach = quiet("Drop a DICOM folder or NIfTI file here, or try a sample.\n\nIn a study all your work is saved by itself, with its history.")
+        self.new = button("New study…", "Begin a study: a folder that keeps labels, history and settings; scans stay where they are", self._on_new)
+        self.open = button("Open study…", "Open a study you or somebody else began", self._on_open)
+        self.sample = button("Try a sample", "Open the sample head MR", lambda: self.desk.open_sample("brain1"))
+        self.recent = QVBoxLayout()
+        self.recent.setSpacing(2)
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACING)
+        for part in (self.teach, self.new, self.open, self.sample):
+            column.addWidget(part)
+        column.addLayout(self.recent)
+        column.addStretch(1)
+        self._shown_recent: tuple[str, ...] | None = None
+        return page
+
+    def _table_page(self) -> QWidget:
+        page = QWidget()
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setToolTip("Show only cases whose name or last editor holds these words")
+        self.filter.textChanged.connect(lambda text: self.study.arrange(text=text))
+        self.status = combo("Show only cases of this status")
+        for key, title in FILTERS:
+            self.status.addItem(title, key)
+        self.status.activated.connect(lambda i: self.study.arrange(status=self.status.itemData(i)))
+        top = QHBoxLayout()
+        top.setSpacing(SPACING)
+        top.addWidget(self.filter, 3)
+        top.addWidget(self.status, 2)
+        self.model = CasesModel(self.study, self)
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setIconSize(ICON)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setShowGrid(False)
+        self.table.setAcceptDrops(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.table.verticalHeader().setDefaultSectionSize(ICON.height() + 6)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
+        header.setMinimumSectionSize(40)
+        self.table.setColumnWidth(1, 98)
+        for column in range(NARROW, len(COLUMNS)):
+            self.table.setColumnWidth(column, 56)
+        header.setSectionsClickable(True)
+        header.setSortIndicatorShown(True)
+        header.sectionClicked.connect(self._on_header)
+        self.table.doubleClicked.connect(self._on_double_click)
+        self.table.setToolTip("Double-click opens a case (N: the next one, Shift+N: the one before)")
+        self.before = button("‹ Previous", "Open the case before this one (Shift+N)", lambda: self.study.step(-1))
+        self.next = button("Next ›", "Open the next case of the table (N)", lambda: self.study.step(1))
+        self.verify = button("Mark verified", "The labels of this case are checked and good; they are saved as a version", self.study.verify)
+        self.add = QToolButton()
+        self.add.setText("+ Add scans")
+        self.add.setToolTip("Add scans to the study; they stay where they are and are not copied")
+        self.add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.add.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        menu = QMenu(self.add)
+        menu.addAction("Files…", self._on_add_files)
+        menu.addAction("Folder…", self._on_add_folder)
+        self.add.setMenu(menu)
+        steps, acts = QHBoxLayout(), QHBoxLayout()
+        for row, parts in ((steps, (self.before, self.next)), (acts, (self.add, self.verify))):
+            row.setSpacing(SPACING)
+            for part in parts:
+                row.addWidget(part, 1)
+        self.state = quiet()
+        self.history = HistoryList(self.study)
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACING)
+        column.addLayout(top)
+        column.addWidget(self.table, 1)
+        column.addLayout(steps)
+        column.addLayout(acts)
+        column.addWidget(self.state)
+        column.addWidget(self.history)
+        return page
+
+    # -- showing -------------------------------------------------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Show the session."""
+        study = self.study
+        step = next_step(self.desk.session)
+        count = len(study.cases)
+        verified = sum(case.status == "verified" for case in study.cases)
+        look = ", only to look" if study.readonly else ""
+        self.title.setText(f"{study.title}: {verified} of {count} verified{look}" if study.is_open else study.busy or "No study")
+        self.title.setToolTip(str(study.folder or ""))
+        for part in (self.name, self.locked, self.unsaved, self.history):
+            part.refresh()
+        self.pages.setCurrentIndex(1 if study.is_open else 0)
+        if not study.is_open:
+            self._show_recent()
+            return
+        self.model.refresh()
+        self.status.setCurrentIndex([key for key, _ in FILTERS].index(study.order.status))
+        keys, direction = [key for _, key in COLUMNS], Qt.SortOrder.DescendingOrder if study.order.descending else Qt.SortOrder.AscendingOrder
+        self.table.horizontalHeader().setSortIndicator(keys.index(study.order.by) if study.order.by in keys else -1, direction)
+        if study.current != self._followed:
+            self._followed = study.current
+            row = self.model.row_of(study.current)
+            if row >= 0:
+                self.table.selectRow(row)
+                self.table.scrollTo(self.model.index(row, 0))
+        scan = study.scan
+        for part in (self.before, self.next):
+            part.setEnabled(count > 0)
+        self.verify.setEnabled(scan is not None and scan.has_labels and not study.readonly)
+        self.add.setEnabled(not study.readonly)
+        mark(self.next, "primary", step.action == "next")
+        self.state.setText(study.busy or STATES[study.saved])
+        self.state.setVisible(bool(self.state.text()))
+
+    def _show_recent(self) -> None:
+        recent = tuple(folder for folder in self.study.preferences.recent if Path(folder).is_dir())[:4]
+        if recent == self._shown_recent:
+            return
+        self._shown_recent = recent
+        while self.recent.count():
+            self.recent.takeAt(0).widget().deleteLater()
+        if recent:
+            self.recent.addWidget(QLabel("Recent studies"))
+        for folder in recent:
+            self.recent.addWidget(button(_title(folder), folder, partial(self.study.open, Path(folder))))
+
+    def _on_theme(self, theme: str) -> None:
+        self.setStyleSheet(sheet(theme))
+
+    # -- what the person does ------------------------------------------------------------------------------------------------------------------------------
+
+    def _fill_menu(self) -> None:
+        menu = self.menu.menu()
+        menu.clear()
+        menu.addAction("New study…", self._on_new)
+        menu.addAction("Open study…", self._on_open)
+        recent = menu.addMenu("Recent studies")
+        for folder in self.study.preferences.recent:
+            recent.addAction(_title(folder), partial(self.study.open, Path(folder))).setToolTip(folder)
+        recent.setEnabled(bool(self.study.preferences.recent))
+        menu.addSeparator()
+        sort = menu.addMenu("Sort by")
+        for key, title in SORTS:
+            action = sort.addAction(title, partial(self._sort, key))
+            action.setCheckable(True)
+            action.setChecked(self.study.order.by == key)
+        sort.setEnabled(self.study.is_open)
+        menu.addSeparator()
+        menu.addAction("Change my name…", self.name.ask)
+        menu.addAction("Close the study", self.study.leave).setEnabled(self.study.is_open)
+
+    def _on_new(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "New study: name its folder", str(Path.home() / f"My study{SUFFIX}"), f"Study (*{SUFFIX})")
+        if path:
+            self.study.create(Path(path))
+
+    def _on_open(self) -> None:
+        start = Path(self.study.preferences.last_study).parent if self.study.preferences.last_study else Path.home()
+        path = QFileDialog.getExistingDirectory(self, f"Open a study: its folder ends in {SUFFIX}", str(start))
+        if path:
+            self.study.open(Path(path))
+
+    def _on_add_files(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add scans", str(Path.home()), SCANS)
+        if paths:
+            self.study.add([Path(path) for path in paths])
+
+    def _on_add_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Add a folder of scans, or a DICOM folder", str(Path.home()))
+        if path:
+            self.study.add([Path(path)])
+
+    def _on_header(self, section: int) -> None:
+        self._sort(COLUMNS[section][1])
+
+    def _sort(self, key: str) -> None:
+        order = self.study.order
+        self.study.arrange(by=key, descending=not order.descending if order.by == key else False)
+
+    def _on_double_click(self, index: Any) -> None:
+        case = self.model.case(index.row())
+        if case is not None:
+            self.study.go(case.id)
+
+    def _on_naming(self) -> None:
+        if self.isVisible() and self.study.scan is not None and not self.study.readonly:
+            self.history.name_one()
+        else:
+            self.study.save_version()
+
+    # -- Qt ------------------------------------------------------------------------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Files and folders may be dropped."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """A study is opened; scans join the open study, or are opened where there is none."""
+        self.take([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+        event.acceptProposedAction()
+
+    def take(self, paths: list[Path]) -> None:
+        """What was dropped."""
+        studies = [path for path in paths if path.name.lower().endswith(SUFFIX)]
+        scans = [path for path in paths if path not in studies]
+        if studies:
+            self.study.open(studies[0])
+        elif self.study.is_open and scans:
+            self.study.add(scans)
+        elif scans:
+            self.desk.viewer.open([str(path) for path in scans], plugin="napari-medseg", stack=False)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """More columns where there is room."""
+        wide = event.size().width() >= WIDE
+        for column in range(NARROW, len(COLUMNS)):
+            self.table.setColumnHidden(column, not wide)
+        self.model.set_wide(wide)
+        super().resizeEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when napari docks the widget, or takes it out of its dock: it only lets go of it, and tells nobody."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None and self._docked:
+                self._leave()
+                self.deleteLater()
+            elif self.parent() is not None and not self._docked:
+                QTimer.singleShot(0, self._go_left)
+            self._docked = self.parent() is not None
+        return bool(super().event(event))
+
+    def _go_left(self) -> None:
+        """Plugins' docks are put to the right; cases belong to the left, behind napari's own list of layers."""
+        dock, window = self.parent(), self.window()
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parent()
+        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
+        window.resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)
+
+
+def _title(folder: str) -> str:
+    name = Path(folder).name
+    return name[:-len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
