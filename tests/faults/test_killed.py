@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sitter import order
 from victim import checksum
 
 from napari_medseg.annotation import default_classes
@@ -22,8 +23,10 @@ from napari_medseg.volume import Geometry, Volume
 SHORT, LONG = 6, 200
 PER_STUDY = 20
 SHAPE = (12, 96, 96)
+GRID = Geometry(SHAPE, (2.5, 0.7, 0.7), direction=(1, 0, 0, 0, 1, 0, 0, 0, -1))  # as it is shown, so that both orders are one
 UNTOUCHED = checksum(np.zeros(SHAPE, np.uint8))
-VICTIM = Path(__file__).with_name("victim.py")
+VICTIM, SITTER = (Path(__file__).with_name(name) for name in ("victim.py", "sitter.py"))
+LATE = 3.0  # seconds after which a change must be on the disk: two, and one for a machine that is busy with other tests
 
 
 class Said:
@@ -50,9 +53,9 @@ class Said:
                 self.done[case, line["number"]] = line["checksum"]
 
 
-def kill_at_random(folder: Path, seed: int, rng: np.random.Generator) -> tuple[str, list[dict[str, Any]]]:
-    """Let somebody work on the study and kill them; the case they worked on and what they said."""
-    with subprocess.Popen([sys.executable, str(VICTIM), str(folder), str(seed)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+def kill_after(seconds: float, script: Path, folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Let somebody work on the study and kill them so many seconds after they began; what they said."""
+    with subprocess.Popen([sys.executable, str(script), str(folder), str(seed)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.readline()
@@ -61,13 +64,13 @@ def kill_at_random(folder: Path, seed: int, rng: np.random.Generator) -> tuple[s
         lines: list[str] = []
         reader = threading.Thread(target=lines.extend, args=(process.stdout,))
         reader.start()
-        time.sleep(float(rng.uniform(0, 0.8)))
+        time.sleep(seconds)
         assert process.poll() is None, process.stderr.read()[-3000:]
         process.kill()
+        killed = time.time()
         process.wait()
         reader.join()
-    ready = json.loads(first)
-    return ready["ready"], [ready, *(json.loads(line) for line in lines if line.endswith("\n"))]
+    return [*(json.loads(line) for line in [first, *lines] if line.endswith("\n")), {"killed": killed}]
 
 
 def examine(folder: Path, said: Said, *, everything: bool, rng: np.random.Generator) -> None:
@@ -96,7 +99,7 @@ def new_study(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     with Project.create(folder / "study.medseg", title="Killed", classes=default_classes(2), user="maker") as project:
         for name in ("a", "b"):
-            write(Volume(rng.integers(0, 99, SHAPE).astype(np.int16), Geometry(SHAPE, (2.5, 0.7, 0.7))), folder / f"{name}.nii.gz")
+            write(Volume(rng.integers(0, 99, SHAPE).astype(np.int16), GRID), folder / f"{name}.nii.gz")
             project.add(folder / f"{name}.nii.gz")
     return folder / "study.medseg"
 
@@ -110,9 +113,35 @@ def test_nothing_committed_is_lost_or_changed_when_the_process_is_killed_at_any_
         if seed % PER_STUDY == 0:
             (tmp_path / str(seed)).mkdir()
             study, said = new_study(tmp_path / str(seed)), Said()
-        case, lines = kill_at_random(study, seed, rng)
-        said.take(case, lines)
+        lines = kill_after(float(rng.uniform(0, 0.8)), VICTIM, study, seed)
+        said.take(lines[0]["ready"], lines[:-1])
         versions += sum(line.get("done") == "version" for line in lines)
         drafts += sum(line.get("done") == "draft" for line in lines)
         examine(study, said, everything=seed % PER_STUDY == PER_STUDY - 1 or seed == kills - 1, rng=rng)
     assert versions >= kills / 2, f"too little happened to be killed: {versions} versions, {drafts} autosaves"
+
+
+@pytest.mark.slow  # every kill waits for an autosave to be due
+@pytest.mark.timeout(3600)
+def test_what_was_painted_in_a_session_is_on_the_disk_two_seconds_later_when_the_process_is_killed(tmp_path, request, monkeypatch):
+    monkeypatch.setenv("MEDSEG_PREFERENCES", str(tmp_path / "preferences.json"))
+    rng = np.random.default_rng(1)
+    for seed in range(40 if request.config.getoption("--faults-long") else 2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        study = new_study(folder)
+        lines = kill_after(float(rng.uniform(LATE + 0.3, LATE + 3)), SITTER, study, seed)
+        assert not [line for line in lines if "problem" in line]
+        places = order(int(np.prod(SHAPE)), seed)
+        painted = [line for line in lines if "at" in line]
+        due = [line["painted"] for line in painted if line["at"] < lines[-1]["killed"] - LATE]
+        with Project.open(study, user="next") as project:
+            assert project.check() == []
+            for line in lines:
+                if "done" in line:
+                    assert project.labels("case-0001", line["number"]).array.ravel()[places[: line["painted"] + 1]].all(), "a version that was said to be saved"
+            unsaved = bool(project.unsaved())
+            work = (project.recover("case-0001") if unsaved else project.labels("case-0001")).array.ravel()
+        assert due
+        assert work[places[: due[-1] + 1]].all(), "painted long ago, and not on the disk"
+        assert not work[places[len(painted) + 1 :]].any(), "never painted"
