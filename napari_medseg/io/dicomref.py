@@ -6,7 +6,9 @@ numbers, share its folder with others, or hold several images at each place.
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import generate_uid
 
-from napari_medseg.errors import GridMismatchError, InvalidInputError, MissingFileError, UnreadableFileError, UnwritableFileError
+from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError, MissingFileError, UnreadableFileError, UnwritableFileError
 from napari_medseg.io.formats import Scan
 from napari_medseg.volume import Array, Geometry
 
@@ -31,8 +34,11 @@ TAGS = [
     "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     "DimensionOrganizationType", "ImageOrientationSlide",
 ]
-FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-"""What pydicom raises for bytes that are no sound DICOM, bar its own errors, which are children of these or of Exception alone."""
+FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, BytesLengthException, EOFError, InvalidDicomError, LookupError, MemoryError, OSError, RuntimeError,
+    TypeError, ValueError, struct.error, zlib.error,
+)
+"""What pydicom raises for bytes that are no sound DICOM."""
 
 LOOKED = 5000  # files that are looked into for the series of a structure set
 OFF = 0.1  # voxels that an image may lie beside its slice: scanners round positions
@@ -127,17 +133,13 @@ def sound(path: Path) -> Iterator[None]:
     UnreadableFileError
         For everything but our own errors.
     """
-    from pydicom.errors import InvalidDicomError
-
-    from napari_medseg.errors import MedsegError
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except MedsegError:
         raise
-    except (InvalidDicomError, *FAULTS) as error:
+    except FAULTS as error:
         raise UnreadableFileError("is no sound DICOM file", where=path, todo="Copy or export it again") from error
 
 

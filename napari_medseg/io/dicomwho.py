@@ -4,15 +4,16 @@ An anonymised file is built from what is listed here, not by striking out what i
 scan's header only Modality, SOPClassUID, Rows, Columns, PixelSpacing, SliceThickness, SpacingBetweenSlices and the position and orientation of the images
 are taken over. So these are gone: all of the patient (name, ID, other IDs, birth date, sex, age, size, weight, history, comments), of the study
 (accession number, study ID, date, time, description, referring and reading physicians), of the visit and the trial, institution, station, operator,
-descriptions, protocol, private attributes, and every date and time. The name and the ID become "ANON-" and eight digits of the new study UID, sex and dates
-are empty, and the dates that must be there are 1 January 1900. Every UID is replaced by a one-way hash of the old: the same UID becomes the same new one,
-so the files of one study still belong together, and who has the original series can find that out again. The names of the classes are the user's to
-choose. PatientIdentityRemoved, DeidentificationMethod and LongitudinalTemporalInformationModified say what was done.
+descriptions, protocol, private attributes, and every date and time. The name and the ID become "ANON-" and eight digits of the new study UID; sex and
+dates are empty, and the date that must be there (ContentDate) is 1 January 1900. Every UID is replaced by a one-way hash of the old: the same UID becomes
+the same new one, so the files of one study still belong together, and who has the original series can find that out again. The names of the classes are
+the user's to choose. PatientIdentityRemoved, DeidentificationMethod and LongitudinalTemporalInformationModified say what was done.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
@@ -83,16 +84,19 @@ def sources(planes: list[Plane], anonymise: bool) -> list[Header]:
 
 
 def anonymous(data: Header) -> None:
-    """Take the dates that a writer puts in, and say that the patient's identity was removed; in place."""
-    for name in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime", "AcquisitionDateTime", "TimezoneOffsetFromUTC"):
-        if name in data:
-            delattr(data, name)
+    """Take out the dates that a writer puts in, and say that the patient's identity was removed; in place."""
+    data.walk(_undated)
     for name, value in (("ContentDate", NO_DATE), ("ContentTime", NO_TIME)):
         if name in data:
             setattr(data, name, value)
     data.PatientIdentityRemoved = "YES"
     data.DeidentificationMethod = f"{NAME} {version()}: patient, study and dates left out, UIDs remade"
     data.LongitudinalTemporalInformationModified = "REMOVED"
+
+
+def _undated(data: Header, element: Any) -> None:
+    if element.VR in ("DA", "DT", "TM"):
+        element.value = ""
 
 
 def _reduced(header: Header) -> Header:
