@@ -198,6 +198,11 @@ class Desk(QObject):
         if scan is not None:
             self.session.set_seeds(scan, {v: p for v, p in scan.seeds.items() if v != self.session.chosen})
 
+    def combine_selected(self) -> None:
+        """Show the selected scans as the channels of one more."""
+        chosen = self.viewer.layers.selection
+        self.opener.combine(self.pictures.volumes(layer for layer in self.viewer.layers if layer in chosen))
+
     def open_sample(self, key: str) -> None:
         """Open a sample scan through napari, as its own menu would."""
         self.viewer.open_sample("napari-medseg", key)

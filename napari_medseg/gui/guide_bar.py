@@ -75,6 +75,8 @@ class ProgressRow(QWidget):
         job = self._desk.session.job
         if job is None:
             self.bar.hide()
+            for line in (self.title, self.left, self.detail):
+                line.setText("")
             return
         self.title.setText(job.title)
         self.title.setToolTip(job.title)

@@ -160,7 +160,11 @@ class Scan:
     @property
     def source(self) -> Volume:
         """The channel that is worked on, on the file's grid; turned back anew at each call."""
-        shown, axes = (self.display, self.axes) if self.aside is None else (self.aside.channels[self.channel], self.aside.axes)
+        return self.source_of(self.channel)
+
+    def source_of(self, channel: int) -> Volume:
+        """A channel on the file's grid."""
+        shown, axes = (self.channels[channel], self.axes) if self.aside is None else (self.aside.channels[channel], self.aside.axes)
         return replace(shown, array=axes.undo(shown.array), geometry=self.geometry)
 
     @property
