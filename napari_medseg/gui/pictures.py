@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_medseg.gui.layers import KEY, placement
 from napari_medseg.session import showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
+from napari_medseg.volume import Volume
 from napari_medseg.volume.windows import Window
 
 
@@ -58,6 +60,7 @@ class Pictures:
         layer = self.image(scan)
         if layer is None:
             return
+        self._bring_into_view(layer)
         preset = self._session.windows.first(scan.display)
         if KEY in layer.metadata:
             showing.set_window(self._session, scan, preset.of(scan.display.array), preset.key)
@@ -97,7 +100,34 @@ class Pictures:
         self._of.pop(id(scan), None)
         self._scans.pop(id(scan), None)
 
+    def volumes(self, chosen: Iterable[Layer]) -> list[Volume]:
+        """The scans that layers show, on the grids of their files, each once."""
+        found: list[Volume] = []
+        for layer in chosen:
+            scan = self.scan_of(layer)
+            if scan is not None:
+                index = next(i for i, each in self._of[id(scan)].items() if each is layer)
+                found.append(scan.source_of(index))
+        return found
+
     # -- inside --------------------------------------------------------------------------------------------------------------------------------------------
+
+    def _bring_into_view(self, layer: Image) -> None:
+        """A scan of another place than the one in view would not be seen: go to its middle then, and only then."""
+        dims, ndim = self._viewer.dims, layer.ndim
+        if dims.ndim != ndim:
+            return
+        low, high = (np.array(side) for side in layer.extent.world)
+        point, middle = np.array(dims.point), (low + high) / 2
+        for axis in dims.not_displayed:
+            if not low[axis] <= point[axis] <= high[axis]:
+                dims.set_point(axis, float(middle[axis]))
+        shown = list(dims.displayed)
+        camera = np.array(self._viewer.scene.camera.center, float)
+        seen = camera[-len(shown):]
+        if not ((low[shown] <= seen) & (seen <= high[shown])).all():
+            camera[-len(shown):] = middle[shown]
+            self._viewer.scene.camera.center = tuple(camera)
 
     def _listen(self, scan: Scan, layer: Image, index: int) -> None:
         layer.events.contrast_limits.connect(lambda event: self._on_limits(scan, layer, index))

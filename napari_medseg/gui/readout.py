@@ -21,6 +21,7 @@ from napari_medseg.session.state import Scan
 EVERY_MS = 40
 POSITIONS = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 SIZE = 12
+WIDEST = 560
 
 
 class EdgeLetters:
@@ -34,7 +35,7 @@ class EdgeLetters:
 
     def __init__(self, session: Session, viewer: Any) -> None:
         self._session, self._viewer, self._closed = session, viewer, False
-        self._overlays = {edge: TextOverlay(position=POSITIONS[edge], font_size=SIZE, box=False, visible=False) for edge in EDGES}
+        self._overlays = {edge: TextOverlay(position=POSITIONS[edge], font_size=SIZE, box=True, visible=False) for edge in EDGES}
         for edge, overlay in self._overlays.items():
             viewer.canvas.overlays[f"medseg_{edge}"] = overlay
         viewer.dims.events.order.connect(self._refresh)
@@ -128,6 +129,7 @@ class CursorLine(QObject):
         text = self._text(scan) if scan is not None and self._session.readout else ""
         if text != self.label.text():
             self.label.setText(text)
+            self.label.setMinimumWidth(max(self.label.minimumWidth(), min(WIDEST, self.label.sizeHint().width())))  # the bar beside it need not move each time
 
     def _text(self, scan: Scan) -> str:
         layer = self._pictures.image(scan)

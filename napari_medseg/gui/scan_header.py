@@ -6,7 +6,7 @@ from functools import partial
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
@@ -108,7 +108,7 @@ class _WindowRow(QWidget):
         super().__init__()
         self._desk = desk
         self._offered: object = None
-        self.presets = combo("Which values are drawn black and white; remembered for the next scan of its kind")
+        self.presets = combo("The window: which values are drawn black and white; remembered for the next scan of its kind")
         self.presets.activated.connect(self._on_chosen)
         self.reading = QLabel()
         self.reading.setProperty("quiet", True)
@@ -120,10 +120,14 @@ class _WindowRow(QWidget):
         menu = QMenu(self.more)
         self.letters = self._toggle(menu, "Orientation letters", "letters")
         self.readout = self._toggle(menu, "Place and value at the cursor", "readout")
+        menu.addSeparator()
+        self.combine = QAction("Selected scans as channels of one", menu)
+        self.combine.setToolTip("Bring the selected image layers onto the grid of the finest, PET over its CT")
+        self.combine.triggered.connect(lambda _=False: desk.combine_selected())
+        menu.addAction(self.combine)
         self.more.setMenu(menu)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Window"))
         row.addWidget(self.presets, 1)
         row.addWidget(self.reading)
         row.addWidget(self.more)
@@ -177,10 +181,15 @@ class _ChannelRow(QWidget):
         self.blend.setFixedWidth(64)
         self.blend.setToolTip("How strongly the channel on top shows")
         self.blend.valueChanged.connect(lambda value: self._act(showing.set_blend, value / 100))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for part, stretch in ((QLabel("Work on"), 0), (self.channel, 1), (QLabel("under"), 0), (self.over, 1), (self.blend, 0)):
-            row.addWidget(part, stretch)
+        rows = QGridLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setVerticalSpacing(2)
+        rows.addWidget(QLabel("Work on"), 0, 0)
+        rows.addWidget(self.channel, 0, 1, 1, 2)
+        rows.addWidget(QLabel("Over it"), 1, 0)
+        rows.addWidget(self.over, 1, 1)
+        rows.addWidget(self.blend, 1, 2)
+        rows.setColumnStretch(1, 1)
 
     def refresh(self, scan: Scan | None) -> None:
         """Show a scan's channels."""
