@@ -91,7 +91,7 @@ class Stack:
         return SeriesInfo(
             grid.shape, grid.spacing, grid.origin, grid.direction, self.dtype, modality=self.modality, channels=max(1, channels // self.timepoints),
             timepoints=self.timepoints, series=self.series, title=self.title, units=self.units, channel_names=self.channel_names, notes=notes,
-            readable=self.trouble is None, scout=self.is_scout,
+            readable=self.trouble is None, scout=self.is_scout, number=self.number,
         )
 
 
