@@ -76,6 +76,8 @@ class Format:
         Whether it is written for a scan whose files it refers to.
     parts : bool
         Whether one volume may become several files.
+    names : bool
+        Whether the names and colours of classes are kept.
     """
 
     title: str
@@ -86,6 +88,7 @@ class Format:
     folder: bool = False
     refers: bool = False
     parts: bool = False
+    names: bool = True
 
     @property
     def family(self) -> Family:
@@ -99,12 +102,12 @@ FORMATS = (
     Format("NRRD with its data apart", (".nhdr",), "nrrd"),
     Format("MetaImage", (".mha",), "meta", writes="volumes"),
     Format("MetaImage with its data apart", (".mhd",), "meta"),
-    Format("GIPL", (".gipl.gz", ".gipl"), "gipl", writes="volumes"),
+    Format("GIPL", (".gipl.gz", ".gipl"), "gipl", writes="volumes", names=False),
     Format("Analyze or NIfTI in two files", (".hdr", ".img"), "analyze"),
-    Format("TIFF stack", (".tif", ".tiff"), "tiff", writes="volumes"),
+    Format("TIFF stack", (".tif", ".tiff"), "tiff", writes="volumes", names=False),
     Format("Picture", (".png", ".jpg", ".jpeg", ".bmp"), "pictures"),
     Format("OME-Zarr", (".ome.zarr", ".zarr"), "omezarr", writes="volumes", folder=True),
-    Format("STL surfaces", (".stl",), "meshes", reads=False, writes="labels", parts=True),
+    Format("STL surfaces", (".stl",), "meshes", reads=False, writes="labels", parts=True, names=False),
     Format("PLY surfaces", (".ply",), "meshes", reads=False, writes="labels", parts=True),
     Format("DICOM segmentation", (".seg.dcm",), "dicomseg", writes="labels", refers=True),
     Format("DICOM structure set", (".rtstruct.dcm",), "rtstruct", writes="labels", refers=True),
@@ -132,6 +135,11 @@ def format_of(path: Path | str) -> Format | None:
     """The family that a name belongs to; None when it is none we know."""
     name = Path(path).name.lower()
     return next((f for suffix, f in _BY_SUFFIX if name.endswith(suffix)), None)
+
+
+def is_omezarr(path: Path) -> bool:
+    """Whether a folder is one OME-Zarr, by its name or by what lies in it, rather than a folder of files."""
+    return path.is_dir() and (format_of(path) is OME_ZARR or any((path / name).is_file() for name in ZARR_METADATA))
 
 
 def written_as(path: Path | str) -> Format | None:

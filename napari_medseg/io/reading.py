@@ -9,14 +9,14 @@ import numpy as np
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
 from napari_medseg.io.atomic_folder import settle
-from napari_medseg.io.formats import DICOM, KNOWN, OME_ZARR, ZARR_METADATA, Format, format_of
+from napari_medseg.io.formats import DICOM, KNOWN, OME_ZARR, Format, format_of, is_omezarr
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Geometry, Volume, require_same_grid
 
 FEW = 32  # classes a map is taken to hold at most when nobody says it is one
 
 
-def read(path: Path | str, *, series: str | None = None) -> Volume:
+def read(path: Path | str, *, series: str | None = None, like: Geometry | None = None) -> Volume:
     """Read a scan.
 
     Parameters
@@ -25,6 +25,8 @@ def read(path: Path | str, *, series: str | None = None) -> Volume:
         A file of any readable format, or a folder of DICOM files.
     series : str, optional
         Which series of a folder: its UID, number or description, or an unambiguous beginning of its UID.
+    like : Geometry, optional
+        The grid of the scan that labels belong to, for formats that bring no whole grid of their own (DICOM SEG, RTSTRUCT); others do not look at it.
 
     Returns
     -------
@@ -39,9 +41,11 @@ def read(path: Path | str, *, series: str | None = None) -> Volume:
         Not an image, cut short, damaged, several timepoints, sheared, slices missing, or no finite value.
     InvalidInputError
         When a folder holds several series and none was chosen; lists them.
+    GridMismatchError
+        When labels lie on another grid than `like`.
     """
     path = _there(path)
-    return _format(path).family.read(path, series, None)
+    return _format(path).family.read(path, series, like)
 
 
 def describe(path: Path | str) -> list[SeriesInfo]:
@@ -105,7 +109,8 @@ def label_values(volume: Volume, where: Path) -> np.ndarray[tuple[int, ...], np.
     """
     array = volume.array
     if array.ndim != 3:
-        raise InvalidInputError(f"has {volume.channels} channels", where=where, todo="A label map has one whole number a voxel")
+        todo = "A label map has one whole number a voxel; `medseg convert --channel` writes one channel to a file of its own"
+        raise InvalidInputError(f"has {volume.channels} channels", where=where, todo=todo)
     low, high = array.min(), array.max()
     if low < 0 or high > 65535 or (array.dtype.kind == "f" and bool((array != np.rint(array)).any())):
         raise InvalidInputError(
@@ -127,8 +132,7 @@ def _there(path: Path | str) -> Path:
 
 def _format(path: Path) -> Format:
     if path.is_dir():
-        is_zarr = format_of(path) is OME_ZARR or any((path / name).is_file() for name in ZARR_METADATA)
-        return OME_ZARR if is_zarr else DICOM
+        return OME_ZARR if is_omezarr(path) else DICOM
     if path.stat().st_size == 0:
         raise UnreadableFileError("is empty", where=path, todo="Copy or export it again")
     found = format_of(path)

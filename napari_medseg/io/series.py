@@ -36,6 +36,8 @@ class SeriesInfo:
         Whether `read` opens it; when not, the last note says why.
     scout : bool
         Whether it is a localiser, which nobody means when they open a folder.
+    number : int or None
+        DICOM series number, with which `read` picks it too when no other series has it.
     """
 
     shape_zyx: Shape
@@ -53,6 +55,7 @@ class SeriesInfo:
     notes: tuple[str, ...] = ()
     readable: bool = True
     scout: bool = False
+    number: int | None = None
 
     @property
     def geometry(self) -> Geometry:
