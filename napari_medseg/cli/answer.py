@@ -40,10 +40,13 @@ class Answer:
         The JSON object; may hold NumPy numbers, paths and dataclasses, and NaN, which becomes null.
     text : str
         The same for a person, one or more lines.
+    code : int
+        With which the program ends; 1 when what was found out is a fault.
     """
 
     facts: dict[str, Any]
     text: str
+    code: int = 0
 
 
 class Tick(Protocol):
@@ -87,6 +90,8 @@ def answering(work: Callable[P, Answer]) -> Callable[P, None]:
             what = f"an unforeseen fault ({type(error).__name__}: {' '.join(str(error).split())})"
             raise _failed(as_json, type(error).__name__, what, todo="Set MEDSEG_TRACEBACK=1, run it again and report what it prints") from error
         typer.echo(json.dumps(plain(answer.facts), allow_nan=False) if as_json else answer.text)
+        if answer.code:
+            raise typer.Exit(answer.code)
 
     shape = inspect.signature(work, eval_str=True)
     option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)

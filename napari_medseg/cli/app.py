@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_medseg import __version__
-from napari_medseg.cli import about, files, learning, measuring, weak, window
+from napari_medseg.cli import about, files, learning, measuring, project, weak, window
 
 app = typer.Typer(
     name="medseg",
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False, add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+project_app = typer.Typer(help="A study on disk: its cases, their label versions and their history.", rich_markup_mode=None, no_args_is_help=True)
 weak_app = typer.Typer(help="Weak labels from seeds, scribbles or a few annotated slices, and their clean-up.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -43,6 +44,10 @@ weak_app.command()(weak.levelset)
 weak_app.command()(weak.scribble)
 weak_app.command()(weak.interpolate)
 weak_app.command()(weak.cleanup)
+app.add_typer(project_app, name="project")
+for one in (project.init, project.add, project.history, project.restore, project.export, project.check, project.recover, project.replay):
+    project_app.command()(one)
+project_app.command("list")(project.list_)
 app.command()(learning.segment)
 app.command()(learning.refine)
 app.command()(measuring.measure)

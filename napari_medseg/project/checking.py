@@ -154,6 +154,13 @@ def _is_case(name: str) -> bool:
         return False
 
 
+def _is_good(layout: Layout) -> bool:
+    try:
+        return folder.is_whole(layout)
+    except ProjectError:
+        return False
+
+
 def rescue(layout: Layout) -> list[Problem]:
     """Put a database that cannot be opened aside and go back to its last good copy, or to none; the caller holds the lock and has found it damaged.
 
@@ -168,7 +175,7 @@ def rescue(layout: Layout) -> list[Problem]:
         for copy in sorted(layout.backups.glob("project-*.db"), reverse=True):
             with replacing(layout.database) as temporary:
                 shutil.copyfile(copy, temporary)
-            if folder.is_whole(layout):
+            if _is_good(layout):
                 return [Problem("the database was damaged", "project.db", f"Its copy {copy.name} took its place; the damaged one is in backups", mended=True)]
             layout.database.unlink()
     folder.new_database(layout, "", (), "")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_medseg import io
-from napari_medseg.annotation import classes_to_dicts
 from napari_medseg.errors import InvalidInputError, NoLabelsError, UnwritableFileError
+from napari_medseg.io.descriptions import write_classes
 from napari_medseg.io.formats import REFERRING, WRITABLE, written_as
-from napari_medseg.project.durable import write_json, writing
+from napari_medseg.project.durable import writing
 from napari_medseg.project.records import KINDS, Case, Version
 from napari_medseg.volume import require_same_grid
 
@@ -39,8 +39,10 @@ def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None
     if images:
         of_images = suffix if suffix in WRITABLE else ".nii.gz"  # labels of a DICOM series; the scan itself goes as plain voxels
         written += [_image(project, case, dst / "images" / f"{case.id}{of_images}") for case, _ in found]
-    written += [_table(project, found, suffix, dst / "cases.csv"), dst / "classes.json"]
-    write_json(written[-1], classes_to_dicts(project.classes))
+    written.append(_table(project, found, suffix, dst / "cases.csv"))
+    for path in (dst / "classes.json", dst / "classes.label") if project.classes else ():
+        write_classes(project.classes, path)
+        written.append(path)
     return written
 
 

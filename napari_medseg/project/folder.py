@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_medseg.annotation import LabelClass, classes_to_dicts
-from napari_medseg.errors import MissingFileError, ProjectError, UnwritableFileError
+from napari_medseg.errors import MissingFileError, ProjectDamagedError, ProjectError, UnwritableFileError
 from napari_medseg.project import rows
 from napari_medseg.project.arrays import remove_group
 from napari_medseg.project.database import Database
@@ -119,7 +119,7 @@ def new_database(layout: Layout, title: str, classes: Iterable[LabelClass], user
 
 
 def is_whole(layout: Layout) -> bool:
-    """Whether the database opens and every row of it makes sense."""
+    """Whether the database opens and every row of it makes sense; one of a newer program is an error, not damage."""
     database = Database(layout)
     try:
         database.open()
@@ -128,7 +128,7 @@ def is_whole(layout: Layout) -> bool:
         with database.reading() as connection:
             rows.classes(connection), rows.events(connection), rows.runs(connection)
             return all(row.versions == len(rows.versions(connection, row.id)) for row in rows.cases(connection))
-    except ProjectError:
+    except ProjectDamagedError:
         return False
     finally:
         database.close()

@@ -135,7 +135,8 @@ class Project(Drafts):
         Parameters
         ----------
         dst : Path
-            A folder outside of the study; made when missing. Gets `case-0001.nii.gz`, ..., `cases.csv`, `classes.json`, and `images/` when asked for.
+            A folder outside of the study; made when missing. Gets `case-0001.nii.gz`, ..., `cases.csv`, `classes.json`, `classes.label`
+            (for ITK-SNAP), and `images/` when asked for.
         suffix : str
             Any that can be written; ".seg.dcm" and ".rtstruct.dcm" refer to the scan's DICOM files, without its patient unless `keep_names`.
         cases : str each, optional
