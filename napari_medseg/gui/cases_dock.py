@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMainWindow,
     QMenu,
+    QPushButton,
     QSizePolicy,
     QStackedWidget,
     QTableView,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -39,6 +39,10 @@ from napari_medseg.session.study import SUFFIX
 
 WIDTH = 280
 WIDE = 430
+TALL = 1000
+"""Height in pixels from which a screen has room for cases below the list of layers."""
+LAYER_LIST, LAYER_CONTROLS = "layer list", "layer controls"
+"""The Qt names of napari's own docks."""
 FILTERS = (
     ("", "All cases"), ("open", "To do"), *((status, f"{SIGNS[status]} {status}") for status in STATUSES),
 )
@@ -71,10 +75,8 @@ class CasesDock(QWidget):
         self.setAcceptDrops(True)
         self.title = QElidingLabel()
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.menu = QToolButton()
-        self.menu.setText("Study")
+        self.menu = QPushButton("Study ▾")
         self.menu.setToolTip("Begin, open or close a study; sort the table")
-        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu.setMenu(QMenu(self))
         self.menu.menu().aboutToShow.connect(self._fill_menu)
         head = QHBoxLayout()
@@ -165,11 +167,8 @@ class CasesDock(QWidget):
         self.before = button("‹ Previous", "Open the case before this one (Shift+N)", lambda: self.study.step(-1))
         self.next = button("Next ›", "Open the next case of the table (N)", lambda: self.study.step(1))
         self.verify = button("Mark verified", "The labels of this case are checked and good; they are saved as a version", self.study.verify)
-        self.add = QToolButton()
-        self.add.setText("+ Add scans")
+        self.add = QPushButton("+ Add scans ▾")
         self.add.setToolTip("Add scans to the study; they stay where they are and are not copied")
-        self.add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.add.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         menu = QMenu(self.add)
         menu.addAction("Files…", self._on_add_files)
         menu.addAction("Folder…", self._on_add_folder)
@@ -179,12 +178,14 @@ class CasesDock(QWidget):
             row.setSpacing(SPACING)
             for part in parts:
                 row.addWidget(part, 1)
+        self.nothing = quiet()
         self.state = quiet()
         self.history = HistoryList(self.study)
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
         column.addLayout(top)
+        column.addWidget(self.nothing)
         column.addWidget(self.table, 1)
         column.addLayout(steps)
         column.addLayout(acts)
@@ -219,6 +220,9 @@ class CasesDock(QWidget):
             if row >= 0:
                 self.table.selectRow(row)
                 self.table.scrollTo(self.model.index(row, 0))
+        self.nothing.setText("No case passes the filter." if count else "Drop a DICOM folder or NIfTI files here, or press + Add scans.")
+        self.nothing.setVisible(not self.model.rowCount())
+        mark(self.add, "primary", step.action == "add")
         scan = study.scan
         for part in (self.before, self.next):
             part.setEnabled(count > 0)
@@ -347,14 +351,26 @@ class CasesDock(QWidget):
         return bool(super().event(event))
 
     def _go_left(self) -> None:
-        """Plugins' docks are put to the right; cases belong to the left, behind napari's own list of layers."""
+        """Plugins' docks are put to the right; cases belong to the left. On a small screen they share the room of napari's list of layers."""
         dock, window = self.parent(), self.window()
         while dock is not None and not isinstance(dock, QDockWidget):
             dock = dock.parent()
         if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
             return
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
+        layer_list = window.findChild(QDockWidget, LAYER_LIST)
+        if layer_list is not None and window.screen() is not None and window.screen().availableGeometry().height() < TALL:
+            window.tabifyDockWidget(layer_list, dock)
+            QTimer.singleShot(200, partial(self._make_room, window, dock))
         window.resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)
+
+    @staticmethod
+    def _make_room(window: QMainWindow, dock: QDockWidget) -> None:
+        """Once it is laid out: in front, and as high as napari's controls of a layer allow."""
+        dock.raise_()
+        controls = window.findChild(QDockWidget, LAYER_CONTROLS)
+        if controls is not None:
+            window.resizeDocks([controls, dock], [1, window.height()], Qt.Orientation.Vertical)
 
 
 def _title(folder: str) -> str:

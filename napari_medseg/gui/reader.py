@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LayerTuple = tuple[Any, dict[str, Any], str]
 NOTHING: list[Any] = [(None,)]  # npe2: read, and nothing to show
+STUDY = ".medseg"  # the folder of a study has a reader of its own
 LOOKED_AT = 200  # files of a folder that are looked at, to see whether it is one of ours
 FOREIGN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".czi", ".lif", ".nd2", ".lsm", ".avi", ".mp4", ".csv")
 
@@ -58,6 +59,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
 def _is_ours(path: Path) -> bool:
     from napari_medseg.io.formats import format_of
 
+    if path.name.lower().endswith(STUDY):
+        return False
     found = format_of(path)
     if path.is_dir():
         return (found is not None and found.folder and found.reads) or _holds_dicom(path)
