@@ -20,7 +20,7 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
     ----------
     sample : str, optional
         "brain1", "lung2" or "breast1".
-    paths : files or DICOM folders to open
+    paths : files, DICOM folders or a study to open
         Folders and large files appear when they are read.
     series : str, optional
         Which series of the folders: UID, number or description; else a folder of several asks.
@@ -31,6 +31,7 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
 
     from napari_medseg.gui.desk import desk_for, on_quit
     from napari_medseg.gui.style import WIDTH
+    from napari_medseg.session.study import SUFFIX
 
     viewer = napari.Viewer(title="Medseg", show=show, show_welcome_screen=False)
     dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
@@ -39,8 +40,11 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
     on_quit(desk.shut)
     if sample is not None:
         desk.open_sample(sample)
-    for path in paths:
-        desk.opener.open(Path(path), series)
+    for path in map(Path, paths):
+        if path.name.lower().endswith(SUFFIX):
+            desk.session.study.open(path)
+        else:
+            desk.opener.open(path, series)
     if show:
         _lay_out(viewer, dock, WIDTH)
     return viewer
