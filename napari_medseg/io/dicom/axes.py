@@ -6,9 +6,11 @@ Attributes are tried alone, then two together, then three, contrasts before time
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations
 
 from napari_medseg.io.dicom import tags
@@ -240,18 +242,25 @@ def _clock(tag: int) -> Callable[[Frame], float | None]:
 
     def seconds(frame: Frame) -> float | None:
         text = frame.data.text(tag)
-        days = 0
+        day = frame.data.text(tags.ACQUISITION_DATE) if tag == tags.ACQUISITION_TIME else ""
         if tag in (tags.FRAME_ACQUISITION_DATE_TIME, tags.ACQUISITION_DATE_TIME):
-            days, text = int(text[6:8]) if text[6:8].isdigit() else 0, text[8:].split("+")[0].split("-")[0]
+            day, text = text[:8], text[8:].partition("+")[0].partition("-")[0]
         text = text.replace(":", "")
         try:
             if not text[:2].isdigit():
                 return None
-            return DAY * days + 3600 * int(text[:2]) + 60 * int(text[2:4] or 0) + float(text[4:] or 0)
+            found = DAY * _day(day) + 3600 * int(text[:2]) + 60 * int(text[2:4] or 0) + float(text[4:] or 0)
         except ValueError:
             return None
+        return found if math.isfinite(found) else None
 
     return seconds
+
+
+def _day(text: str) -> int:
+    """A number that grows by one from one day to the next; 0 when there is no date."""
+    text = text.replace(".", "")
+    return date(int(text[:4]), int(text[4:6]), int(text[6:8])).toordinal() if len(text) == 8 else 0
 
 
 def _scaled(factor: float, *wanted: int) -> Callable[[Frame], float | None]:

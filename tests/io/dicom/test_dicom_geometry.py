@@ -111,7 +111,7 @@ def test_copies_are_left_out_and_said(tmp_path):
 
 def test_two_different_images_at_one_place_are_not_guessed_between(tmp_path):
     save_stack(tmp_path / "scan")
-    save(image(PLANES[0] + 1, ORIGIN + [0, 0, 5.0]), tmp_path / "scan" / "other")
+    save(image(PLANES[0] + 1, ORIGIN + np.array([0, 0, 5.0])), tmp_path / "scan" / "other")
     with pytest.raises(UnreadableFileError, match="2 images at each position, and their headers do not say"):
         read(tmp_path / "scan")
 
@@ -154,8 +154,8 @@ def test_studies_and_series_in_subfolders_are_listed_by_number_beside_a_dicomdir
 
 def test_objects_that_are_no_images_are_no_series(tmp_path):
     save_stack(tmp_path / "study")
-    for k, kind in enumerate(("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.11.1")):
-        other = image(PLANES[0], SOPClassUID=kind, SeriesInstanceUID=f"1.2.{k}")
+    for k, kind in enumerate(("66.4", "481.3", "88.22", "11.1")):  # segmentation, structure set, report, presentation state
+        other = image(PLANES[0], SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{kind}", SeriesInstanceUID=f"1.2.{k}")
         if k:
             del other.PixelData, other.Rows, other.Columns
         save(other, tmp_path / "study" / f"other{k}")

@@ -119,7 +119,8 @@ PLAIN = {"Modality": "US", "RescaleSlope": None, "RescaleIntercept": None}
 def test_colours_are_channels(tmp_path, planar, kind):
     stored = COLOUR if kind == "RGB" else convert_color_space(COLOUR, "RGB", "YBR_FULL")
     laid = np.moveaxis(stored, -1, 0) if planar else stored
-    volume = opened(tmp_path, image(COLOUR, PhotometricInterpretation=kind, PlanarConfiguration=planar, PixelData=np.ascontiguousarray(laid).tobytes(), **PLAIN))
+    pixels = np.ascontiguousarray(laid).tobytes()
+    volume = opened(tmp_path, image(COLOUR, PhotometricInterpretation=kind, PlanarConfiguration=planar, PixelData=pixels, **PLAIN))
     assert np.abs(volume.array[:, 0].astype(int) - np.moveaxis(COLOUR, -1, 0)).max() <= (0 if kind == "RGB" else 2)
     assert (volume.channels, volume.channel_names, volume.array.dtype) == (3, ("red", "green", "blue"), np.uint8)
 
