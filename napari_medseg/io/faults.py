@@ -11,7 +11,7 @@ from typing import cast
 
 from isal import isal_zlib
 
-from napari_medseg.errors import InvalidInputError, MedsegError, UnreadableFileError
+from napari_medseg.errors import InvalidInputError, MedsegError, NoRoomError, UnreadableFileError
 
 SEND_AGAIN = "Copy or export it again"
 DAMAGED = (EOFError, zlib.error, cast(type[Exception], isal_zlib.error))
@@ -31,6 +31,8 @@ def typed(path: Path) -> Iterator[None]:
     ------
     UnreadableFileError
         The header makes no sense, packed data are damaged, or the system refuses the file. Errors of ours pass.
+    NoRoomError
+        When memory runs out.
     """
     try:
         yield
@@ -38,6 +40,8 @@ def typed(path: Path) -> Iterator[None]:
         raise UnreadableFileError(error.what, where=path, todo=error.todo) from error
     except MedsegError:
         raise
+    except MemoryError as error:
+        raise NoRoomError("needs more memory than is free", where=path, todo="Close other programs, or crop the scan first") from error
     except DAMAGED as error:
         raise UnreadableFileError("is cut short or damaged: it cannot be unpacked", where=path, todo=SEND_AGAIN) from error
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 from isal import isal_zlib
@@ -75,7 +75,7 @@ def unpacking(file: IO[bytes], packing: Packing) -> IO[bytes]:
     """A stream of the unpacked bytes from where `file` stands."""
     if packing == "bzip2":
         return bz2.BZ2File(file)
-    return io.BufferedReader(Inflating(file, packing), PIECE) if packing in ("gzip", "zlib") else file
+    return cast(IO[bytes], Inflating(file, packing)) if packing in ("gzip", "zlib") else file
 
 
 class Deflating:

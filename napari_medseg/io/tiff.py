@@ -69,6 +69,8 @@ def _opened(path: Path) -> Iterator[Any]:
             require_chain(path)
             with path.open("rb") as file, tifffile.TiffFile(file, _multifile=False) as tif:
                 yield tif
+    except (RuntimeError, AssertionError) as error:  # how the library meets pages that contradict each other
+        raise UnreadableFileError("holds pages that contradict each other", where=path, todo=SEND_AGAIN) from error
     finally:
         log.disabled = before
 
