@@ -147,6 +147,10 @@ def adopt(layer: Image) -> Scan:
         When it is no single three-dimensional grey-value volume; says why.
     """
     name = layer.name
+    worked_on = layer.metadata.get(KEY, {}).get("worked_on")
+    if worked_on:
+        what = "is shown from the disk in full detail and is too large to work on"
+        raise InvalidInputError(what, where=name, todo=f"Choose {worked_on}, the same at a size that fits")
     if layer.multiscale:
         raise InvalidInputError("is a pyramid of several resolutions", where=name, todo="Open the scan itself, at one resolution")
     if layer.rgb:

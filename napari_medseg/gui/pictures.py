@@ -67,6 +67,23 @@ class Pictures:
         else:  # somebody's own layer is shown as they show it
             showing.set_window(self._session, scan, Window.between(*map(float, layer.contrast_limits)))
 
+    def coming(self, layer: Image) -> None:
+        """The voxels of a layer's scan still come."""
+        scan = self.scan_of(layer)
+        if scan is not None:
+            scan.arriving = True
+
+    def arrived(self, layer: Image) -> None:
+        """All voxels of a layer's scan are there; where some had to be replaced they may lie in other memory."""
+        scan = self.scan_of(layer)
+        if scan is None:
+            return
+        scan.channels = layer.metadata[KEY]["study"].channels
+        scan.display, scan.arriving = scan.channels[scan.channel], False
+        if scan.preset:
+            showing.choose_window(self._session, scan, scan.preset)
+        self._session.changed.emit()
+
     def image(self, scan: Scan) -> Image | None:
         """The layer of the channel that is worked on."""
         return self._of.get(id(scan), {}).get(scan.channel)

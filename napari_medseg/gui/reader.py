@@ -34,8 +34,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
     """The layers of each path; a fault is told in the window and that path left out."""
     from napari.utils.notifications import show_error, show_info
 
-    from napari_medseg.gui.layers import volume_layers
-    from napari_medseg.io import read
+    from napari_medseg.gui.opening import layers_of, read_onto
 
     made: list[LayerTuple] = []
     opener = _opener()
@@ -44,7 +43,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
             opener.open(each)
             continue
         try:
-            volume = read(each)
+            volume = read_onto(each, None, opener.grids() if opener is not None else [])
         except MedsegError as error:
             log.info("%s: %s", type(error).__name__, error.what)
             show_error(str(error))
@@ -52,7 +51,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
         if opener is None:  # a dock's head tells them otherwise
             for note in volume.notes:
                 show_info(f"{volume.name}: {note}")
-        made += volume_layers(volume)
+        made += layers_of(each, volume)
     return made or NOTHING
 
 

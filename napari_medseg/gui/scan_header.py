@@ -69,7 +69,7 @@ class ScanHeader(QWidget):
         job = session.jobs.of(showing.VIEW)
         self.straight.setVisible(scan is not None and scan.geometry.is_oblique)
         self.straight.setChecked(scan is not None and scan.aside is not None)
-        self.straight.setEnabled(job is None or not job.is_active)
+        self.straight.setEnabled((job is None or not job.is_active) and not (scan is not None and scan.arriving))
         shown = ([id(s) for s in session.scans], [s.name for s in session.scans], id(scan), scan is not None and scan.grid_note(), scan and scan.channel)
         if shown == self._shown:
             return
