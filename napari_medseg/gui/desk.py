@@ -103,7 +103,7 @@ class Desk(QObject):
         self.seeds = SeedLayers(self.session, self._add)
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
-        self.opener = Opener(self.session, viewer, self)
+        self.opener = Opener(self.session, viewer, self.pictures, self)
         self.letters = EdgeLetters(self.session, viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)

@@ -279,4 +279,6 @@ def _names(session: Session) -> list[tuple[Scan, str]]:
 def _scan(session: Session) -> Scan:
     if session.current is None:
         raise InvalidInputError(session.declined or "no scan is open", where="Medseg", todo="Drop a scan on the window, or try a sample")
+    if session.current.arriving:
+        raise InvalidInputError("is still being read", where=session.current.name, todo="Try again when all of its slices are there")
     return session.current

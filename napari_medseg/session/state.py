@@ -111,6 +111,8 @@ class Scan:
         The channel laid over the one that is worked on.
     blend : float
         Its opacity, 0-1.
+    arriving : bool
+        Whether its voxels are still being read.
     labels : integer (z, y, x) or None
         Accepted labels on the display grid; the array the window's label layer shows and the brush writes.
     limit, strokes : uint8 (z, y, x) or None
@@ -147,6 +149,7 @@ class Scan:
     preset: str = ""
     overlay: int | None = None
     blend: float = 0.6
+    arriving: bool = False
     title: str = ""
 
     def __post_init__(self) -> None:
