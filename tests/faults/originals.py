@@ -16,7 +16,9 @@ import nibabel
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+import tifffile
 from dicom_series import save_series
+from PIL import Image
 from spoil import Way, any_file, dicom_element, header, json_file, raw, sqlite_rows, unpacked
 
 SHAPE = (5, 40, 36)
@@ -74,7 +76,7 @@ def by_itk(array: Callable[[], np.ndarray], packed: bool = True) -> Callable[[Pa
     return lambda path: sitk.WriteImage(image(array()), str(path), useCompression=packed)
 
 
-def ours(array: Callable[[], np.ndarray] = labels) -> Callable[[Path], None]:
+def ours(array: Callable[[], np.ndarray] = labels, grid: dict[str, tuple[float, ...]] | None = None) -> Callable[[Path], None]:
     """Written by the product, as a label map."""
 
     def make(path: Path) -> None:
@@ -82,9 +84,19 @@ def ours(array: Callable[[], np.ndarray] = labels) -> Callable[[Path], None]:
         from napari_medseg.io import write
         from napari_medseg.volume import Geometry
 
-        write(LabelMap(array(), Geometry(SHAPE, **GRID), classes=default_classes(2)), path)
+        write(LabelMap(array(), Geometry(SHAPE, **(GRID if grid is None else grid)), classes=default_classes(2)), path)
 
     return make
+
+
+def tiff(**how: object) -> Callable[[Path], None]:
+    """A stack as microscopes and ImageJ write it."""
+    return lambda path: tifffile.imwrite(path, scan(dtype=np.uint16), metadata={"axes": "ZYX"}, **how)
+
+
+def picture(path: Path) -> None:
+    """One slice in colours, as Pillow writes it."""
+    Image.fromarray(np.moveaxis(scan(dtype=np.uint8)[:3], 0, -1).copy()).save(path)
 
 
 def series(folder: Path) -> None:
@@ -289,6 +301,13 @@ _add("dicom structure set", Original("labels.rtstruct.dcm", referring, (raw(4000
 _add("segmentation nrrd", Original("labels.seg.nrrd", ours(), (raw(600), header(b"\n\n"), header(b"\n\n"))))
 _add("gipl", Original("scan.gipl", by_itk(scan, packed=False), (raw(256),), gipl_size))
 _add("gipl packed", Original("scan.gipl.gz", ours(), (raw(64), unpacked(256), unpacked(256))))
+_TIFF = (raw(400), raw(400), raw(20_000))
+_add("tiff", Original("scan.tif", tiff(), _TIFF))
+_add("tiff packed in tiles", Original("scan.tiff", tiff(compression="zlib", tile=(16, 16)), _TIFF))
+_add("tiff of imagej", Original("scan.tif", tiff(imagej=True), _TIFF))
+_add("tiff as we write it", Original("labels.tif", ours(grid={"spacing": GRID["spacing"]}), _TIFF))
+for _suffix in ("png", "jpg", "bmp"):
+    _add(_suffix, Original(f"picture.{_suffix}", picture, (raw(200),)))
 _add("analyze", Original("scan.hdr", _nibabel(nibabel.AnalyzeImage), (raw(348), raw(348), in_the_other(".img")), nifti_size))
 _add("nifti in two files", Original("scan.hdr", _nibabel(nibabel.Nifti1Pair), (raw(348), raw(348), in_the_other(".img")), nifti_size))
 _CHUNKS = any_file({"zarr.json": json_file, ".zattrs": json_file, ".zarray": json_file, ".zgroup": json_file, "": raw(64)})

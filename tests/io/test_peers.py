@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 
 from napari_medseg.annotation import LabelMap, default_classes
 from napari_medseg.io import write
@@ -17,10 +18,10 @@ GRID = Geometry((6, 20, 16), (2.5, 0.7, 0.8), (-40.25, 20.5, 100.0))
 Found = tuple[np.ndarray, np.ndarray | None]  # voxels (z, y, x), and LPS mm of the far corner where the format knows it
 
 
-def label_map() -> LabelMap:
+def label_map(grid: Geometry = GRID) -> LabelMap:
     array = np.zeros(GRID.shape, np.uint8)
     array[1:4, 3:9, 2:12], array[3:5, 11:18, 4:7] = 1, 2
-    return LabelMap(array, GRID, classes=default_classes(["Liver", "Tumour"]))
+    return LabelMap(array, grid, classes=default_classes(["Liver", "Tumour"]))
 
 
 def simpleitk(path: Path) -> Found:
@@ -34,9 +35,17 @@ def by_nibabel(path: Path) -> Found:
     return np.asarray(image.dataobj).T, far[:3]
 
 
+def by_tifffile(path: Path) -> Found:
+    return tifffile.imread(path), None
+
+
+def simpleitk_without_place(path: Path) -> Found:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path))), None
+
+
 PEERS: dict[str, tuple[Callable[[Path], Found], ...]] = {
     ".nii.gz": (simpleitk, by_nibabel), ".nii": (simpleitk, by_nibabel), ".nrrd": (simpleitk,), ".seg.nrrd": (simpleitk,), ".mha": (simpleitk,),
-    ".gipl": (simpleitk,), ".gipl.gz": (simpleitk,),
+    ".gipl": (simpleitk,), ".gipl.gz": (simpleitk,), ".tif": (by_tifffile, simpleitk_without_place), ".tiff": (by_tifffile, simpleitk_without_place),
 }
 ELSEWHERE = {
     ".ome.zarr": "test_omezarr.py", ".zarr": "test_omezarr.py", ".stl": "test_meshes.py", ".ply": "test_meshes.py",
@@ -53,7 +62,7 @@ def test_every_format_that_is_written_has_a_peer_that_reads_it(suffix):
 @pytest.mark.parametrize(("suffix", "peer"), [(suffix, peer) for suffix, peers in PEERS.items() for peer in peers])
 def test_a_peer_finds_our_labels_at_our_millimetres(tmp_path, suffix, peer):
     path = tmp_path / f"label{suffix}"
-    write(label_map(), path)
+    write(label_map(Geometry(GRID.shape, GRID.spacing) if suffix.startswith(".tif") else GRID), path)  # TIFF has no place
     voxels, corner = peer(path)
     np.testing.assert_array_equal(voxels, label_map().array)
     assert voxels.dtype == np.uint8
