@@ -49,7 +49,7 @@ FILTERS = (
 SORTS = (("added", "Order of adding"), ("name", "Name"), ("status", "Status"), ("ml", "Volume of the labels"), ("editor", "Last editor"), ("seconds", "Time"))
 SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.gipl *.gipl.gz *.hdr *.img *.tif *.tiff);;All files (*)"
 STATES = {
-    "": "", "changed": "Not saved yet …", "saving": "Saving …", "autosaved": "Autosaved", "saved": "All work is saved",
+    "": "", "changed": "Not saved yet …", "saving": "Saving …", "autosaved": "Autosaved", "saved": "All saved",
     "failed": "Not saved: your work is in memory only; use Save… to put it elsewhere",
 }
 
@@ -148,6 +148,7 @@ class CasesDock(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
+        self.table.setMinimumHeight(80)
         self.table.setAcceptDrops(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -164,20 +165,20 @@ class CasesDock(QWidget):
         header.sectionClicked.connect(self._on_header)
         self.table.doubleClicked.connect(self._on_double_click)
         self.table.setToolTip("Double-click opens a case (N: the next one, Shift+N: the one before)")
-        self.before = button("‹ Previous", "Open the case before this one (Shift+N)", lambda: self.study.step(-1))
+        self.before = button("‹", "Open the case before this one (Shift+N)", lambda: self.study.step(-1))
         self.next = button("Next ›", "Open the next case of the table (N)", lambda: self.study.step(1))
         self.verify = button("Mark verified", "The labels of this case are checked and good; they are saved as a version", self.study.verify)
-        self.add = QPushButton("+ Add scans ▾")
+        self.add = QPushButton("+ Add ▾")
         self.add.setToolTip("Add scans to the study; they stay where they are and are not copied")
         menu = QMenu(self.add)
         menu.addAction("Files…", self._on_add_files)
         menu.addAction("Folder…", self._on_add_folder)
         self.add.setMenu(menu)
-        steps, acts = QHBoxLayout(), QHBoxLayout()
-        for row, parts in ((steps, (self.before, self.next)), (acts, (self.add, self.verify))):
-            row.setSpacing(SPACING)
-            for part in parts:
-                row.addWidget(part, 1)
+        acts = QHBoxLayout()
+        acts.setSpacing(SPACING)
+        for part, share in ((self.before, 1), (self.next, 3), (self.add, 3), (self.verify, 5)):
+            part.setMinimumWidth(26)
+            acts.addWidget(part, share)
         self.nothing = quiet()
         self.state = quiet()
         self.history = HistoryList(self.study)
@@ -187,7 +188,6 @@ class CasesDock(QWidget):
         column.addLayout(top)
         column.addWidget(self.nothing)
         column.addWidget(self.table, 1)
-        column.addLayout(steps)
         column.addLayout(acts)
         column.addWidget(self.state)
         column.addWidget(self.history)
@@ -220,7 +220,7 @@ class CasesDock(QWidget):
             if row >= 0:
                 self.table.selectRow(row)
                 self.table.scrollTo(self.model.index(row, 0))
-        self.nothing.setText("No case passes the filter." if count else "Drop a DICOM folder or NIfTI files here, or press + Add scans.")
+        self.nothing.setText("No case passes the filter." if count else "Drop a DICOM folder or NIfTI files here, or press + Add.")
         self.nothing.setVisible(not self.model.rowCount())
         mark(self.add, "primary", step.action == "add")
         scan = study.scan
@@ -229,8 +229,10 @@ class CasesDock(QWidget):
         self.verify.setEnabled(scan is not None and scan.has_labels and not study.readonly)
         self.add.setEnabled(not study.readonly)
         mark(self.next, "primary", step.action == "next")
-        self.state.setText(study.busy or STATES[study.saved])
-        self.state.setVisible(bool(self.state.text()))
+        long = study.busy or (STATES["failed"] if study.saved == "failed" else "")
+        self.state.setText(long)
+        self.state.setVisible(bool(long))
+        self.history.say("" if long else STATES[study.saved])
 
     def _show_recent(self) -> None:
         recent = tuple(folder for folder in self.study.preferences.recent if Path(folder).is_dir())[:4]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QIcon, QImage, QPixmap
+from qtpy.QtGui import QColor, QFont, QIcon, QImage, QPainter, QPixmap
 
+from napari_medseg.gui.style import swatch
 from napari_medseg.project.records import Case
 from napari_medseg.session.cases import SIGNS, Amount
 from napari_medseg.session.guide import clock
@@ -17,7 +18,8 @@ COLUMNS = (("Case", "name"), ("Status", "status"), ("ml", "ml"), ("By", "editor"
 NARROW = 2
 """Columns that are always there; the others show where the dock is wide enough, and are told in small print below the name where it is not."""
 ICON = QSize(40, 40)
-COLOURS = {"new": None, "weak": "#e69f00", "refined": "#56b4e9", "corrected": "#cc79a7", "verified": "#009e73"}  # Okabe and Ito's
+COLOURS = {"new": None, "weak": (0.9, 0.62, 0.0), "refined": (0.34, 0.71, 0.91), "corrected": (0.8, 0.47, 0.65), "verified": (0.0, 0.62, 0.45)}
+"""Okabe and Ito's; the sign and the word say the same."""
 MEANINGS = {
     "new": "no labels yet", "weak": "labels from a weak tool or a file", "refined": "proposed by a network, not checked",
     "corrected": "corrected by a person", "verified": "checked and good",
@@ -32,6 +34,7 @@ class CasesModel(QAbstractTableModel):
         self._study = study
         self._rows: list[Case] = []
         self._icons: dict[str, QIcon] = {}
+        self._dots = {status: swatch(colour, 10) if colour is not None else QIcon() for status, colour in COLOURS.items()}
         self._current = ""
         self.wide = False
         study.pictured.connect(self._on_picture)
@@ -92,8 +95,8 @@ class CasesModel(QAbstractTableModel):
             return self._tip(case)
         if role == Qt.ItemDataRole.DecorationRole and key == "name":
             return self._icon(case)
-        if role == Qt.ItemDataRole.DecorationRole and key == "status" and COLOURS[case.status]:
-            return QColor(COLOURS[case.status])
+        if role == Qt.ItemDataRole.DecorationRole and key == "status":
+            return self._dots[case.status]
         if role == Qt.ItemDataRole.FontRole and case.id == self._study.current:
             font = QFont()
             font.setBold(True)
@@ -137,7 +140,7 @@ class CasesModel(QAbstractTableModel):
             if picture is None:
                 self._study.want_picture(case.id)
                 return _blank()
-            self._icons[case.id] = QIcon(pixmap(picture))
+            self._icons[case.id] = _icon(picture)
         return self._icons[case.id]
 
     def _on_picture(self, case_id: str) -> None:
@@ -151,6 +154,19 @@ def pixmap(picture: Picture) -> QPixmap:
     """A picture for Qt."""
     height, width = picture.shape[:2]
     return QPixmap.fromImage(QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888))
+
+
+def _icon(picture: Picture) -> QIcon:
+    """A square one, so that names line up, and the same grey when its row is chosen."""
+    small = pixmap(picture).scaled(ICON, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+    square = QPixmap(ICON)
+    square.fill(QColor(0, 0, 0))
+    painter = QPainter(square)
+    painter.drawPixmap((ICON.width() - small.width()) // 2, (ICON.height() - small.height()) // 2, small)
+    painter.end()
+    icon = QIcon(square)
+    icon.addPixmap(square, QIcon.Mode.Selected)
+    return icon
 
 
 def _blank() -> QIcon:

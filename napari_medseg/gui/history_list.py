@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.style import SPACING, button
 from napari_medseg.project.records import Version
@@ -59,7 +59,13 @@ class HistoryList(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
-        whole.addWidget(self.fold)
+        self.state = QLabel()
+        self.state.setProperty("quiet", True)
+        head = QHBoxLayout()
+        head.addWidget(self.fold)
+        head.addStretch(1)
+        head.addWidget(self.state)
+        whole.addLayout(head)
         whole.addWidget(self.body)
         self.body.hide()
         self.refresh()
@@ -69,7 +75,7 @@ class HistoryList(QWidget):
         versions = self._study.versions
         self.setVisible(bool(self._study.current))
         count = len(versions)
-        self.fold.setText(f"History: {count} version{'s' if count != 1 else ''}" if count else "History: nothing saved yet")
+        self.fold.setText(f"History: {count} version{'s' if count != 1 else ''}" if count else "History")
         self.fold.setArrowType(Qt.ArrowType.DownArrow if self.fold.isChecked() else Qt.ArrowType.RightArrow)
         if versions is not self._shown:
             self._shown = versions
@@ -80,6 +86,10 @@ class HistoryList(QWidget):
                 item.setToolTip(_tip(version))
                 self.list.addItem(item)
         self._follow()
+
+    def say(self, state: str) -> None:
+        """How far the work has come to the disk."""
+        self.state.setText(state)
 
     def name_one(self) -> None:
         """Ask for a name."""

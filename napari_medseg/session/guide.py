@@ -71,7 +71,7 @@ def _in_study(session: Session) -> Step:
         found = study.found[0]
         return Step(f"Unsaved work on {found.name} was found: restore it or discard it", "recover", "", found.facts)
     if not study.cases:
-        return Step("Add scans to the study: drop a DICOM folder or NIfTI files, or press Add scans", "add", "", f"{study.title} holds no scan yet.")
+        return Step("Add scans to the study: drop a DICOM folder or NIfTI files, or press + Add in the Cases dock", "add", "", f"{study.title} holds no scan yet.")
     left = sum(case.status != "verified" for case in study.cases)
     why = f"{left} of {len(study.cases)} cases are not verified yet." if left else "All cases are verified."
     return Step("Open a case: double-click it in the table, or go to the next one", "next", "N", why)

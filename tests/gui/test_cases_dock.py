@@ -129,10 +129,10 @@ def test_the_brush_is_autosaved_and_the_dock_says_so(filled, study, session, des
     layer.brush_size = 8
     layer.paint((11, 30, 30), 1)
     filled.refresh()
-    assert filled.state.text().startswith("Not saved yet")
+    assert filled.history.state.text().startswith("Not saved yet")
     qtbot.waitUntil(lambda: study.saved == "autosaved", timeout=3000)
     filled.refresh()
-    assert filled.state.text() == "Autosaved"
+    assert filled.history.state.text() == "Autosaved"
     recovered = study._project.recover(study.current)
     assert np.array_equal(scan.axes.apply(recovered.array), scan.labels)
 
