@@ -84,10 +84,13 @@ class SeriesChooser(QDialog):
 
     def ticked(self) -> tuple[str, ...]:
         """Keys of the ticked series, in the order of the table."""
-        return tuple(row.key for index, row in enumerate(self._rows) if self.table.item(index, 0).checkState() == Qt.CheckState.Checked)
+        on = Qt.CheckState.Checked
+        return tuple(row.key for index, row in enumerate(self._rows) if row.readable and self.table.item(index, 0).checkState() == on)
 
     def tick(self, index: int, on: bool = True) -> None:
-        """Tick a row."""
+        """Tick a row that can be opened."""
+        if not self._rows[index].readable:
+            return
         self.table.item(index, 0).setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
 
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 LayerTuple = tuple[Any, dict[str, Any], str]
 NOTHING: list[Any] = [(None,)]  # npe2: read, and nothing to show
 STUDY = ".medseg"  # the folder of a study has a reader of its own
+STUDY = ".medseg"  # read by the Cases dock
 LOOKED_AT = 200  # files of a folder that are looked at, to see whether it is one of ours
 FOREIGN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".czi", ".lif", ".nd2", ".lsm", ".avi", ".mp4", ".csv")
 
@@ -61,6 +62,8 @@ def _is_ours(path: Path) -> bool:
     if path.name.lower().endswith(STUDY):
         return False
     found = format_of(path)
+    if path.suffix.lower() == STUDY:
+        return False
     if path.is_dir():
         return (found is not None and found.folder and found.reads) or _holds_dicom(path)
     return (found is not None and found.reads) or _begins_as_dicom(path)
