@@ -55,7 +55,10 @@ def set_setting(connection: Connection, name: str, value: Any) -> None:
 
 def classes(connection: Connection) -> tuple[LabelClass, ...]:
     """The study's label schema."""
-    return classes_from_dicts(setting(connection, "classes", []), "project.db")
+    try:
+        return classes_from_dicts(setting(connection, "classes", []))
+    except InvalidInputError as error:
+        raise _odd("its classes") from error
 
 
 def log(connection: Connection, author: str, action: str, case: str = "", number: int | None = None, **details: Any) -> None:
