@@ -31,6 +31,8 @@ class SeriesChooser(QDialog):
         The folder.
     rows : tuple of Row
     parent : QWidget or None
+    theme : str
+        Of the viewer.
 
     Attributes
     ----------
@@ -42,13 +44,13 @@ class SeriesChooser(QDialog):
     chosen_together = Signal(object)
     _drawn = Signal(int, object)
 
-    def __init__(self, path: Path, rows: tuple[Row, ...], parent: QWidget | None = None) -> None:
+    def __init__(self, path: Path, rows: tuple[Row, ...], parent: QWidget | None = None, theme: str = "dark") -> None:
         super().__init__(parent)
         self._path, self._rows, self._stop = path, rows, threading.Event()
         self.setWindowTitle(f"Series in {folder_name(path)}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setModal(False)
-        self.setStyleSheet(sheet("dark"))
+        self.setStyleSheet(sheet(theme))
         self.table = QTableWidget(len(rows), len(COLUMNS))
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()

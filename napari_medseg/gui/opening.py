@@ -119,7 +119,7 @@ class Opener(QObject):
     # -- inside --------------------------------------------------------------------------------------------------------------------------------------------
 
     def _choose(self, path: Path, rows: tuple[Row, ...]) -> None:
-        chooser = SeriesChooser(path, rows, _window())
+        chooser = SeriesChooser(path, rows, _window(), str(self._viewer.theme))
         chooser.chosen.connect(lambda keys: self._read(path, list(keys)))
         chooser.chosen_together.connect(lambda keys: self.open_channels(path, list(keys)))
         chooser.finished.connect(lambda _: self.choosers.remove(chooser))
