@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from isal import isal_zlib
 
 from napari_medseg.errors import InvalidInputError, MedsegError, NoRoomError, UnreadableFileError
@@ -35,7 +36,8 @@ def typed(path: Path) -> Iterator[None]:
         When memory runs out.
     """
     try:
-        yield
+        with np.errstate(all="ignore"):  # numbers that cannot be are looked for, not warned of
+            yield
     except InvalidInputError as error:  # a grid or a class that cannot be
         raise UnreadableFileError(error.what, where=path, todo=error.todo) from error
     except MedsegError:
@@ -45,6 +47,8 @@ def typed(path: Path) -> Iterator[None]:
     except DAMAGED as error:
         raise UnreadableFileError("is cut short or damaged: it cannot be unpacked", where=path, todo=SEND_AGAIN) from error
     except OSError as error:
+        if error.errno is None:  # what libraries say of bytes, not the system of the disk
+            raise UnreadableFileError("is cut short or damaged", where=path, todo=SEND_AGAIN) from error
         raise UnreadableFileError(f"cannot be read ({error.strerror or error})", where=path, todo="Check the disk and the file's permissions") from error
     except NOT_UNDERSTOOD as error:
         raise UnreadableFileError("has a header that cannot be understood", where=path, todo=SEND_AGAIN) from error

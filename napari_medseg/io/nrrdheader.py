@@ -147,7 +147,7 @@ def axes_of(header: Header, path: Path) -> Axes:
     if len(space) < 2:
         raise UnreadableFileError("holds no image: fewer than two of its axes are space", where=path, todo=SEND_AGAIN)
     others = tuple(i for i in range(len(sizes)) if i not in space)
-    times = math.prod(sizes[i] for i in others if kinds[i] == "time" or i in more or (not known and not fields.get("kinds")))
+    times = math.prod(sizes[i] for i in others if kinds[i] in ("time", "domain", "space") or i in more or (not known and not fields.get("kinds")))
     affine, notes = _affine(header, [vectors[i] for i in space] if known else None, [steps[i] for i in space], path)
     return Axes(sizes, tuple(space), others, times, affine, notes)
 

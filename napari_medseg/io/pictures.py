@@ -42,7 +42,7 @@ def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
         info = _info(image, path)
         try:
             array = np.array(image if image.mode in _CHANNELS else image.convert(_plain(image)))
-        except (OSError, SyntaxError) as error:
+        except SyntaxError as error:  # how Pillow calls a broken PNG
             raise UnreadableFileError("is cut short or damaged", where=path, todo=SEND_AGAIN) from error
     array = array.astype(info.dtype, copy=False)[None]
     return volume_of(info, array if array.ndim == 3 else np.ascontiguousarray(np.moveaxis(array, -1, 0)), path)
