@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
 
@@ -10,7 +12,7 @@ from napari_medseg.gui.style import SPACING, button, mark
 from napari_medseg.session.pictures import Found
 from napari_medseg.session.study import Study
 
-PICTURE = 150
+PICTURE = 104
 
 
 class _Frame(QFrame):
@@ -40,7 +42,13 @@ class UnsavedFrame(_Frame):
         self._sure = False
         self.picture = QLabel()
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.column.insertWidget(0, self.picture)
+        self.picture.setFixedSize(PICTURE, PICTURE)
+        self.column.removeWidget(self.text)
+        top = QHBoxLayout()
+        top.setSpacing(SPACING)
+        top.addWidget(self.picture)
+        top.addWidget(self.text, 1)
+        self.column.insertLayout(0, top)
         self.restore = button("Restore it", "Open the case with this work, as it was when it was last autosaved", self._on_restore)
         self.discard = button("Discard it", "Forget this work; the last saved version stays as it is", self._on_discard)
         mark(self.restore, "primary", True)
@@ -61,7 +69,7 @@ class UnsavedFrame(_Frame):
         self.picture.setVisible(found.picture is not None)
         if found.picture is not None:
             mode = Qt.TransformationMode.SmoothTransformation
-            self.picture.setPixmap(pixmap(found.picture).scaled(PICTURE * 3 // 2, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, mode))
+            self.picture.setPixmap(pixmap(found.picture).scaled(PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, mode))
             self.picture.setToolTip("The slice with most of the unsaved work, its outline in orange")
 
     def _say(self) -> None:
@@ -70,7 +78,7 @@ class UnsavedFrame(_Frame):
             return
         more = f" ({len(self._study.found) - 1} more)" if len(self._study.found) > 1 else ""
         self.text.setText(
-            "This work cannot be brought back afterwards." if self._sure else f"<b>Unsaved work on {found.name}</b>{more}<br>{found.facts}"
+            "This work cannot be brought back afterwards." if self._sure else f"<b>Unsaved work on {html.escape(found.name)}</b>{more}<br>{found.facts}"
         )
         self.restore.setText("Keep it" if self._sure else "Restore it")
         self.discard.setText("Discard for good" if self._sure else "Discard it")

@@ -73,6 +73,11 @@ class CasesDock(QWidget):
         self.desk.rethemed.connect(self._on_theme)
         self.setMinimumWidth(WIDTH - 30)
         self.setAcceptDrops(True)
+        self._room, self._place = QTimer(self), QTimer(self)
+        for timer, wait, act in ((self._place, 0, self._go_left), (self._room, 200, self._make_room)):  # Qt raises no tab that was not laid out yet
+            timer.setSingleShot(True)
+            timer.setInterval(wait)
+            timer.timeout.connect(act)
         self.title = QElidingLabel()
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.menu = QPushButton("Study ▾")
@@ -148,7 +153,8 @@ class CasesDock(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
-        self.table.setMinimumHeight(80)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of one study differ at their ends
+        self.table.setMinimumHeight(60)
         self.table.setAcceptDrops(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -157,7 +163,7 @@ class CasesDock(QWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(40)
-        self.table.setColumnWidth(1, 98)
+        self.table.setColumnWidth(1, 94)
         for column in range(NARROW, len(COLUMNS)):
             self.table.setColumnWidth(column, 56)
         header.setSectionsClickable(True)
@@ -167,7 +173,7 @@ class CasesDock(QWidget):
         self.table.setToolTip("Double-click opens a case (N: the next one, Shift+N: the one before)")
         self.before = button("‹", "Open the case before this one (Shift+N)", lambda: self.study.step(-1))
         self.next = button("Next ›", "Open the next case of the table (N)", lambda: self.study.step(1))
-        self.verify = button("Mark verified", "The labels of this case are checked and good; they are saved as a version", self.study.verify)
+        self.verify = button("✔ Verify", "The labels of this case are checked and good; they are saved as a version", self.study.verify)
         self.add = QPushButton("+ Add ▾")
         self.add.setToolTip("Add scans to the study; they stay where they are and are not copied")
         menu = QMenu(self.add)
@@ -176,7 +182,7 @@ class CasesDock(QWidget):
         self.add.setMenu(menu)
         acts = QHBoxLayout()
         acts.setSpacing(SPACING)
-        for part, share in ((self.before, 1), (self.next, 3), (self.add, 3), (self.verify, 5)):
+        for part, share in ((self.before, 2), (self.next, 5), (self.add, 6), (self.verify, 7)):
             part.setMinimumWidth(26)
             acts.addWidget(part, share)
         self.nothing = quiet()
@@ -211,6 +217,8 @@ class CasesDock(QWidget):
             self._show_recent()
             return
         self.model.refresh()
+        for part in (self.filter, self.status):
+            part.setVisible(not study.found)  # room for the question on a small screen
         self.status.setCurrentIndex([key for key, _ in FILTERS].index(study.order.status))
         keys, direction = [key for _, key in COLUMNS], Qt.SortOrder.DescendingOrder if study.order.descending else Qt.SortOrder.AscendingOrder
         self.table.horizontalHeader().setSortIndicator(keys.index(study.order.by) if study.order.by in keys else -1, direction)
@@ -348,31 +356,37 @@ class CasesDock(QWidget):
                 self._leave()
                 self.deleteLater()
             elif self.parent() is not None and not self._docked:
-                QTimer.singleShot(0, self._go_left)
+                self._place.start()
             self._docked = self.parent() is not None
         return bool(super().event(event))
 
     def _go_left(self) -> None:
         """Plugins' docks are put to the right; cases belong to the left. On a small screen they share the room of napari's list of layers."""
-        dock, window = self.parent(), self.window()
-        while dock is not None and not isinstance(dock, QDockWidget):
-            dock = dock.parent()
-        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+        window, dock = self._frame()
+        if window is None or dock is None:
             return
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
         layer_list = window.findChild(QDockWidget, LAYER_LIST)
         if layer_list is not None and window.screen() is not None and window.screen().availableGeometry().height() < TALL:
             window.tabifyDockWidget(layer_list, dock)
-            QTimer.singleShot(200, partial(self._make_room, window, dock))
+            self._room.start()
         window.resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)
 
-    @staticmethod
-    def _make_room(window: QMainWindow, dock: QDockWidget) -> None:
+    def _make_room(self) -> None:
         """Once it is laid out: in front, and as high as napari's controls of a layer allow."""
-        dock.raise_()
-        controls = window.findChild(QDockWidget, LAYER_CONTROLS)
-        if controls is not None:
+        window, dock = self._frame()
+        controls = window.findChild(QDockWidget, LAYER_CONTROLS) if window is not None else None
+        if window is not None and dock is not None:
+            dock.raise_()
+        if window is not None and controls is not None:
             window.resizeDocks([controls, dock], [1, window.height()], Qt.Orientation.Vertical)
+
+    def _frame(self) -> tuple[QMainWindow | None, QDockWidget | None]:
+        """The window and the dock this lies in; None where it floats or lies in neither."""
+        dock, window = self.parent(), self.window()
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parent()
+        return (window, dock) if isinstance(window, QMainWindow) and dock is not None and not dock.isFloating() else (None, None)
 
 
 def _title(folder: str) -> str:

@@ -12,7 +12,7 @@ from napari_medseg.volume import Array, BoolArray, Volume, axis_map, orient
 
 Picture = npt.NDArray[np.uint8]
 THUMBNAIL = 96
-LARGEST = 512
+LARGEST = 240
 OUTLINE = (230, 159, 0)  # Okabe and Ito's orange: seen on grey by everybody
 
 
@@ -46,7 +46,8 @@ class Found:
         """When, and how much."""
         when = self.written.astimezone()
         day = "today" if when.date() == datetime.now().astimezone().date() else f"on {when:%Y-%m-%d}"
-        return f"{self.voxels:,} voxels ({self.ml:.3g} ml) changed, {day} at {when:%H:%M}".replace(",", " ", 1)
+        count = f"{self.voxels:,}".replace(",", " ")
+        return f"{count} voxels ({self.ml:.3g} ml) changed, {day} at {when:%H:%M}"
 
 
 def thumbnail(volume: Volume) -> Picture:
