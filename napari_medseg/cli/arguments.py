@@ -12,8 +12,8 @@ from napari_medseg.errors import InvalidInputError, UnwritableFileError
 from napari_medseg.io import read, read_labels, require_writable
 from napari_medseg.volume import Array, Geometry, LabelArray, Volume
 
-Image = Annotated[Path, typer.Argument(help="The scan: a file or a DICOM folder.", show_default=False)]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The mask to write (.nii.gz, .nii, .nrrd or .mha).", show_default=False)]
+Image = Annotated[Path, typer.Argument(help="The scan: a file, an OME-Zarr folder or a DICOM folder.", show_default=False)]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The mask to write (.nii.gz, .nrrd, .seg.nrrd, .mha, .ome.zarr, ...).", show_default=False)]
 
 
 def output(path: Path, *inputs: Path | None) -> Path:
@@ -40,7 +40,9 @@ def scan(path: Path) -> Volume:
     """
     volume = read(path)
     if volume.channels > 1:
-        raise InvalidInputError(f"has {volume.channels} channels", where=path, todo="Give a scan with one value a voxel")
+        named = f" ({', '.join(volume.channel_names)})" if volume.channel_names else ""
+        todo = "Write the one you need to a file of its own: medseg convert SRC DST --channel N"
+        raise InvalidInputError(f"has {volume.channels} channels{named}", where=path, todo=todo)
     tell(volume)
     return volume
 

@@ -10,7 +10,7 @@ import typer
 from napari_medseg.cli.answer import Answer, answering
 from napari_medseg.errors import MissingFileError, UnreadableFileError
 from napari_medseg.io import read_labels
-from napari_medseg.io.formats import READABLE, stem_of, suffix_of
+from napari_medseg.io.formats import READABLE, is_omezarr, stem_of, suffix_of
 from napari_medseg.metrics import measure as compare
 from napari_medseg.metrics.measure import Figures
 from napari_medseg.volume import require_same_grid
@@ -33,9 +33,10 @@ def measure(
     for path in (pred, truth):
         if not path.exists():
             raise MissingFileError("there is no such file or folder", where=path, todo="Check the path")
-    if pred.is_dir() != truth.is_dir():
+    folders = [path.is_dir() and not is_omezarr(path) for path in (pred, truth)]
+    if folders[0] != folders[1]:
         raise UnreadableFileError("one is a folder and the other a file", where=f"{pred.name}, {truth.name}", todo="Give two masks or two folders of masks")
-    if not pred.is_dir():
+    if not folders[0]:
         classes = _pair(pred, truth)
         return Answer({"classes": classes}, _told(classes))
     predicted, true = _masks(pred), _masks(truth)
@@ -58,10 +59,14 @@ def _pair(pred: Path, truth: Path) -> Classes:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    masks = {stem_of(p): p for p in sorted(folder.iterdir()) if p.is_file() and suffix_of(p) in READABLE and not p.name.startswith(".")}
+    masks = {stem_of(p): p for p in sorted(folder.iterdir()) if _is_mask(p) and not p.name.startswith(".")}
     if not masks:
         raise UnreadableFileError("holds no mask", where=folder, todo="Give a folder of .nii.gz, .nrrd or .mha masks")
     return masks
+
+
+def _is_mask(path: Path) -> bool:
+    return is_omezarr(path) or (path.is_file() and suffix_of(path) in READABLE)
 
 
 def _means(cases: list[Classes]) -> Classes:
