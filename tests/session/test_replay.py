@@ -1,0 +1,152 @@
+"""A version can be made again from what it recorded, and whether it came out the same is said."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_medseg.annotation import LabelMap, default_classes, seed_voxels
+from napari_medseg.errors import InvalidInputError, MissingFileError, NoSeedsError, NoStrokesError
+from napari_medseg.io import read, write
+from napari_medseg.project import Project
+from napari_medseg.session.replay import replay
+from napari_medseg.volume import axis_map, orient
+from napari_medseg.weaklabel.cleanup import CleanupSettings, clean
+from napari_medseg.weaklabel.interpolate import interpolate
+from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
+from napari_medseg.weaklabel.scribble import grow, whole
+
+
+@pytest.fixture
+def project(tmp_path, ball):
+    """A study whose one scan is a ball, stored in another order than it is shown in."""
+    write(ball, tmp_path / "ball.nii.gz")
+    with Project.create(tmp_path / "study", classes=default_classes(["Ball", "Rest"])) as made:
+        made.add(tmp_path / "ball.nii.gz")
+        yield made
+
+
+@pytest.fixture
+def shown(project):
+    """The scan as the window has it."""
+    return orient(read(project.source("case-0001")[0]))
+
+
+def save(project, array, tool, **how):
+    case = project.case("case-0001")
+    return project.save(case.id, LabelMap(array.astype(np.uint8), case.geometry), kind="weak", tool=tool, **how)
+
+
+def in_file(project, display):
+    return axis_map(project.case("case-0001").geometry).undo(display)
+
+
+def grown(shown, seeds, settings, **hints):
+    *_, final = evolve(shown.channel(), seed_voxels(seeds, shown.geometry), shown.geometry.spacing, settings, **hints)
+    return final.mask
+
+
+def test_a_level_set_grows_the_same_again_from_its_seeds_inside_its_limit(project, shown, ball_seeds):
+    y = np.indices(shown.geometry.shape)[1]
+    limit = abs(y - shown.geometry.shape[1] / 2) < 8
+    settings = LevelSetSettings(close_mm=2.0)
+    mask = grown(shown, ball_seeds, settings, limit=limit)
+    prompts = {"seeds": {"2": [list(point) for point in ball_seeds]}}
+    arrays = {"limit": in_file(project, limit).astype(np.uint8)}
+    save(project, in_file(project, mask) * 2, "levelset", parameters=asdict(settings), prompts=prompts, arrays=arrays)
+    done = replay(project, "case-0001", 1)
+    assert (done.ran, done.same, done.voxels_different, done.tool, done.note) == (True, True, 0, "levelset", "the same again")
+    assert np.array_equal(done.labels.array, project.labels("case-0001", 1).array)
+    assert done.labels.array.any()
+    del arrays["limit"]
+    save(project, in_file(project, mask) * 2, "levelset", parameters=asdict(settings), prompts=prompts)
+    assert not replay(project, "case-0001", 2).same, "the limit counts"
+
+
+def test_what_was_there_before_is_kept_as_accept_kept_it(project, shown, ball_seeds):
+    mask = in_file(project, grown(shown, ball_seeds, LevelSetSettings()))
+    before = np.zeros(mask.shape, np.uint8)
+    before[0, :5, :5], before[-1, :9, :9] = 2, 1
+    first = save(project, before, "brush")
+    prompts = {"seeds": {"1": [list(point) for point in ball_seeds]}}
+    for beside in (False, True):
+        after = before if beside else np.where(before == 1, 0, before)
+        after = np.where(mask & (after == 0), 1, after)
+        version = save(project, after, "levelset", parameters=asdict(LevelSetSettings()), prompts=prompts, parent=first.number)
+        assert replay(project, "case-0001", version.number).same
+
+
+def test_scribbles_grow_the_same_again(project, shown):
+    strokes = np.zeros(shown.geometry.shape, np.uint8)
+    centre = ndimage.center_of_mass(shown.array > 170)
+    z, y, x = (round(c) for c in centre)
+    strokes[z, y, x - 5:x + 6], strokes[z, 2:-2, 2] = 1, 255
+    *_, final = grow(shown.channel(), strokes, shown.geometry.spacing)
+    labels = whole(final, shown.geometry.shape)
+    save(project, in_file(project, labels), "scribble", arrays={"strokes": in_file(project, strokes)})
+    assert replay(project, "case-0001", 1).same
+    save(project, in_file(project, labels), "scribble")
+    with pytest.raises(NoStrokesError):
+        replay(project, "case-0001", 2)
+
+
+def test_clean_up_and_interpolation_run_on_the_version_before(project, ball):
+    labels = np.zeros(ball.geometry.shape, np.uint8)
+    labels[5, 20:40, 20:40], labels[9, 25:35, 25:35], labels[15, 3, 3] = 1, 1, 1
+    save(project, labels, "brush")
+    filled = interpolate(labels, [5, 9], plane_spacing=ball.geometry.spacing[1:])
+    save(project, filled, "interpolate", parameters={"slices": [5, 9]}, parent=1)
+    settings = CleanupSettings(min_ml=1.0, largest=True)
+    tidy = clean(filled, ball.geometry.spacing, settings).labels
+    save(project, tidy, "cleanup", parameters=asdict(settings), parent=2)
+    assert not np.array_equal(tidy, filled)
+    assert [replay(project, "case-0001", n).same for n in (2, 3)] == [True, True]
+    save(project, filled, "cleanup", parameters=asdict(settings), parent=2)
+    done = replay(project, "case-0001", 4)
+    assert (done.same, done.voxels_different) == (False, int((tidy != filled).sum()))
+    assert "differ from what is stored" in done.note
+
+
+def test_work_by_hand_is_given_as_it_is_stored(project, ball):
+    labels = np.zeros(ball.geometry.shape, np.uint8)
+    labels[5] = 1
+    for number, tool in enumerate(("brush", "import", "refine"), start=1):
+        save(project, labels, tool)
+        done = replay(project, "case-0001", number)
+        assert (done.ran, done.same) == (False, True)
+        assert np.array_equal(done.labels.array, labels)
+    project.restore("case-0001", 1)
+    assert replay(project, "case-0001", 4).same
+
+
+@pytest.mark.slow  # a network runs three times
+def test_a_network_runs_again(project, shown):
+    from napari_medseg import catalogue
+    from napari_medseg.segmenters.protocol import collect, to_labels
+    from napari_medseg.session.engines import model_hash
+
+    segmenter = catalogue.load().find("unet", "segmenter").build()
+    found = to_labels(collect(segmenter.predict(shown, device="cpu"), shown.geometry.shape), segmenter.capabilities.threshold)
+    save(project, in_file(project, found) * 2, "segment:unet", parameters={"device": "cpu"}, model=model_hash(segmenter.model))
+    done = replay(project, "case-0001", 1)
+    assert (done.same, done.note) == (True, "the same again")
+    save(project, in_file(project, found), "segment:unet", parameters={"device": "cpu"}, model="another")
+    assert "another model" in replay(project, "case-0001", 2).note
+
+
+@pytest.mark.parametrize(("how", "error"), [
+    ({"prompts": {}}, NoSeedsError), ({"prompts": {"seeds": {"1": "here"}}}, NoSeedsError), ({"prompts": {"seeds": []}}, NoSeedsError),
+    ({"prompts": {"seeds": {"999": [[0, 0, 0]]}}}, NoSeedsError), ({"parameters": {"magic": 1}, "prompts": {"seeds": {"1": [[20, 24, 3]]}}}, InvalidInputError),
+])
+def test_what_was_recorded_and_makes_no_sense_is_said(project, ball, how, error):
+    save(project, np.zeros(ball.geometry.shape), "levelset", **how)
+    with pytest.raises(error):
+        replay(project, "case-0001", 1)
+
+
+def test_a_scan_that_is_gone_is_said(project, ball, ball_seeds):
+    save(project, np.zeros(ball.geometry.shape), "levelset", prompts={"seeds": {"1": [list(p) for p in ball_seeds]}})
+    project.source("case-0001")[0].unlink()
+    with pytest.raises(MissingFileError):
+        replay(project, "case-0001", 1)
