@@ -28,6 +28,7 @@ from napari_medseg.volume import Array, Geometry, Volume
 
 BEST = 1100  # bytes that one packed byte can give
 PLAIN = 1
+OLDER = (5, 7, 32773)  # LZW, JPEG, PackBits
 TILE = 1 << 26  # bytes of a tile that is larger than its page
 SAME = 1e-6
 INSTEAD = "Save it as .nii.gz, .nrrd or .mha"
@@ -144,13 +145,19 @@ def _unpacked(tif: Any, series: Any, path: Path) -> Array:
     array = allocate(tuple(series.shape), series.dtype.newbyteorder("="))
     if page.compression in tifffile.TIFF.DECOMPRESSORS:
         series.asarray(out=array, maxworkers=1)
-    else:
+    elif page.compression in OLDER:
         _by_pillow(array, series, path)
+    else:
+        raise _not_read(path)
     return array
 
 
+def _not_read(path: Path) -> UnreadableFileError:
+    return UnreadableFileError("is packed in a way that is not read here", where=path, todo="Save it unpacked, or packed with deflate (ZIP)")
+
+
 def _by_pillow(array: Array, series: Any, path: Path) -> None:
-    """LZW and JPEG pages, which the other library leaves to a package of its own."""
+    """LZW, PackBits and JPEG pages, which the other library leaves to a package of its own."""
     from PIL import Image
 
     pages = array.reshape(len(series.pages), -1)
@@ -159,7 +166,7 @@ def _by_pillow(array: Array, series: Any, path: Path) -> None:
             image.seek(page.index)
             found = np.asarray(image)
             if found.size != pages.shape[1] or found.dtype.itemsize != array.dtype.itemsize or series.axes.endswith("SYX"):
-                raise UnreadableFileError("is packed in a way that is not read here", where=path, todo="Save it unpacked, or packed with deflate (ZIP)")
+                raise _not_read(path)
             pages[place] = found.reshape(-1)
 
 

@@ -52,8 +52,8 @@ def test_every_packing_with_the_data_inside_or_apart(tmp_path, encoding, pack, a
 def test_every_space_lies_where_simpleitk_says(tmp_path, space, signs):
     turn = Rotation.from_euler("zyx", (20, -10, 5), degrees=True).as_matrix() * (0.5, 1.0, 2.0)
     vectors = " ".join(f"({','.join(map(repr, map(float, column)))})" for column in turn.T)
-    head = f"NRRD0005\ntype: int16\ndimension: 3\nspace: {space}\nsizes: 6 5 4\nspace directions: {vectors}\nspace origin: (1,2,3)\nendian: big\n\n"
-    (tmp_path / "a.nrrd").write_bytes(head.encode() + ARRAY.astype(">i2").tobytes())
+    head = f"NRRD0005\ntype: int16\ndimension: 3\nspace: {space}\nsizes: 6 5 4\nspace directions: {vectors}\nspace origin: (1,2,3)\n"
+    (tmp_path / "a.nrrd").write_bytes(head.encode() + b"endian: big\nencoding: raw\n\n" + ARRAY.astype(">i2").tobytes())
     volume = read(tmp_path / "a.nrrd")
     np.testing.assert_array_equal(volume.array, ARRAY)
     image = sitk.ReadImage(str(tmp_path / "a.nrrd"))
