@@ -125,6 +125,18 @@ def scanned(tmp_path):
     return make
 
 
+def test_simpleitk_and_we_find_the_same_corners_in_a_dicom_series(scanned):
+    @settings(max_examples=max(8, settings.default.max_examples // 10))
+    @given(grids().filter(lambda grid: grid.shape[0] > 1 and np.linalg.det(grid.matrix) > 0))
+    def any_grid(grid):
+        folder, volume = scanned(grid)
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+        np.testing.assert_allclose(volume.geometry.corners(), corners_of(reader.Execute()), atol=TOLERANCE_MM)
+
+    any_grid()
+
+
 @pytest.mark.parametrize("suffix", [s for f in FORMATS if f.writes and f.refers and f.module != "rtstruct" for s in f.suffixes])
 def test_a_voxel_painted_for_a_dicom_series_lies_at_its_millimetre_from_every_orientation_a_scanner_has(tmp_path, suffix, scanned):
     turned = Rotation.from_euler("zyx", (33, -21, 8), degrees=True).as_matrix()
