@@ -39,6 +39,8 @@ from napari_medseg.session.study import SUFFIX
 
 WIDTH = 280
 WIDE = 430
+ROOMY = 460
+"""Height in pixels from which the filter stays while the history or a question needs room too."""
 TALL = 1000
 """Height in pixels from which a screen has room for cases below the list of layers."""
 LAYER_LIST, LAYER_CONTROLS = "layer list", "layer controls"
@@ -71,7 +73,7 @@ class CasesDock(QWidget):
         self.setObjectName("medsegCases")
         self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
         self.desk.rethemed.connect(self._on_theme)
-        self.setMinimumWidth(WIDTH - 30)
+        self.setMinimumSize(WIDTH - 30, 250)  # said here, so that no part that comes and goes makes napari's window grow beyond the screen
         self.setAcceptDrops(True)
         self._room, self._place = QTimer(self), QTimer(self)
         for timer, wait, act in ((self._place, 0, self._go_left), (self._room, 200, self._make_room)):  # Qt raises no tab that was not laid out yet
@@ -197,6 +199,7 @@ class CasesDock(QWidget):
         column.addLayout(acts)
         column.addWidget(self.state)
         column.addWidget(self.history)
+        self.history.fold.toggled.connect(lambda _: self.refresh())
         return page
 
     # -- showing -------------------------------------------------------------------------------------------------------------------------------------------
@@ -218,7 +221,7 @@ class CasesDock(QWidget):
             return
         self.model.refresh()
         for part in (self.filter, self.status):
-            part.setVisible(not study.found)  # room for the question on a small screen
+            part.setVisible(self.height() >= ROOMY or not (study.found or self.history.fold.isChecked()))
         self.status.setCurrentIndex([key for key, _ in FILTERS].index(study.order.status))
         keys, direction = [key for _, key in COLUMNS], Qt.SortOrder.DescendingOrder if study.order.descending else Qt.SortOrder.AscendingOrder
         self.table.horizontalHeader().setSortIndicator(keys.index(study.order.by) if study.order.by in keys else -1, direction)
