@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Layer
+import numpy as np
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject
 
 from napari_medseg.errors import InvalidInputError, MedsegError, UnreadableFileError
@@ -132,6 +133,7 @@ class Opener(QObject):
         grids = self.grids()
 
         def work() -> Iterator[Opening]:
+            _warm_up()
             volumes = []
             for index, key in enumerate(keys):
                 yield Opening(index / len(keys) if len(keys) > 1 else None, f"Reading {path.name}")
@@ -237,6 +239,11 @@ def _streamed(path: Path, series: str | None) -> Generator[Opening, None, Volume
     if volume is None:
         raise UnreadableFileError("holds no DICOM image", where=path, todo="Choose the folder with the scan's DICOM files")
     return volume
+
+
+def _warm_up() -> None:
+    """The first layer of a program makes napari load its table of units, for over a second: here, beside the window, nobody waits for that."""
+    Image(np.zeros((1, 1, 1), np.uint8))
 
 
 def _together(volumes: Sequence[Volume]) -> list[LayerTuple]:

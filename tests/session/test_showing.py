@@ -134,3 +134,21 @@ def test_a_large_scan_is_shown_without_a_copy(monkeypatch, ball):
     sideways = Volume(ball.array, Geometry(ball.geometry.shape, ball.geometry.spacing, (0, 0, 0), (0, 0, 1, 1, 0, 0, 0, 1, 0)))
     assert not np.shares_memory(displayed(sideways).array, ball.array)
     np.testing.assert_array_equal(open_scan(sideways).source.array, ball.array)
+
+
+@pytest.mark.parametrize("mode", ["levelset", "scribbles"])
+def test_engines_work_on_a_scan_that_is_shown_without_a_copy(session, owner, problems, monkeypatch, ball, ball_seeds, mode):
+    from napari_medseg.session import state
+
+    monkeypatch.setattr(state, "LARGE_BYTES", 1)
+    scan = session.open(ball)
+    assert min(scan.display.array.strides) < 0, "the z axis runs backwards in memory"
+    session.set_seeds(scan, {1: ball_seeds})
+    session.begin_scribbles()
+    scan.strokes[10:12, 28:36, 28:36], scan.strokes[:, :4] = 1, 255
+    session.stroked(scan)
+    session.set(mode=mode, tab="weak")
+    session.run()
+    owner.run_until(lambda: not session.job.is_active)
+    assert not problems
+    assert scan.preview.labels.any()
