@@ -150,8 +150,10 @@ class Pictures:
         layer.events.contrast_limits.connect(lambda event: self._on_limits(scan, layer, index))
 
     def _on_limits(self, scan: Scan, layer: Image, index: int) -> None:
-        if not self._own and scan.channel == index and self._of.get(id(scan), {}).get(index) is layer:
-            showing.set_window(self._session, scan, Window.between(*map(float, layer.contrast_limits)))
+        held = self._of.get(id(scan), {})
+        if not self._own and scan.channel == index and index in held and held[index] is layer:
+            low, high = layer.contrast_limits
+            showing.set_window(self._session, scan, Window.between(float(low), float(high)))
 
     def _on_window(self, scan: Scan) -> None:
         layer = self.image(scan)

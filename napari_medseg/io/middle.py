@@ -20,11 +20,7 @@ def middle(path: Path, series: str | None = None) -> Volume:
         return read(path, series=series)
     from napari_medseg.io.dicom import stream
 
-    steps = stream(path, series)
-    try:
-        first = next(steps)
-    finally:
-        steps.close()
+    first = next(stream(path, series))  # let go of at once, which ends the reading
     index = first.slices[0]
     _, y, x = first.volume.geometry.shape
     return first.volume.cropped((slice(index, index + 1), slice(0, y), slice(0, x)))
