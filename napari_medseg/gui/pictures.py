@@ -16,6 +16,8 @@ from napari_medseg.session.state import Scan
 from napari_medseg.volume import Volume
 from napari_medseg.volume.windows import Window
 
+FILLED = 0.95  # of the canvas, when a scan is brought into view
+
 
 class Pictures:
     """Layers of scans.
@@ -131,20 +133,22 @@ class Pictures:
 
     def _bring_into_view(self, layer: Image) -> None:
         """A scan of another place than the one in view would not be seen: go to its middle then, and only then."""
-        dims, ndim = self._viewer.dims, layer.ndim
-        if dims.ndim != ndim:
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        if dims.ndim != layer.ndim:
             return
         low, high = (np.array(side) for side in layer.extent.world)
-        point, middle = np.array(dims.point), (low + high) / 2
+        shown, centre = list(dims.displayed), np.array(camera.center, float)
+        place = np.array(dims.point, float)
+        place[shown] = centre[-len(shown):]
+        if ((low <= place) & (place <= high)).all():
+            return
+        middle = (low + high) / 2
         for axis in dims.not_displayed:
-            if not low[axis] <= point[axis] <= high[axis]:
-                dims.set_point(axis, float(middle[axis]))
-        shown = list(dims.displayed)
-        camera = np.array(self._viewer.scene.camera.center, float)
-        seen = camera[-len(shown):]
-        if not ((low[shown] <= seen) & (seen <= high[shown])).all():
-            camera[-len(shown):] = middle[shown]
-            self._viewer.scene.camera.center = tuple(camera)
+            dims.set_point(axis, float(middle[axis]))
+        centre[-len(shown):] = middle[shown]
+        camera.center = tuple(centre)
+        if dims.ndisplay == 2:
+            camera.zoom = FILLED * float((np.array(self._viewer.canvas.size) / np.maximum((high - low)[shown], 1e-6)).min())
 
     def _listen(self, scan: Scan, layer: Image, index: int) -> None:
         layer.events.contrast_limits.connect(lambda event: self._on_limits(scan, layer, index))

@@ -28,7 +28,7 @@ FOREIGN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".czi", ".lif", ".nd2", ".l
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerTuple]] | None:
     """A reader for the formats we know, by name or by what a file begins with, and for folders of DICOM; None leaves the path to others."""
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
-    return read_layers if paths and all(map(_is_ours, paths)) else None
+    return read_layers if paths and all(map(is_ours, paths)) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
@@ -56,7 +56,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
     return made or NOTHING
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a path is of a format we read, by its name or by what it begins with."""
     from napari_medseg.io.formats import format_of
 
     if path.name.lower().endswith(STUDY):

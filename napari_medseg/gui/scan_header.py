@@ -53,8 +53,9 @@ class ScanHeader(QWidget):
             column.addWidget(part)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Now that there is a window, its status bar can tell what is under the cursor."""
+        """Now that there is a window, its status bar can tell what is under the cursor, and its canvas takes what is dropped."""
         self._desk.cursor_line.attach(self.window())
+        self._desk.drops.attach(self.window())
         super().showEvent(event)
 
     def refresh(self) -> None:
