@@ -16,10 +16,12 @@ from qtpy.QtWidgets import QApplication
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError
 from napari_medseg.gui import layers
+from napari_medseg.gui.drops import Drops
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
 from napari_medseg.gui.opening import Opener
 from napari_medseg.gui.pictures import Pictures
+from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
@@ -104,6 +106,7 @@ class Desk(QObject):
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
         self.opener = Opener(self.session, viewer, self.pictures, self)
+        self.drops = Drops(is_ours, self.opener.open, self)
         self.letters = EdgeLetters(self.session, viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
@@ -140,6 +143,7 @@ class Desk(QObject):
         self._timer.stop()
         self.session.set(tool="")
         self.opener.close()
+        self.drops.close()
         self.letters.close()
         self.cursor_line.close()
         self.study_view.close()
