@@ -212,7 +212,11 @@ def recover(
             raise typer.BadParameter("name the case", param_hint="CASE")
         with _opened(study, readonly=True) as project:
             found = project.unsaved()
-        facts = [{**asdict(one), "box": [[part.start, part.stop] for part in one.box]} for one in found]
+        facts = [
+            {"case": one.case, "parent": one.parent, "written": one.written.isoformat(timespec="seconds"), "voxels_changed": one.voxels_changed,
+             "box_zyx": [[part.start, part.stop] for part in one.box]}
+            for one in found
+        ]
         lines = [f"{one.case}: {one.voxels_changed:,} voxels, last at {one.written.astimezone():%Y-%m-%d %H:%M}" for one in found]
         return Answer({"unsaved": facts}, "\n".join(lines) or "no unsaved work")
     if out is not None:

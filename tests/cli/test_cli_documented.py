@@ -3,9 +3,17 @@
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from napari_medseg.annotation import LabelMap, default_classes, read_seed_points, seed_voxels
+from napari_medseg.io import read
+from napari_medseg.project import Project
+from napari_medseg.volume import axis_map, orient
+from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"```\nmedseg (.+?) --json\n(\{.+?\})\n```", PAGE)
@@ -17,13 +25,33 @@ def keys(value, path=""):
     return set().union(*(keys(item, path) for item in value), set()) if isinstance(value, list) else set()
 
 
+def made(study, with_cases):
+    """The study that the page is about: a level set, a correction of it, and a stroke that was never saved."""
+    with Project.create(study.folder / "tumours", title="Tumours", classes=default_classes(["Tumour"]), user="Ann") as project:
+        if not with_cases:
+            return
+        case, scan, points = project.add(study.image), read(study.image), read_seed_points(study.seeds)
+        shown, turn, settings = orient(scan), axis_map(scan.geometry), LevelSetSettings()
+        *_, final = evolve(shown.channel(), seed_voxels(points, shown.geometry), shown.geometry.spacing, settings)
+        labels = turn.undo(final.mask).astype(np.uint8)
+        prompts = {"seeds": {"1": points.tolist()}}
+        project.save(case.id, LabelMap(labels, scan.geometry), kind="weak", tool="levelset", parameters=asdict(settings), prompts=prompts, seconds=74)
+        for stroke in (slice(0, 5), slice(9, 12)):
+            labels[0, stroke, :5] = 1
+            if stroke.start == 0:
+                project.save(case.id, LabelMap(labels.copy(), scan.geometry), kind="corrected", tool="brush", parent=1, seconds=132)
+        project.draft(case.id, 2).write(labels)
+
+
 def test_the_page_shows_every_command_that_needs_no_network():
-    assert len(SHOWN) == 8
+    assert len(SHOWN) == 17
 
 
 @pytest.mark.parametrize(("command", "answer"), SHOWN, ids=[command.partition(".")[0] for command, _ in SHOWN])
 def test_an_answer_holds_every_key_the_page_shows(medseg, study, command, answer):
     for name in ("weak", "slices"):
         shutil.copy(study.truth, study.folder / f"{name}.nii.gz")
+    if command.startswith("project ") and "init" not in command:
+        made(study, with_cases=" add " not in command)
     given = medseg(*command.split(), "--json").answer
     assert keys(json.loads(answer)) <= keys(given)
