@@ -18,7 +18,7 @@ from napari_medseg.io.grids import Matrix, flat, grid, require_spacing
 from napari_medseg.io.packing import Deflating, Packing, put
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.slicersegments import pairs_of, segments_of, to_classes
-from napari_medseg.io.values import storable, volume_of
+from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import Stored, beside, check, load
 from napari_medseg.volume import Array, Geometry, Volume
 
@@ -195,7 +195,7 @@ def _affine(fields: dict[str, str], count: int, path: Path) -> tuple[Matrix, tup
 
 def _channels_first(array: Array, info: SeriesInfo) -> Array:
     if info.channels > 1:
-        array = np.ascontiguousarray(np.moveaxis(array, -1, 0))
+        array = in_order(np.moveaxis(array, -1, 0))
     array = array.reshape(-1, *info.shape_zyx)
     return array[0] if len(array) == 1 else array
 

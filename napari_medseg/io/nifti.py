@@ -21,7 +21,7 @@ from napari_medseg.io.niftiheader import CODES, COLOURS, TYPES, VECTOR, Header, 
 from napari_medseg.io.niftiplace import placement
 from napari_medseg.io.packing import Deflating, put
 from napari_medseg.io.series import SeriesInfo
-from napari_medseg.io.values import storable, volume_of
+from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import Stored, check, load, require_size
 from napari_medseg.volume import Array, Geometry, Volume
 
@@ -112,7 +112,7 @@ def _stored(header: Header, data: Path) -> Stored:
 
 def _array(stored: Array, header: Header, info: SeriesInfo) -> Array:
     if header.datatype in COLOURS:
-        stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+        stored = in_order(np.moveaxis(stored, -1, 0))
     array = stored.reshape(-1, *info.shape_zyx)
     array = array[0] if len(array) == 1 else array
     return _scaled(array, header) if header.scales and header.datatype in TYPES else array

@@ -19,7 +19,7 @@ from napari_medseg.io.nrrdheader import Axes, Header, axes_of, read_header, stor
 from napari_medseg.io.packing import Deflating, put
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.slicersegments import flattened, onto, pairs_of, segments_of
-from napari_medseg.io.values import storable, volume_of
+from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import check, load
 from napari_medseg.volume import Array, Geometry, Volume
 
@@ -35,7 +35,9 @@ def describe(path: Path) -> list[SeriesInfo]:
         axes = axes_of(header, path)
         stored = stored_of(header, axes, path)
         check(stored, path)
-        return [_info(header, axes, stored.dtype, path)]
+        info = _info(header, axes, stored.dtype, path)
+        layered = axes.others and stored.dtype.kind != "f" and segments_of(header.pairs)
+        return [replace(info, channels=1, timepoints=1, channel_names=()) if layered else info]  # layers of segments become one map
 
 
 def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
@@ -89,7 +91,7 @@ def _in_order(array: Array, axes: Axes) -> Array:
     moved = array.transpose(order)
     shape = [axes.sizes[i] for i in axes.space][::-1]
     shape = [1] * (3 - len(shape)) + shape
-    moved = np.ascontiguousarray(moved).reshape(-1, *shape)
+    moved = in_order(moved).reshape(-1, *shape)
     return moved[0] if len(moved) == 1 else moved
 
 

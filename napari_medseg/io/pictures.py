@@ -12,7 +12,7 @@ from napari_medseg.errors import UnreadableFileError
 from napari_medseg.io.faults import SEND_AGAIN, typed
 from napari_medseg.io.formats import stem_of
 from napari_medseg.io.series import SeriesInfo
-from napari_medseg.io.values import volume_of
+from napari_medseg.io.values import in_order, volume_of
 from napari_medseg.volume import Geometry, Volume
 
 KINDS = ("PNG", "JPEG", "BMP")
@@ -45,7 +45,7 @@ def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
         except SyntaxError as error:  # how Pillow calls a broken PNG
             raise UnreadableFileError("is cut short or damaged", where=path, todo=SEND_AGAIN) from error
     array = array.astype(info.dtype, copy=False)[None]
-    return volume_of(info, array if array.ndim == 3 else np.ascontiguousarray(np.moveaxis(array, -1, 0)), path)
+    return volume_of(info, array if array.ndim == 3 else in_order(np.moveaxis(array, -1, 0)), path)
 
 
 def _open(path: Path) -> Any:

@@ -22,12 +22,13 @@ from napari_medseg.io.grids import grid
 from napari_medseg.io.memory import allocate
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.tiffheader import require_chain, spacing
-from napari_medseg.io.values import storable, volume_of
+from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import Stored, load, require_size
 from napari_medseg.volume import Array, Geometry, Volume
 
 BEST = 1100  # bytes that one packed byte can give
 PLAIN = 1
+WHITE_IS_ZERO = 0
 OLDER = (5, 7, 32773)  # LZW, JPEG, PackBits
 TILE = 1 << 26  # bytes of a tile that is larger than its page
 SAME = 1e-6
@@ -55,8 +56,7 @@ def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
         info = _info(tif, found, path)
         stored = _stored(tif, found, path)
         array = load(stored, path) if stored is not None else _unpacked(tif, found, path)
-        array = storable(array).transpose(_order(found.axes)).reshape(-1, *info.shape_zyx)
-        array = np.ascontiguousarray(array)
+        array = in_order(storable(array).transpose(_order(found.axes))).reshape(-1, *info.shape_zyx)
         return volume_of(info, array[0] if len(array) == 1 else array, path)
 
 
@@ -110,6 +110,8 @@ def _info(tif: Any, series: Any, path: Path) -> SeriesInfo:
     if times > 1:
         notes = (*notes, f"holds {times} timepoints, opened as channels")
         names = tuple(f"t {t + 1}" for t in range(times)) if channels == 1 else ()
+    if tif.pages[0].photometric == WHITE_IS_ZERO:
+        notes = (*notes, "0 means white in this file; its values are kept as they are")
     if len(tif.series) > 1:
         notes = (*notes, f"holds {len(tif.series)} images of different kinds; the first is opened")
     dtype = np.dtype("uint8") if series.dtype.kind == "b" else np.dtype("float32") if series.dtype == np.float16 else series.dtype.newbyteorder("=")

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.errors import UnreadableFileError
+from napari_medseg.io.memory import allocate
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Array, Volume
 
@@ -55,6 +56,15 @@ def finite_values(array: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
         np.nan_to_num(flat[start : start + PIECE], copy=False, nan=low, posinf=high, neginf=low)
     told = f"{count} of {array.size} values were not finite numbers and were set to the smallest ({low:g}), or the largest for +infinity"
     return flat.reshape(array.shape), (told,)
+
+
+def in_order(array: Array) -> Array:
+    """The same values in C order; a copy goes where there is room for it."""
+    if array.flags.c_contiguous:
+        return array
+    result = allocate(array.shape, array.dtype)
+    np.copyto(result, array)
+    return result
 
 
 def storable(array: Array) -> Array:

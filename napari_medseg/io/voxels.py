@@ -79,7 +79,7 @@ def beside(path: Path, name: str) -> Path:
     found = folder / name
     what = f"names a data file outside its folder ({name[:80]})"
     outside = UnreadableFileError(what, where=path, todo="Put header and data into one folder and correct the name")
-    if not name or "\0" in name or "\\" in name or Path(name).is_absolute() or ".." in Path(name).parts or ":" in name:
+    if not name or "\0" in name or "\\" in name or name.startswith("/") or ".." in Path(name).parts or ":" in name:
         raise outside
     if not found.is_file():
         raise MissingFileError(f"its data file {name[:80]} is not beside it", where=path, todo="Copy both files")

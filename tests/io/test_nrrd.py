@@ -170,6 +170,7 @@ def test_overlapping_segments_of_several_layers_become_one_map_and_it_is_said(tm
     }
     layered(tmp_path / "a.seg.nrrd", [first, second], pairs)
     found = read_labels(tmp_path / "a.seg.nrrd")
+    assert describe(tmp_path / "a.seg.nrrd")[0].channels == 1
     expected = np.zeros((4, 5, 6), np.uint8)
     expected[0, 0], expected[0, 1:3], expected[3] = 1, 3, 2
     np.testing.assert_array_equal(found.array, expected)
