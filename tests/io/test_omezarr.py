@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from ome_zarr.format import FormatV04, FormatV05
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
+from ome_zarr.writer import write_image, write_labels
 from ome_zarr_models import open_ome_zarr
 from scipy.spatial.transform import Rotation
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
@@ -163,6 +165,20 @@ def test_a_scan_too_large_for_memory_is_read_at_a_coarser_level_and_says_so(tmp_
     assert "level 2 of 2" in coarse.notes[0]
     monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
     np.testing.assert_array_equal(read(tmp_path / "labels.ome.zarr").array, labels.array)
+
+
+@pytest.mark.parametrize("version", [FormatV04(), FormatV05()], ids=lambda version: version.version)
+def test_what_the_ome_zarr_library_writes_is_read_with_its_labels(tmp_path, version):
+    image = np.random.default_rng(0).integers(0, 500, (2, 6, 40, 36)).astype(np.uint16)
+    nuclei = (image[0] > 250).astype(np.uint8) * 3
+    group = zarr.open_group(tmp_path / "peer.zarr", mode="w", zarr_format=version.zarr_format)
+    write_image(image, group, axes="czyx", fmt=version)
+    told = {"colors": [{"label-value": 3, "rgba": [255, 51, 0, 255]}], "properties": [{"label-value": 3, "class": "nucleus"}]}
+    write_labels(nuclei, group, name="nuclei", axes="zyx", fmt=version, label_metadata=told)
+    np.testing.assert_array_equal(read(tmp_path / "peer.zarr").array, image)
+    labels = read(tmp_path / "peer.zarr", series="nuclei")
+    np.testing.assert_array_equal(labels.array, nuclei)
+    assert labels.classes == (LabelClass(3, "nucleus", (1.0, 0.2, 0.0)),)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -404,6 +420,14 @@ def test_a_huge_empty_promise_takes_no_memory(tmp_path):
     change(folder / "0" / "zarr.json", lambda told: told.update(shape=[100_000, 100_000, 1000]))
     with pytest.raises(UnreadableFileError, match="claims 1e\\+04 GB"):
         read(folder)
+
+
+def test_a_lazy_look_at_an_endless_array_ends(tmp_path):
+    folder = foreign(tmp_path / "f.ome.zarr", np.ones((8, 8, 8), np.uint8), chunks=(1, 1, 1))
+    change(folder / "0" / "zarr.json", lambda told: told.update(shape=[1, 1 << 30, 1 << 30]))
+    (level,) = open_levels(folder)
+    with pytest.raises(UnreadableFileError, match="too many chunks"):
+        np.asarray(level.array[:, :100_000, :100_000])
 
 
 def test_bad_names_and_colours_cost_only_themselves(tmp_path, labels):

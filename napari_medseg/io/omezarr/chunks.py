@@ -29,6 +29,7 @@ from napari_medseg.volume import Array
 
 WORKERS = 4  # the codecs let other threads run
 PIECE = 1 << 20
+AT_ONCE = 100_000  # chunks in one look at a lazy array
 UNASKED, SPARSE = 1 << 28, 10_000  # bytes of voxels that may be there anyway, and for each stored byte: label maps are often nearly empty
 _FAULTS = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError, lzma.LZMAError, zlib.error,
@@ -63,6 +64,8 @@ class Chunked:
     def __getitem__(self, region: tuple[slice, ...]) -> Array:
         """The voxels of slices with a start and a stop, in the machine's byte order."""
         where = [range(s.start // c, -(-s.stop // c)) for s, c in zip(region, self.stored.chunks, strict=True)]
+        if math.prod(map(len, where)) > AT_ONCE:
+            raise UnreadableFileError("is cut into too many chunks to look at", where=self.stored.root, todo="Save it again with larger chunks")
         for place in product(*where):
             check_chunk(self.stored, self.stored.chunk_file(place))
         return self._read(region)

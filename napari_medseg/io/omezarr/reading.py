@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from napari_medseg.io.omezarr.axes import Axes
 from napari_medseg.io.omezarr.chunks import Chunked, chunks_there, read_whole
 from napari_medseg.io.omezarr.groups import AGAIN
 from napari_medseg.io.omezarr.images import Image, Named, listed, load
+from napari_medseg.io.omezarr.stored import Stored
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.values import finite_values
 from napari_medseg.volume import Geometry, Volume, format_shape
 
-LAZY_CHUNKS = 1_000_000
+BLOCKS = 20_000  # of a lazy array: a plan of more takes seconds to make
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,18 @@ def open_levels(path: Path, series: str | None = None) -> list[LazyLevel]:
     for level, geometry in zip(image.levels, image.grids, strict=True):
         if next(chunks_there(level), None) is None:
             raise UnreadableFileError(f"{level.folder.relative_to(path)} holds no voxels: no chunk of it is there", where=path, todo=AGAIN)
-        if np.prod(level.cells, dtype=float) > LAZY_CHUNKS:
-            raise UnreadableFileError("is cut into more than a million chunks", where=path, todo="Save it again with larger chunks")
         empty = np.empty((0,) * len(level.shape), level.dtype)
-        lazy = dask.array.from_array(Chunked(level), chunks=level.chunks, name=False, lock=False, meta=empty)  # type: ignore[no-untyped-call]
+        lazy = dask.array.from_array(Chunked(level), chunks=_blocks(level), name=False, lock=False, meta=empty)  # type: ignore[no-untyped-call]
         made.append(LazyLevel(_squeezed(lazy, image.axes), geometry))
     return made
+
+
+def _blocks(level: Stored) -> tuple[int, ...]:
+    """Pieces in which a lazy array is read: chunks, or several of them where there are very many."""
+    sizes = list(level.chunks)
+    while math.prod(counts := [-(-n // size) for n, size in zip(level.shape, sizes, strict=True)]) > BLOCKS:
+        sizes[counts.index(max(counts))] *= 2
+    return tuple(sizes)
 
 
 def _chosen(path: Path, series: str | None) -> Named:
