@@ -12,14 +12,13 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import KDTree
 from skimage.measure import find_contours
 
 from napari_medseg.volume import BoolArray
 
 Points = npt.NDArray[np.float64]
 
-ASIDE = (0.37, 0.29)  # share of an edge of the outline and of the hole; not the same, since a channel between mirrored ports meets a centre too
+ASIDE = 0.29  # share of an edge from its start: a channel there runs along no row of centres and meets no corner
 BLOCK = 1 << 20  # crossings of edges and rows at a time
 
 
@@ -41,13 +40,9 @@ def outlines(mask: BoolArray) -> list[Points]:
     corner = np.array([rows[0], columns[0]], float)
     box = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1).astype(float)
     rings = [ring[:-1] + (corner - 1) for ring in find_contours(box, 0.5)]
-    areas = [_area(ring) for ring in rings]
-    pieces = sorted(((area, ring) for area, ring in zip(areas, rings, strict=True) if area > 0), key=lambda pair: pair[0])
-    holes: list[list[Points]] = [[] for _ in pieces]
-    for area, ring in zip(areas, rings, strict=True):
-        if area < 0:
-            holes[next(k for k, (size, piece) in enumerate(pieces) if size > -area and _inside(ring[0], piece))].append(ring)
-    return [_bends(_keyhole(piece, inner)) for (_, piece), inner in zip(pieces, holes, strict=True)]
+    pieces = [ring for ring in rings if _area(ring) > 0]
+    holes = sorted((ring for ring in rings if _area(ring) < 0), key=lambda ring: float(ring[:, 1].min()))
+    return [_bends(ring) for ring in (_keyholes(pieces, holes) if holes else pieces)]
 
 
 def filled(polygons: Sequence[Points], shape: tuple[int, int]) -> BoolArray:
@@ -97,31 +92,46 @@ def _bends(ring: Points) -> Points:
     return bends
 
 
-def _inside(point: Points, ring: Points) -> bool:
-    """Whether a point that lies on no edge is inside a ring."""
-    start, end = ring, np.roll(ring, -1, axis=0)
-    crosses = (start[:, 0] <= point[0]) != (end[:, 0] <= point[0])
-    start, end = start[crosses], end[crosses]
-    columns = start[:, 1] + (point[0] - start[:, 0]) / (end[:, 0] - start[:, 0]) * (end[:, 1] - start[:, 1])
-    return bool(np.count_nonzero(columns > point[1]) % 2)
+def _keyholes(pieces: list[Points], holes: list[Points]) -> list[Points]:
+    """Join holes to the outlines around them.
 
+    From its leftmost edge each hole has a channel to the left, to the first edge it meets: of the outline around it, or of a hole that reaches farther to
+    the left and so is joined on in its turn. The channels run between the rows of centres.
 
-def _keyhole(ring: Points, holes: list[Points]) -> Points:
-    """Join holes to their outline where they are nearest, the nearest hole first.
-
-    The channels start beside the middles of the edges, so that none runs through the centre of a pixel.
+    Parameters
+    ----------
+    pieces, holes : (n, 2) arrays
+        With all points of `find_contours`, so that no edge crosses a row of centres; the holes from the leftmost on.
     """
-    tree = KDTree(ring)
-    for hole in sorted(holes, key=lambda h: float(tree.query(h)[0].min())):
-        outer, inner = _ports(ring, ASIDE[0]), _ports(hole, ASIDE[1])
-        distances, nearest = KDTree(outer).query(inner)
-        there = int(distances.argmin())
-        here = int(nearest[there])
-        around = np.roll(hole, -1 - there, axis=0)
-        port, far = outer[here], inner[there]
-        ring = np.concatenate([ring[: here + 1], [port, far], around, [far, port], ring[here + 1 :]])
-    return ring
+    rings = [*pieces, *holes]
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    first = np.cumsum([0, *(len(ring) for ring in rings)])
+    start, end = np.concatenate(rings), np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    low, high = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
+    by_row = np.argsort(np.floor(low), kind="stable")
+    rows = np.floor(low)[by_row]
+    joined: list[list[tuple[int, float, Points]]] = [[] for _ in rings]
+    for k in range(len(rings) - 1, len(pieces) - 1, -1):  # what is joined to a hole lies to its right, so it is complete by now
+        leftmost = int(rings[k][:, 1].argmin())
+        edge = first[k] + leftmost
+        port = start[edge] + ASIDE * (end[edge] - start[edge])
+        near = by_row[np.searchsorted(rows, np.floor(port[0])) : np.searchsorted(rows, np.floor(port[0]), "right")]
+        near = near[(owner[near] != k) & (low[near] <= port[0]) & (port[0] < high[near])]
+        share = (port[0] - start[near, 0]) / (end[near, 0] - start[near, 0])
+        columns = start[near, 1] + share * (end[near, 1] - start[near, 1])
+        best = int(np.where(columns < port[1], columns, -np.inf).argmax())
+        meeting = np.array([port[0], columns[best]])
+        around = _joined(rings[k], joined[k], leftmost)
+        parent = int(owner[near[best]])
+        joined[parent].append((int(near[best] - first[parent]), float(share[best]), np.concatenate([[meeting, port], around, [port, meeting]])))
+    return [_joined(ring, others, len(ring) - 1) for ring, others in zip(pieces, joined, strict=False)]
 
 
-def _ports(ring: Points, share: float) -> Points:
-    return ring + share * (np.roll(ring, -1, axis=0) - ring)
+def _joined(ring: Points, others: list[tuple[int, float, Points]], last: int) -> Points:
+    """A ring from the point after `last` to `last`, with other paths put into its edges where they start and end."""
+    turned, parts, at = np.roll(ring, -1 - last, axis=0), [], 0
+    places = [((edge - last - 1) % len(ring), share, path) for edge, share, path in others]
+    for edge, _, path in sorted(places, key=lambda place: place[:2]):
+        parts += [turned[at : edge + 1], path]
+        at = edge + 1
+    return np.concatenate([*parts, turned[at:]])

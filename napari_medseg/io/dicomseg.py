@@ -13,6 +13,7 @@ import pydicom
 
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import GridMismatchError, InvalidInputError, UnreadableFileError
+from napari_medseg.io.dicom.headers import read_header
 from napari_medseg.io.dicomclass import classes_of
 from napari_medseg.io.dicomref import sound
 from napari_medseg.io.formats import Scan, stem_of
@@ -96,6 +97,10 @@ def opened(path: Path, classes: tuple[str, ...], title: str, *, pixels: bool = T
     UnreadableFileError
         When it is of another kind, or damaged.
     """
+    with sound(path):
+        header = read_header(path)
+    if header.fault:
+        raise UnreadableFileError(header.fault, where=path, todo="Copy or export it again")
     with sound(path), path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:  # no length in it can ask for more than is there
         data = pydicom.dcmread(view, stop_before_pixels=not pixels)
         if str(data.get("SOPClassUID", "")) not in classes:

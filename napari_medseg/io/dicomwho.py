@@ -90,7 +90,7 @@ def anonymous(data: Header) -> None:
         if name in data:
             setattr(data, name, value)
     data.PatientIdentityRemoved = "YES"
-    data.DeidentificationMethod = f"{NAME} {version()}: patient, study and dates left out, UIDs remade"
+    data.DeidentificationMethod = [f"{NAME} {version()}", "patient, study and dates left out, UIDs remade"]
     data.LongitudinalTemporalInformationModified = "REMOVED"
 
 
