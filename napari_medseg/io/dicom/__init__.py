@@ -20,6 +20,8 @@ from napari_medseg.io.formats import Family
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Geometry, Volume
 
+CHOOSE = "Choose the folder with the scan's DICOM files"
+
 __all__ = ["Loading", "describe", "read", "stream"]
 
 
@@ -88,11 +90,15 @@ def _stacks(path: Path) -> list[Stack]:
         else:
             stacks = stacks_of([header], path)
             if not stacks:
-                raise UnreadableFileError("is a DICOM file without an image", where=path, todo="Choose the folder with the scan's DICOM files")
+                what = f"is damaged: {header.fault}" if header.fault else "is a DICOM file without an image"
+                raise UnreadableFileError(what, where=path, todo=CHOOSE)
             return stacks
-    stacks = stacks_of(find_headers(path), path)
+    headers = find_headers(path)
+    stacks = stacks_of(headers, path)
     if not stacks:
-        raise UnreadableFileError("holds no DICOM image", where=path, todo="Choose the folder with the scan's DICOM files")
+        damaged = sum(bool(header.fault) for header in headers)
+        what = "holds no DICOM image" + (f", and {damaged} files that could not be read" if damaged else "")
+        raise UnreadableFileError(what, where=path, todo=CHOOSE)
     return stacks
 
 

@@ -1,35 +1,30 @@
-"""Compressed pixels: pydicom's decoders first, then GDCM through SimpleITK, which also knows lossless and 12-bit JPEG."""
+"""Compressed pixels: pydicom's decoders for JPEG 2000 and plain JPEG, pylibjpeg's for run lengths, GDCM for JPEG-LS and for lossless and 12-bit JPEG."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import BytesIO
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from napari_medseg.io.dicom import tags
 from napari_medseg.io.dicom.elements import HeaderFault
 from napari_medseg.io.dicom.frames import Frame
+from napari_medseg.io.dicom.gdcm import Gdcm
 from napari_medseg.io.dicom.headers import EXPLICIT, NATIVE
-from napari_medseg.io.itk import quiet_itk
 from napari_medseg.volume import Array
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG = {f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70)}
 JPEG_LS = {f"1.2.840.10008.1.2.4.{n}" for n in (80, 81)}
 JPEG_2000 = {f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)}
-GDCM_ONLY = {f"1.2.840.10008.1.2.4.{n}" for n in (51, 57, 70)}
+GDCM_FIRST = {*JPEG_LS, *(f"1.2.840.10008.1.2.4.{n}" for n in (51, 57, 70))}  # JPEG-LS, too: any decoder of it may hang over damage, a process can be ended
 KNOWN = {RLE, *JPEG, *JPEG_LS, *JPEG_2000}
-FASTEST = {RLE: "pylibjpeg", **dict.fromkeys(JPEG_2000, "pylibjpeg")}
+FASTEST = dict.fromkeys(JPEG_2000, "pylibjpeg")
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_gdcm = threading.Lock()
 
 
 def is_known(syntax: str) -> bool:
@@ -45,7 +40,7 @@ def title_of(syntax: str) -> str:
     return f"{name} ({syntax})" if name != syntax else f"transfer syntax {syntax}"
 
 
-def decode(frame: Frame, data: bytes) -> Array:
+def decode(frame: Frame, data: bytes, gdcm: Gdcm) -> Array:
     """Decode one frame.
 
     Parameters
@@ -53,6 +48,7 @@ def decode(frame: Frame, data: bytes) -> Array:
     frame : Frame
     data : bytes
         Its compressed bytes, without the items around them; or subsampled YBR as it lies.
+    gdcm : Gdcm
 
     Returns
     -------
@@ -65,10 +61,12 @@ def decode(frame: Frame, data: bytes) -> Array:
     """
     syntax = frame.header.syntax
     size = coded_size(data, syntax)
+    if size is None and (syntax in JPEG | JPEG_LS | JPEG_2000):
+        raise HeaderFault(f"holds pixels that are damaged ({title_of(syntax)})")
     if size is not None and size != (frame.rows, frame.columns):
         raise HeaderFault(f"holds a compressed picture of {size[1]} x {size[0]} instead of {frame.columns} x {frame.rows} pixels")
     plane = None
-    for way in _ways(syntax):
+    for way in _ways(syntax, gdcm):
         try:
             plane = way(frame, data)
             break
@@ -99,13 +97,41 @@ def coded_size(data: bytes, syntax: str) -> tuple[int, int] | None:
     return None
 
 
-def _ways(syntax: str) -> Iterator[Any]:
-    if syntax not in GDCM_ONLY:
+def _ways(syntax: str, gdcm: Gdcm) -> Iterator[Callable[[Frame, bytes], Array]]:
+    if syntax == RLE:
+        yield _by_runs
+    elif syntax not in GDCM_FIRST:
         yield _by_pydicom
-    if syntax in JPEG:
-        yield _by_gdcm
+    if syntax in JPEG | JPEG_LS:
+        yield partial(_by_gdcm, gdcm)
     if syntax == "1.2.840.10008.1.2.4.51":
         yield _by_pydicom
+
+
+def _by_runs(frame: Frame, data: bytes) -> Array:
+    """Run lengths, a segment for each byte of a value, the highest first (PS3.5, G). Decoding whole pictures panics where a segment is too long."""
+    from rle.utils import decode_segment  # type: ignore[attr-defined]
+
+    head = np.frombuffer(data[:64], "<u4")
+    count, width, size = int(head[0]), frame.bits // 8, frame.rows * frame.columns
+    ends = [*(int(v) for v in head[2 : count + 1]), len(data)]
+    if count != width * frame.samples:
+        raise HeaderFault(f"holds {count} segments of run lengths instead of {width * frame.samples}")
+    planes = np.empty((frame.samples, width, size), np.uint8)
+    for segment, (start, end) in enumerate(zip((int(v) for v in head[1 : count + 1]), ends, strict=True)):
+        if not 64 <= start < end <= len(data):
+            raise HeaderFault("has run lengths that begin nowhere")
+        found = np.frombuffer(decode_segment(data[start:end]), np.uint8)
+        planes[segment // width, width - 1 - segment % width] = found[:size]
+    values = np.ascontiguousarray(planes.transpose(2, 0, 1)).view(f"<u{width}").astype(f"{'i' if frame.data.whole(tags.SIGNED, 0) == 1 else 'u'}{width}")
+    plane = values.reshape(frame.rows, frame.columns, frame.samples)
+    if frame.samples == 1:
+        return plane[..., 0]
+    if frame.data.text(tags.PHOTOMETRIC) != "YBR_FULL":
+        return plane
+    from pydicom.pixels.processing import convert_color_space
+
+    return np.asarray(convert_color_space(plane, "YBR_FULL", "RGB"))
 
 
 def _by_pydicom(frame: Frame, data: bytes) -> Array:
@@ -123,25 +149,6 @@ def _by_pydicom(frame: Frame, data: bytes) -> Array:
     return np.asarray(array)
 
 
-@contextmanager
-def _quiet_gdcm() -> Iterator[None]:
-    """Keep off stderr what GDCM's JPEG library prints there while it looks for the right precision, a dozen lines a slice."""
-    with _gdcm:
-        try:
-            kept = os.dup(2)
-        except OSError:  # a window without a console has no stderr
-            yield
-            return
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nothing, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nothing)
-
-
 def _options(frame: Frame) -> dict[str, Any]:
     data = frame.data
     bits = data.whole(tags.BITS_STORED, frame.bits)
@@ -152,8 +159,8 @@ def _options(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _by_gdcm(frame: Frame, data: bytes) -> Array:
-    """Through a file of its own that holds the pixels and nothing else."""
+def _by_gdcm(gdcm: Gdcm, frame: Frame, data: bytes) -> Array:
+    """Through a file that holds the pixels and nothing else."""
     from pydicom import Dataset, dcmwrite
     from pydicom.dataset import FileMetaDataset
     from pydicom.encaps import encapsulate
@@ -170,10 +177,6 @@ def _by_gdcm(frame: Frame, data: bytes) -> Array:
         alone.PlanarConfiguration = options["planar_configuration"]
     alone.PixelData = encapsulate([data], has_bot=False)
     alone["PixelData"].VR = "OB"
-    with tempfile.TemporaryDirectory(prefix="medseg-") as folder:
-        path = Path(folder, "frame.dcm")
-        dcmwrite(path, alone, enforce_file_format=True)
-        with quiet_itk(), _quiet_gdcm():
-            image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
-    array = np.asarray(sitk.GetArrayFromImage(image))
-    return array.reshape(array.shape[1:]) if image.GetDimension() == 3 else array
+    file = BytesIO()
+    dcmwrite(file, alone, enforce_file_format=True)
+    return gdcm.read(file.getvalue())

@@ -16,6 +16,7 @@ from napari_medseg.io.dicom.elements import LONG, SHORT, DataSet, HeaderFault, M
 
 FIRST_READ = 1 << 13  # bytes; most headers of single slices are shorter
 TRIAL, SLOW, THREADS = 8, 2e-3, 8  # files tried first; seconds a file from which on others are asked for meanwhile, as on a network
+INFLATED_HEADER = 1 << 26  # bytes
 IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 NATIVE = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, "")
 DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR
@@ -89,7 +90,7 @@ def read_header(path: Path) -> Header:
             try:
                 return _parsed(path, data, len(data) >= size, syntax, start, size)
             except MoreNeeded as more:
-                wanted = max(more.size + FIRST_READ, 4 * len(data))
+                wanted = min(size, max(more.size + FIRST_READ, 4 * len(data)))  # a read takes memory for what it asks
                 data += file.read(wanted - len(data)) or _nothing()
 
 
@@ -134,8 +135,10 @@ def _files(folder: Path) -> Iterator[Path]:
 def _header_or_none(path: Path) -> Header | None:
     try:
         return read_header(path)
-    except (HeaderFault, OSError):
+    except HeaderFault:
         return None  # anything may lie in a folder: pictures, reports, other programs' files
+    except OSError as error:
+        return Header(path, DataSet({}), "", 0, None, f"could not be read ({error.strerror or 'no reason given'})")
 
 
 def _preamble(data: bytes) -> tuple[str, int]:
@@ -169,8 +172,8 @@ def _parsed(path: Path, data: bytes, whole: bool, syntax: str, start: int, size:
         parser.parse(start)
     except HeaderFault as error:
         fault = str(error)
-        if not parser.found.values:
-            raise
+        if not parser.found.values and data[128:132] != b"DICM":
+            raise  # it only looked like a file from before there were preambles
     return Header(path, parser.found, syntax, size, parser.pixels, fault)
 
 
@@ -181,6 +184,8 @@ def _inflated(path: Path, file: BinaryIO, start: int, size: int) -> Header:
         try:
             return _parsed(path, data, len(data) < needed, DEFLATED, start, start + 1032 * (size - start))
         except MoreNeeded as more:
+            if more.size > INFLATED_HEADER:
+                raise HeaderFault("has a header that unpacks to more than a header can be") from None
             needed = max(more.size + FIRST_READ, 4 * needed)
 
 

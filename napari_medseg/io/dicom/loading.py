@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_medseg.errors import UnreadableFileError
 from napari_medseg.io.dicom.frames import Frame
 from napari_medseg.io.dicom.pixels import PixelReader
 from napari_medseg.io.dicom.stacks import Stack, padding_of
 from napari_medseg.io.dicom.values import Scale
 from napari_medseg.io.memory import allocate
-from napari_medseg.io.values import finite_values
 from napari_medseg.volume import Array, Volume
 
 BLOCK = 16  # slices that a thread reads before it tells
@@ -28,7 +30,7 @@ class Loading:
     Attributes
     ----------
     volume : Volume
-        Its array goes on being filled; the same array in every step but the last, when values that are no numbers had to be replaced.
+        Its array goes on being filled; the last one has more notes when values had to be replaced.
     slices : tuple of int
         Those that came in this step.
     fraction : float
@@ -66,7 +68,11 @@ def load(stack: Stack, *, cleared: bool = False) -> Iterator[Loading]:
     """
     if stack.trouble is not None:
         raise stack.trouble
-    reader = PixelReader()
+    with closing(PixelReader()) as reader:
+        yield from _loaded(stack, reader, cleared)
+
+
+def _loaded(stack: Stack, reader: PixelReader, cleared: bool) -> Iterator[Loading]:
     for part in stack.parts:
         for frame in part.slices:
             reader.prepare(frame)
@@ -98,7 +104,7 @@ def load(stack: Stack, *, cleared: bool = False) -> Iterator[Loading]:
             yield Loading(volume, slices, done / len(jobs))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    finished = _finished(volume, lost)
+    finished = _finished(stack, volume, lost)
     if finished is not volume:
         yield Loading(finished, (), 1.0)
 
@@ -151,13 +157,35 @@ def _outside(stack: Stack) -> float:
     return AIR_HU if stack.units == "HU" else 0.0
 
 
-def _finished(volume: Volume, lost: int) -> Volume:
-    """With notes on values that had to be cut off or replaced."""
-    from dataclasses import replace
+def _finished(stack: Stack, volume: Volume, lost: int) -> Volume:
+    """With notes on values that had to be cut off or replaced.
 
-    notes = volume.notes
+    Raises
+    ------
+    UnreadableFileError
+        When no value is a finite number.
+    """
+    notes: tuple[str, ...] = ()
     if lost:
         bounds = np.iinfo(volume.array.dtype)
-        notes += (f"{lost} values lay outside {bounds.min} to {bounds.max} {volume.units} and were set to the nearest of these",)
-    array, more = finite_values(volume.array, volume.source) if volume.source is not None else (volume.array, ())
-    return volume if not lost and not more else replace(volume, array=array, notes=notes + more)
+        notes = (f"{lost} values lay outside {bounds.min} to {bounds.max} {volume.units} and were set to the nearest of these",)
+    if any(scale.stored.kind == "f" for scales in stack.scales for scale in scales):
+        notes += _numbers_only(volume.array, stack)
+    return replace(volume, notes=volume.notes + notes) if notes else volume
+
+
+def _numbers_only(array: Array, stack: Stack) -> tuple[str, ...]:
+    """Replace, slice by slice, NaN and infinities by the smallest or largest number there is."""
+    planes = array.reshape(-1, *array.shape[-2:])
+    count, low, high = 0, math.inf, -math.inf
+    for plane in planes:
+        finite = plane[np.isfinite(plane)]
+        count += plane.size - finite.size
+        low, high = min(low, float(finite.min(initial=math.inf))), max(high, float(finite.max(initial=-math.inf)))
+    if not count:
+        return ()
+    if count == array.size:
+        raise UnreadableFileError("holds no number, only NaN or infinite values", where=stack.where, todo="Export it again")
+    for plane in planes:
+        np.nan_to_num(plane, copy=False, nan=low, posinf=high, neginf=low)
+    return (f"{count} of {array.size} values were not finite numbers and were set to the smallest ({low:g}), or the largest for +infinity",)

@@ -10,9 +10,10 @@ import numpy as np
 
 from napari_medseg.errors import UnreadableFileError
 from napari_medseg.io.dicom import tags
-from napari_medseg.io.dicom.codecs import decode, is_known, title_of
+from napari_medseg.io.dicom.codecs import RLE, decode, is_known, title_of
 from napari_medseg.io.dicom.elements import HeaderFault
 from napari_medseg.io.dicom.frames import Frame
+from napari_medseg.io.dicom.gdcm import Gdcm
 from napari_medseg.io.dicom.headers import BIG_ENDIAN, DEFLATED, NATIVE, Header, inflate, packed_start
 from napari_medseg.io.dicom.palette import coloured
 from napari_medseg.io.dicom.values import Scale, apply, straight_bits
@@ -29,11 +30,16 @@ def colours_of(frame: Frame) -> int:
 
 @dataclass(slots=True)
 class PixelReader:
-    """Reads frames; keeps where those of a file lie. Threads may share it."""
+    """Reads frames; keeps where those of a file lie. Threads may share it. Close it after use."""
 
     _places: dict[Path, list[Fragments]] = field(default_factory=dict)
     _inflated: tuple[Path, bytes] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _gdcm: Gdcm = field(default_factory=Gdcm)
+
+    def close(self) -> None:
+        """End what it started."""
+        self._gdcm.close()
 
     def prepare(self, frame: Frame) -> None:
         """Look whether the frame can be there and decoded, before anything is allocated for it.
@@ -89,11 +95,14 @@ class PixelReader:
             self.prepare(frame)
             with frame.header.path.open("rb") as file:
                 data = b"".join(_exactly(file, start, length) for start, length in self._places[frame.header.path][frame.index])
-            return decode(frame, data)
+            plane = decode(frame, data, self._gdcm)
+            if frame.header.syntax == RLE and frame.samples == 1:
+                straight_bits(plane, scale)
+            return plane
         packed = np.empty(frame.size, np.uint8)
         self._fill(frame, packed)
         if frame.data.text(tags.PHOTOMETRIC) == "YBR_FULL_422":
-            return decode(frame, packed.tobytes())
+            return decode(frame, packed.tobytes(), self._gdcm)
         shape = (frame.rows, frame.columns, frame.samples)
         if frame.samples == 1:
             plane = packed.view(scale.stored).reshape(shape[:2])

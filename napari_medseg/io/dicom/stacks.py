@@ -106,7 +106,7 @@ def stacks_of(headers: list[Header], where: Path) -> list[Stack]:
         series[header.data.text(tags.SERIES_UID)] += frames_of(header)
     stacks = [stack for uid, frames in series.items() for stack in _stacks_of_series(uid, frames, where)]
     if damaged:
-        note = f"{_count(damaged, 'damaged DICOM file')} in the folder could not be understood and {'is' if damaged == 1 else 'are'} left out"
+        note = f"{_count(damaged, 'file')} in the folder could not be read as DICOM and {'is' if damaged == 1 else 'are'} left out"
         for stack in stacks:
             stack.notes += (note,)
     return sorted(stacks, key=lambda stack: (stack.number, stack.series.partition("/")[0], stack.is_scout))
