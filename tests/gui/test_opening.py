@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_scans import save_scan
 from dicom_series import image, save
 from npe2 import PluginManifest
 
@@ -241,3 +242,26 @@ def test_what_is_dropped_on_the_canvas_opens_without_a_question_and_the_rest_is_
     assert not opened
     assert drop(folder)
     assert opened == [folder]
+
+
+@pytest.mark.parametrize("suffix", [".seg.dcm", ".rtstruct.dcm"])
+def test_dicom_labels_come_back_onto_their_scan_with_their_names(viewer, desk, session, tmp_path, qtbot, suffix):
+    grid = Geometry((6, 24, 20), (2.5, 0.7, 0.8))
+    folder = tmp_path / "scan"
+    save_scan(folder, PATIENT, grid)
+    desk.opener.open(folder)
+    qtbot.waitUntil(lambda: session.current is not None, timeout=20_000)
+    scan = session.current
+    labels = np.zeros(scan.display.geometry.shape, np.uint8)
+    labels[2:4, 6:16, 5:15] = 1
+    session.adopt_labels(scan, labels, [LabelClass(1, "Liver", (0.2, 0.8, 0.4))])
+    layer = desk.writer.of(scan).labels
+    path = tmp_path / f"mask{suffix}"
+    layer.save(str(path), plugin="napari-medseg")
+    viewer.layers.remove(layer)
+    session.classes = [LabelClass(1, "Organ", (1.0, 0.0, 0.0))]
+    assert not scan.has_labels
+    desk.opener.open(path)
+    qtbot.waitUntil(lambda: scan.has_labels, timeout=20_000)
+    assert [(c.value, c.name) for c in session.classes] == [(1, "Liver")]
+    assert 2 * np.count_nonzero((scan.labels > 0) & (labels > 0)) / (np.count_nonzero(scan.labels) + np.count_nonzero(labels)) > 0.95
