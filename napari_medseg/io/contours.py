@@ -40,8 +40,9 @@ def outlines(mask: BoolArray) -> list[Points]:
     corner = np.array([rows[0], columns[0]], float)
     box = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1).astype(float)
     rings = [ring[:-1] + (corner - 1) for ring in find_contours(box, 0.5)]
-    pieces = [ring for ring in rings if _area(ring) > 0]
-    holes = sorted((ring for ring in rings if _area(ring) < 0), key=lambda ring: float(ring[:, 1].min()))
+    around = [_area(ring) > 0 for ring in rings]
+    pieces = [ring for ring, outer in zip(rings, around, strict=True) if outer]
+    holes = sorted((ring for ring, outer in zip(rings, around, strict=True) if not outer), key=lambda ring: float(ring[:, 1].min()))
     return [_bends(ring) for ring in (_keyholes(pieces, holes) if holes else pieces)]
 
 
