@@ -71,7 +71,8 @@ def _in_study(session: Session) -> Step:
         found = study.found[0]
         return Step(f"Unsaved work on {found.name} was found: restore it or discard it", "recover", "", found.facts)
     if not study.cases:
-        return Step("Add scans to the study: drop a DICOM folder or NIfTI files, or press + Add in the Cases dock", "add", "", f"{study.title} holds no scan yet.")
+        sentence = "Add scans to the study: drop a DICOM folder or NIfTI files, or press + Add in the Cases dock"
+        return Step(sentence, "add", "", f"{study.title} holds no scan yet.")
     left = sum(case.status != "verified" for case in study.cases)
     why = f"{left} of {len(study.cases)} cases are not verified yet." if left else "All cases are verified."
     return Step("Open a case: double-click it in the table, or go to the next one", "next", "N", why)
@@ -166,6 +167,9 @@ def _scribbles(session: Session, scan: Scan) -> Step:
 def _after_accept(session: Session, scan: Scan) -> Step:
     why = "The network learns from your label and proposes a better one."
     if session.study.is_open and scan.case:
+        case = session.study.case(scan.case)
+        if session.notice.startswith("Opened") and case is not None and case.status == "verified":
+            return Step(f"{session.notice}; it is verified. Change it, or go on with the next case", "next", "N", "Its labels count as checked.", plain=True)
         return Step(f"{session.notice}. Correct it with the brush, mark it verified, or refine it with a network", "refine", "", why, plain=True)
     return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", f"{why} {NO_STUDY}", plain=True)
 

@@ -83,14 +83,44 @@ def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target:
         The new values of `labels[box]`; None when there is nothing to change.
     """
     ours = (target,) if target is not None else tuple(values)
-    before: BoolArray = np.isin(labels, ours)
-    box = around((preview > 0) | (before if not add else np.zeros(1, bool)))
+    held = None if add else _around_values(labels, ours)
+    box = _both(around(preview), held)
     if box is None:
         return None
     part, new = labels[box].copy(), preview[box]
-    free = (part == 0) | before[box]
+    before = _holding(part, ours)
+    free = (part == 0) | before
     if not add:
-        part[before[box]] = 0
+        part[before] = 0
     write = free & (new > 0)
     part[write] = target if target is not None else new[write]
     return box, part
+
+
+def _holding(labels: Array, values: Sequence[int]) -> BoolArray:
+    """Where a map holds one of a few values; `numpy.isin` takes ten times as long."""
+    found: BoolArray = labels == values[0]
+    for value in values[1:]:
+        found |= labels == value
+    return found
+
+
+def _around_values(labels: Array, values: Sequence[int]) -> Box | None:
+    """The smallest box around some values, slice by slice, so that no mask of a whole scan is made."""
+    plane = np.zeros(labels.shape[1:], bool)
+    slices = []
+    for z, each in enumerate(labels):
+        found = _holding(each, values)
+        if found.any():
+            slices.append(z)
+            plane |= found
+    inner = around(plane[None])
+    return None if inner is None else (slice(slices[0], slices[-1] + 1), *inner[1:])
+
+
+def _both(first: Box | None, second: Box | None) -> Box | None:
+    """The box around two."""
+    if first is None or second is None:
+        return first or second
+    z, y, x = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+    return z, y, x

@@ -343,7 +343,9 @@ class Session:
             known = {c.value for c in self.classes}
             self.classes += [c for c in preview.classes if c.value not in known]
             self.classes_changed.emit()
-        result = patches.merged(labels, preview.labels, [c.value for c in preview.classes], target=target, add=self.add)
+        ours = [c.value for c in preview.classes] if target is None else [target]
+        add = self.add or not any(scan.voxels[value] for value in ours)
+        result = patches.merged(labels, preview.labels, ours, target=target, add=add)
         step = change(labels, *result) if result is not None else None
         if step is not None:
             scan.keep(step)
