@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_medseg.volume import Array
 
-SECONDS = 4.0  # that one picture may take; an honest one takes a hundredth
+SECONDS = 3.0  # that one picture may take; an honest one takes a hundredth
 CHILD = Path(__file__).with_name("gdcm_child.py")
 
 

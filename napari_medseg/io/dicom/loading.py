@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -96,13 +97,15 @@ def _loaded(stack: Stack, reader: PixelReader, cleared: bool) -> Iterator[Loadin
     rest = [jobs[k] for k in sorted(range(len(jobs)), key=lambda k: abs(k - middle)) if k != middle]
     blocks = [rest[k : k + BLOCK] for k in range(0, len(rest), BLOCK)]
     done = 1
+    stop = threading.Event()
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        for task in as_completed([pool.submit(_read_block, block, reader) for block in blocks]):
+        for task in as_completed([pool.submit(_read_block, block, reader, stop) for block in blocks]):
             slices, more = task.result()
             lost, done = lost + more, done + len(slices)
             yield Loading(volume, slices, done / len(jobs))
     finally:
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
     finished = _finished(stack, volume, lost)
     if finished is not volume:
@@ -121,8 +124,9 @@ def _jobs(stack: Stack, array: Array) -> list[_Job]:
     return jobs
 
 
-def _read_block(block: list[_Job], reader: PixelReader) -> tuple[tuple[int, ...], int]:
-    return tuple(job.index for job in block), sum(_read(job, reader) for job in block)
+def _read_block(block: list[_Job], reader: PixelReader, stop: threading.Event) -> tuple[tuple[int, ...], int]:
+    """Read slices until told to stop; gives which, and how many values were cut off."""
+    return tuple(job.index for job in block), sum(_read(job, reader) for job in block if not stop.is_set())
 
 
 def _read(job: _Job, reader: PixelReader) -> int:
