@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QLineEdit, QMainWindow, QWidget
 
 KEYS = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.AltModifier
 
@@ -33,7 +33,8 @@ class Drops(QObject):
         """Listen to a window, once."""
         if self._on or not isinstance(window, QMainWindow) or window.centralWidget() is None:
             return
-        self._on = [part for part in (window.centralWidget(), *window.centralWidget().findChildren(QWidget)) if part.acceptDrops()]
+        parts = (window.centralWidget(), *window.centralWidget().findChildren(QWidget))
+        self._on = [part for part in parts if part.acceptDrops() and not isinstance(part, QLineEdit)]
         for part in self._on:
             part.installEventFilter(self)
 

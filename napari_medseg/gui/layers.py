@@ -11,7 +11,7 @@ from typing import Any
 from weakref import ref
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_medseg.annotation import LabelMap, named
 from napari_medseg.errors import InvalidInputError
@@ -52,6 +52,15 @@ class Study:
     channels: tuple[Volume, ...]
     title: str = ""
     in_colour: bool = False
+
+
+def move_layer(layer: Layer, array: Array, display: Geometry) -> None:
+    """Show another array on another grid in a layer, sliced once: a hidden layer draws nothing for each of the steps."""
+    shown, place = layer.visible, placement(display)
+    layer.visible = False
+    layer.data = array
+    layer.scale, layer.translate = place["scale"], place["translate"]
+    layer.visible = shown
 
 
 def layer_data(volume: Volume, *, labels: bool = False) -> LayerTuple:

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from napari_medseg.gui import layers
-from napari_medseg.gui.layers import KEY, placement
+from napari_medseg.gui.layers import KEY, move_layer
 from napari_medseg.session import showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
@@ -198,9 +198,8 @@ class Pictures:
         before, after = facts["axes"].geometry(facts["geometry"]), scan.display.geometry
         was = np.array(first.scale), np.array(first.translate)
         for index, layer in held.items():
-            layer.data = scan.channels[index].array
-            layer.scale, layer.translate = placement(after)["scale"], placement(after)["translate"]
             layer.metadata = {**layer.metadata, KEY: {**layer.metadata[KEY], "axes": scan.axes}}
+            move_layer(layer, scan.channels[index].array, after)
         self._keep_place(first, before, after, was)
 
     def _keep_place(self, layer: Image, before: Any, after: Any, was: tuple[Any, Any]) -> None:
