@@ -16,7 +16,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer
 
 from napari_medseg.annotation import LabelClass
-from napari_medseg.gui.layers import placement, scan_metadata
+from napari_medseg.gui.layers import move_layer, placement, scan_metadata
 from napari_medseg.gui.paint_log import PaintLog
 from napari_medseg.session.history import History, Step, change
 from napari_medseg.session.session import Session
@@ -146,10 +146,8 @@ class LabelsWriter(QObject):
         arrays = (held.labels, scan.labels), (held.preview, preview), (held.outline, preview), (held.limit, scan.limit), (held.strokes, scan.strokes)
         for layer, array in arrays:
             if layer is not None:
-                layer.data = array if array is not None else np.zeros(scan.display.geometry.shape, np.uint8)
-                place = placement(scan.display.geometry)
-                layer.scale, layer.translate = place["scale"], place["translate"]
                 layer.metadata = {**layer.metadata, **scan_metadata(scan)}
+                move_layer(layer, array if array is not None else np.zeros(scan.display.geometry.shape, np.uint8), scan.display.geometry)
 
     def recolour(self, classes: Sequence[LabelClass]) -> None:
         """Names and colours of the classes changed."""
