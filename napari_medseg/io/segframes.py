@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
+from napari_medseg.io.dicom.headers import read_header
 from napari_medseg.io.dicomref import group
 from napari_medseg.volume import Array, Geometry
 
@@ -161,12 +163,12 @@ def check_size(data: Any, path: Path) -> None:
 def masks(data: Any, path: Path) -> Iterator[Array]:
     """The pixels of each frame: bool for one segment, the numbers of the segments for LABELMAP; (rows, columns)."""
     if data.SegmentationType == "LABELMAP":
-        yield from _pixels(data)
+        yield from _pixels(data, path)
         return
     least = 1.0
     if data.SegmentationType == "FRACTIONAL":
         least = float(data.MaximumFractionalValue) / 2
-    for frame in _pixels(data):
+    for frame in _pixels(data, path):
         yield frame >= max(least, 0.5)
 
 
@@ -203,20 +205,41 @@ def _step(places: npt.NDArray[np.float64], told: float) -> float:
     return float((places[-1] - places[0]) / max(1, round(float((places[-1] - places[0]) / gaps.min())))) if gaps.size else 1.0
 
 
-def _pixels(data: Any) -> Iterator[Array]:
+def _pixels(data: Any, path: Path) -> Iterator[Array]:
     rows, columns, count, bits = int(data.Rows), int(data.Columns), int(data.NumberOfFrames), int(data.BitsAllocated)
     if data.file_meta.TransferSyntaxUID.is_encapsulated:
-        from pydicom.pixels import get_decoder
-
-        for frame, _ in get_decoder(data.file_meta.TransferSyntaxUID).iter_array(data, raw=True):
-            yield np.asarray(frame).reshape(rows, columns)
+        yield from _unpacked(data, path)
         return
     size, stored = rows * columns, np.frombuffer(data.PixelData, np.uint8)
+    order = "<" if data.file_meta.TransferSyntaxUID.is_little_endian else ">"
     for k in range(count):
         if bits == 1:
             start = k * size
             part = stored[start // 8 : -(-(start + size) // 8)]
             yield np.unpackbits(part, bitorder="little")[start % 8 : start % 8 + size].reshape(rows, columns)
         else:
-            order = "<" if data.file_meta.TransferSyntaxUID.is_little_endian else ">"
             yield stored[k * size * bits // 8 : (k + 1) * size * bits // 8].view(f"{order}u{bits // 8}").reshape(rows, columns)
+
+
+def _unpacked(data: Any, path: Path) -> Iterator[Array]:
+    """Compressed frames."""
+    from pydicom.encaps import generate_frames
+
+    from napari_medseg.io.dicom.codecs import decode
+    from napari_medseg.io.dicom.elements import HeaderFault
+    from napari_medseg.io.dicom.frames import Frame as Picture
+    from napari_medseg.io.dicom.gdcm import Gdcm
+
+    header, gdcm, count = read_header(path), Gdcm(), int(data.NumberOfFrames)
+    picture = Picture(header, 0, header.data, int(data.Rows), int(data.Columns), 1, int(data.BitsAllocated))
+    found = 0
+    try:
+        for packed in islice(generate_frames(data.PixelData, number_of_frames=count), count):
+            yield decode(picture, packed, gdcm)
+            found += 1
+    except HeaderFault as error:
+        raise UnreadableFileError(str(error), where=path, todo=AGAIN) from error
+    finally:
+        gdcm.close()
+    if found < count:
+        raise UnreadableFileError(f"holds {found} of its {count} frames", where=path, todo=AGAIN)
