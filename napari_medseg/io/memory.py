@@ -34,13 +34,15 @@ def fits(size: int) -> bool:
     return size <= SHARE * free_bytes()
 
 
-def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, *, zeros: bool = False) -> Array:
     """An array to fill; its values are not defined.
 
     Parameters
     ----------
     shape : tuple of int
     dtype : dtype
+    zeros : bool
+        Every value is 0; memory is taken only where something is written.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if fits(size):
         try:
-            return np.empty(shape, dtype)
+            return np.zeros(shape, dtype) if zeros else np.empty(shape, dtype)
         except MemoryError:  # the process may be given less than the machine has
             pass
     return _scratch(size).view(dtype).reshape(shape)

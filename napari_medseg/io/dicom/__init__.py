@@ -71,14 +71,14 @@ def stream(path: Path, series: str | None = None) -> Iterator[Loading]:
     Yields
     ------
     Loading
-        Slices that have not come hold air, or 0. The last one has the fraction 1. Stop iterating to cancel.
+        Slices that have not come hold 0. The last one has the fraction 1. Stop iterating to cancel.
 
     Raises
     ------
     UnreadableFileError, InvalidInputError
         As `read`.
     """
-    yield from load(_choose(path, _stacks(path), series), cleared=True)
+    yield from load(_choose(path, _stacks(path), series), zeros=True)
 
 
 def _stacks(path: Path) -> list[Stack]:

@@ -54,13 +54,13 @@ class _Job:
     offset: tuple[float, float] | None = None
 
 
-def load(stack: Stack, *, cleared: bool = False) -> Iterator[Loading]:
+def load(stack: Stack, *, zeros: bool = False) -> Iterator[Loading]:
     """Read a stack: first the middle slice of the first channel, then the others, by as many threads as there are cores.
 
     Parameters
     ----------
-    cleared : bool
-        Fill the array with the lowest value first, for those who show it while it comes.
+    zeros : bool
+        Slices that have not come hold 0, for those who show the array while it comes.
 
     Raises
     ------
@@ -70,10 +70,10 @@ def load(stack: Stack, *, cleared: bool = False) -> Iterator[Loading]:
     if stack.trouble is not None:
         raise stack.trouble
     with closing(PixelReader()) as reader:
-        yield from _loaded(stack, reader, cleared)
+        yield from _loaded(stack, reader, zeros)
 
 
-def _loaded(stack: Stack, reader: PixelReader, cleared: bool) -> Iterator[Loading]:
+def _loaded(stack: Stack, reader: PixelReader, zeros: bool) -> Iterator[Loading]:
     for part in stack.parts:
         for frame in part.slices:
             reader.prepare(frame)
@@ -83,10 +83,9 @@ def _loaded(stack: Stack, reader: PixelReader, cleared: bool) -> Iterator[Loadin
     trial = np.empty((planes, first.rows, first.columns) if planes > 1 else (first.rows, first.columns), stack.dtype)
     reader.read(first, stack.scales[0][middle], trial)  # decoded once before all memory is taken: damage shows
     channels = len(stack.parts) * planes
-    array = allocate((*((channels,) if channels > 1 else ()), *stack.geometry.shape), stack.dtype)
-    fill = _outside(stack)
-    if cleared or stack.straight is not None:
-        array.fill(fill)
+    array = allocate((*((channels,) if channels > 1 else ()), *stack.geometry.shape), stack.dtype, zeros=zeros)
+    if stack.straight is not None:
+        array.fill(_outside(stack))
     jobs = _jobs(stack, array)
     volume = Volume(
         array, stack.geometry, name=stack.title, modality=stack.modality, source=stack.where, notes=stack.notes, units=stack.units,
