@@ -13,11 +13,9 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from napari_medseg.annotation import LabelClass, classes_to_dicts, classes_to_json
 from napari_medseg.errors import InvalidInputError, MedsegError, ProjectError
@@ -25,6 +23,9 @@ from napari_medseg.io.memory import allocate
 from napari_medseg.project.durable import flush_tree, read_json
 from napari_medseg.project.records import Box
 from napari_medseg.volume import Array, Geometry, Shape
+
+if TYPE_CHECKING:
+    import zarr
 
 CHUNK = 64
 SHARD = 512
@@ -61,6 +62,8 @@ def write_group(path: Path, array: Array, geometry: Geometry, classes: tuple[Lab
     arrays : dict
         Of the tool, (z, y, x) on the same grid.
     """
+    import zarr
+
     attributes = {"ome": _ome(geometry, classes), "medseg": record}
     group = zarr.create_group(path, attributes=attributes)
     _fill(group, "0", array)
@@ -117,6 +120,8 @@ class Parts:
 
     def __call__(self, box: Box) -> Array:
         """The labels inside a box, (z, y, x)."""
+        import zarr
+
         try:
             if self._stored is None:
                 require_plain(self._path)
@@ -187,6 +192,8 @@ def require_plain(path: Path) -> None:
 
 
 def _fill(group: zarr.Group, name: str, values: Array) -> None:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     chunks = tuple(min(CHUNK, n) for n in values.shape)
     shards = tuple(c * max(1, min(SHARD // c, -(-n // c))) for c, n in zip(chunks, values.shape, strict=True))
     array = group.create_array(
@@ -198,6 +205,8 @@ def _fill(group: zarr.Group, name: str, values: Array) -> None:
 
 
 def _read(path: Path, name: str, shape: Shape, types: tuple[str, ...]) -> Array:
+    import zarr
+
     require_plain(path)
     dtype = _require_honest(path, name, shape, types)
     result = allocate(shape, dtype)

@@ -95,6 +95,11 @@ def versions(connection: Connection, case: str, number: int | None = None) -> li
     return [_version(row) for row in connection.execute(asked)]
 
 
+def used_values(connection: Connection) -> set[int]:
+    """Class values that some version holds."""
+    return {int(value) for (voxels,) in connection.execute(select(t.versions.c.voxels)) for value in voxels}
+
+
 def add_version(connection: Connection, version: Version) -> None:
     """Record a version whose labels are on the disk."""
     facts = version_facts(version)

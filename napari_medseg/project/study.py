@@ -92,7 +92,7 @@ class Study:
             if len(set(key)) != len(key):
                 raise InvalidInputError("two classes share a value or a name", where="classes", todo="Give each its own")
         with self._mutex, self._database.writing() as connection:
-            used = {value for row in rows.cases(connection) for version in rows.versions(connection, row.id) for value in version.voxels}
+            used = rows.used_values(connection)
             values, names = {c.value for c in wanted}, {c.name.casefold() for c in wanted}
             for kept in (c for c in self._classes if c.value in used and c.value not in values):
                 wanted.append(kept if kept.name.casefold() not in names else replace(kept, name=f"{kept.name} {kept.value}"))
