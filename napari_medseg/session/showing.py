@@ -187,6 +187,8 @@ def _tell(session: Session, scan: Scan) -> None:
     session.grid_changed.emit(scan)
     session.preview_changed.emit(scan, None)
     session.labels_changed.emit(scan, None)
+    if scan.labels is not None and not scan.is_saved:  # boxes told before the grid changed mean nothing on the new one
+        session.edited.emit(scan, None)
     session.changed.emit()
 
 

@@ -152,3 +152,14 @@ def test_engines_work_on_a_scan_that_is_shown_without_a_copy(session, owner, pro
     owner.run_until(lambda: not session.job.is_active)
     assert not problems
     assert scan.preview.labels.any()
+
+
+def test_work_that_is_not_on_disk_yet_is_told_anew_when_the_grid_changes(session, owner, scan):
+    session.adopt_labels(scan, np.ones(scan.display.geometry.shape, np.uint8))
+    told = []
+    session.edited.connect(lambda scan, boxes: told.append(boxes))
+    straighten(session, owner, scan, True)
+    assert told == []
+    scan.is_saved = False
+    straighten(session, owner, scan, False)
+    assert told == [None]
