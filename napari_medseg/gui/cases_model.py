@@ -117,7 +117,8 @@ class CasesModel(QAbstractTableModel):
         if key == "seconds":
             return clock(case.seconds) if case.seconds >= 1 else ""
         mark = " •" if case.has_unsaved else ""
-        small = " · ".join(part for part in (f"{ml} ml" if ml else "", case.last_editor, clock(case.seconds) if case.seconds >= 1 else "") if part)
+        new = "proposal" if case.id in self._study.proposals else ""
+        small = " · ".join(part for part in (new, f"{ml} ml" if ml else "", case.last_editor, clock(case.seconds) if case.seconds >= 1 else "") if part)
         return f"{case.name}{mark}" + (f"\n{small}" if small and not self.wide else "")
 
     def _tip(self, case: Case) -> str:
@@ -130,6 +131,8 @@ class CasesModel(QAbstractTableModel):
             lines.append(f"{clock(case.seconds)} of work")
         if case.has_unsaved:
             lines.append("• work that is not in a version yet")
+        if case.id in self._study.proposals:
+            lines.append("A refinement proposes new labels: open the case to look at them")
         if not case.is_there:
             lines.append("The scan is not where it was: `medseg project relocate` tells where it is now")
         return "\n".join(lines)

@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, fit_rows, mark, quiet
-from napari_medseg.session.engines import refinable
 from napari_medseg.session.guide import next_step
+from napari_medseg.session.study_refinement import learners
 
 COLUMNS = ("Round", "Dice", "Volume", "Time")
 TIPS = (
@@ -50,7 +50,7 @@ class RefineTab(QWidget):
         session = desk.session
         self.cases = QTableWidget(0, 2)
         self.cases.setHorizontalHeaderLabels(["Learns from", "ml"])
-        self.cases.setToolTip("Open scans with an accepted label; untick those that shall not take part")
+        self.cases.setToolTip("Labelled cases of the study, or open scans with an accepted label; untick those that shall not take part")
         self.cases.verticalHeader().hide()
         self.cases.verticalHeader().setDefaultSectionSize(22)
         self.cases.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -118,8 +118,8 @@ class RefineTab(QWidget):
         choices = session.refine
         if choices.images is not None or choices.labels is not None:
             self.folders.setChecked(True)
-        scans = refinable(session)
-        self._fill_cases([(id(s), s.name, sum(s.ml(c.value) for c in session.classes), id(s) not in choices.left_out) for s in scans])
+        scans = learners(session)
+        self._fill_cases([(each.key, each.name, each.ml, each.key not in choices.left_out) for each in scans])
         self.cases.setVisible(bool(scans))
         self.empty.setVisible(not scans)
         self.images.show_path(choices.images)
@@ -137,7 +137,7 @@ class RefineTab(QWidget):
         self._draw_losses()
         self._fill_figures()
 
-    def _fill_cases(self, rows: list[tuple[int, str, float, bool]]) -> None:
+    def _fill_cases(self, rows: list[tuple[int | str, str, float, bool]]) -> None:
         if rows == self._shown_cases:
             return
         self._shown_cases = rows

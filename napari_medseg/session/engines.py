@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import platformdirs
 
 from napari_medseg.catalogue import Entry, install_hint
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, NoSeedsError, NoStrokesError, UnavailableError
-from napari_medseg.session import patches
+from napari_medseg.session import patches, study_refinement
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
 from napari_medseg.session.patches import Patch
@@ -21,8 +22,9 @@ from napari_medseg.session.state import Preview, Scan, full_box, source_labels
 from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
-    from napari_medseg.refine import Case, RefineRequest, Tick
+    from napari_medseg.refine import Case, RefineRequest, RefineRun, Tick
     from napari_medseg.session.session import Session
+    from napari_medseg.volume import Volume
 
 PROPOSAL = "proposal round"
 REFINED = "refined"
@@ -156,8 +158,8 @@ def refinable(session: Session) -> list[Scan]:
     return [scan for scan in session.scans if scan.has_labels]
 
 
-def request(session: Session) -> RefineRequest:
-    """What a refinement would be given now.
+def request(session: Session, cases: tuple[Case, ...] = (), corrected: Mapping[str, Volume] | None = None) -> RefineRequest:
+    """What a refinement would be given now: these cases, else the folders that are named, else the open scans.
 
     Raises
     ------
@@ -168,18 +170,21 @@ def request(session: Session) -> RefineRequest:
 
     choices = session.refine
     recipe = session.catalogue.find(choices.recipe, "recipe").build(rounds=choices.rounds)
-    cases: tuple[Case, ...] | Folders
-    if choices.images or choices.labels:
+    given: tuple[Case, ...] | Folders = cases
+    if cases:
+        pass
+    elif choices.images or choices.labels:
         if not (choices.images and choices.labels):
             todo = "Name the folder of scans and the folder of their label maps, or neither"
             raise InvalidInputError("only one of the two folders is given", where="Refine", todo=todo)
-        cases = Folders(choices.images, choices.labels)
+        given = Folders(choices.images, choices.labels)
     else:
-        cases = tuple(case_of(scan, name) for scan, name in _names(session))
-        if not cases:
+        given = tuple(case_of(scan, name) for scan, name in _names(session))
+        if not given:
             raise NoLabelsError("no open scan has an accepted label", where="Refine", todo="Make a weak label and accept it first")
     out = choices.out or platformdirs.user_data_path("napari-medseg", appauthor=False) / "refinements" / datetime.now().strftime("%Y-%m-%d %H-%M-%S")
-    return RefineRequest(cases, recipe, base=choices.base, out=out, class_names={c.value: c.name for c in session.classes}, device=session.device)
+    names = {c.value: c.name for c in session.classes}
+    return RefineRequest(given, recipe, base=choices.base, out=out, corrected=corrected or None, class_names=names, device=session.device)
 
 
 def case_of(scan: Scan, name: str) -> Case:
@@ -193,9 +198,28 @@ def start_refinement(session: Session) -> None:
     """Train round after round in a process of its own; each round's labels become a preview of their scan."""
     from napari_medseg.refine import RefineRun
 
-    asked = request(session)
-    run = RefineRun(asked)
-    scans = {name: scan for scan, name in _names(session)} if not (session.refine.images and session.refine.labels) else {}
+    folders, project = bool(session.refine.images and session.refine.labels), session.study.project
+    runs: list[RefineRun] = []
+    scans: dict[str, Scan] = {}
+    ids: list[str] = []
+    if project is not None and not (session.refine.images or session.refine.labels):
+        ids = study_refinement.chosen(session)
+        session.study.settle()
+        settings_now = partial(request, session)
+        count = len(ids)
+
+        def make() -> Iterator[Tick]:
+            session.study.wait()
+            yield from study_refinement.ticks(settings_now, project, ids, runs)
+    else:
+        asked = request(session)
+        runs.append(RefineRun(asked))
+        scans = {} if folders else {name: scan for scan, name in _names(session)}
+        count = len(asked.cases) if isinstance(asked.cases, tuple) else 0
+
+        def make() -> Iterator[Tick]:
+            return iter(runs[0])
+
     choices = session.refine
     choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
     session.notice = ""
@@ -203,6 +227,7 @@ def start_refinement(session: Session) -> None:
     def apply(tick: Tick) -> None:
         _note(session, tick)
         settings = {"recipe": choices.recipe, "rounds": choices.rounds, "round": tick.round}
+        scans.update({scan.case: scan for scan in session.scans if scan.case in ids})
         if tick.labels:
             _propose(session, scans, tick.labels, tick.round, Making("refine", "proposal", settings))
         if tick.result is not None:
@@ -210,16 +235,20 @@ def start_refinement(session: Session) -> None:
             best = Making("refine", "proposal", {**settings, "round": tick.result.best_round}, model=model)
             if tick.result.best_round:
                 _propose(session, scans, tick.result.labels, tick.result.best_round, best)
-            session.refined.emit(tuple(scans.values()), best, tick.result.as_dict())
+            cases = ids or [scan.case for scan in scans.values() if scan.case]
+            session.refined.emit(tuple(cases), best, study_refinement.figures_of(tick.result))
 
     def done() -> None:
         best = f"round {choices.best_round} is the best" if choices.best_round else "your labels stay the best"
         session.notice = f"Refinement finished; {best}"
         _doubt(session, scans)
 
-    count = len(asked.cases) if isinstance(asked.cases, tuple) else 0
+    def cancel() -> None:
+        for run in runs:
+            run.cancel()
+
     title = f"Refining {count} scan{'s' if count != 1 else ''}" if count else f"Refining the scans in {choices.images.name if choices.images else ''}"
-    session.jobs.start(TRAINING, title, lambda: iter(run), apply=apply, done=done, failed=session.report, own_thread=True, cancel=run.cancel)
+    session.jobs.start(TRAINING, title, make, apply=apply, done=done, failed=session.report, own_thread=True, cancel=cancel)
 
 
 def _note(session: Session, tick: Tick) -> None:
@@ -252,16 +281,23 @@ def _propose(session: Session, scans: dict[str, Scan], proposed: Mapping[str, La
     """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan."""
     for name, labels in proposed.items():
         scan = scans.get(name)
+        if (scan is None or scan not in session.scans) and session.study.case(name) is not None:
+            session.study.propose(name, labels, f"{PROPOSAL} {number}", made)
         if scan is None or scan not in session.scans or (scan.preview is not None and not scan.preview.title.startswith(PROPOSAL)):
             continue
-        display = scan.axes.apply(labels)
-        present = {int(v) for v in np.unique(display)}
-        classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
-        if len(classes) == 1 and scan is session.current:
-            session.choose_class(classes[0].value)
-        ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
-        scan.preview = Preview(display, f"{PROPOSAL} {number}", classes, f"{ml:.3g} ml", finished=True, made=made)
-        session.preview_changed.emit(scan, None)
+        propose(session, scan, labels, f"{PROPOSAL} {number}", made)
+
+
+def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: Making) -> None:
+    """Show labels, in the file's voxel order, as a preview that waits for a yes."""
+    display = scan.axes.apply(labels)
+    present = {int(v) for v in np.unique(display)}
+    classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
+    if len(classes) == 1 and scan is session.current:
+        session.choose_class(classes[0].value)
+    ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
+    scan.preview = Preview(display, title, classes, f"{ml:.3g} ml", finished=True, made=made)
+    session.preview_changed.emit(scan, None)
 
 
 def _names(session: Session) -> list[tuple[Scan, str]]:

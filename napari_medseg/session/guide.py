@@ -8,6 +8,7 @@ from typing import Literal
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
+from napari_medseg.session.study_refinement import learners
 
 Action = Literal["open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "none"]
 ENOUGH_SEEDS = 3
@@ -188,7 +189,7 @@ def _refine(session: Session, scan: Scan) -> Step:
         if not (choices.images and choices.labels):
             return Step("Name both folders: the scans, and their label maps under the same file names", "none")
         return Step(f"Train on the scans in {choices.images.name}", "run", "G")
-    if not any(s.has_labels for s in session.scans):
+    if not learners(session):
         return Step("First make a weak label and accept it; the network learns from it", "weak", "", "A refinement starts from labels, however rough.")
     why = "It trains in a process of its own; go on working meanwhile."
     return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", why)

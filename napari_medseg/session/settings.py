@@ -93,8 +93,8 @@ class RefineChoices:
     base : Path or None
         Model every round starts from; None is M0.
     rounds : int
-    left_out : set of int
-        `id` of open scans that do not take part.
+    left_out : set of int or str
+        `id` of open scans, or ids of cases, that do not take part.
     images, labels : Path or None
         Folders instead of the open scans.
     out : Path or None
@@ -111,7 +111,7 @@ class RefineChoices:
     recipe: str = "salah2023"
     base: Path | None = None
     rounds: int = 3
-    left_out: set[int] = field(default_factory=set)
+    left_out: set[int | str] = field(default_factory=set)
     images: Path | None = None
     labels: Path | None = None
     out: Path | None = None

@@ -24,8 +24,9 @@ from napari_medseg.session.making import Making, brush
 from napari_medseg.session.pictures import Found, Picture
 from napari_medseg.session.state import Preview, Scan, full_box, labels_for, labels_in_file, open_scan
 from napari_medseg.session.store_thread import StoreThread
+from napari_medseg.session.study_refinement import Waiting
 from napari_medseg.session.work_clock import WorkClock
-from napari_medseg.volume import Volume
+from napari_medseg.volume import LabelArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.project import Case, Project, Version
@@ -73,6 +74,8 @@ class Study:
         A study that could not be opened because somebody else has it.
     busy : str
         What is being done beside the window; "" for nothing.
+    proposals : dict
+        By case id, a round's labels that wait until the case is opened.
     saved : str
         How far the current case's labels have come: "changed", "saving", "autosaved", "saved", "failed".
     order : Order
@@ -101,6 +104,7 @@ class Study:
         self.locked: Locked | None = None
         self.busy = ""
         self.saved: Saved = ""
+        self.proposals: dict[str, Waiting] = {}
         self.order = Order()
         self.preferences = preferences.load()
         self.clock = WorkClock()
@@ -136,6 +140,20 @@ class Study:
     def scan(self) -> Scan | None:
         """The open scan of the current case."""
         return next((scan for scan in self.session.scans if self.current and scan.case == self.current), None)
+
+    @property
+    def project(self) -> Project | None:
+        """What the study is on disk, when it can be written to; its methods may be called from any thread."""
+        return None if self.readonly else self._project
+
+    def settle(self) -> None:
+        """Let what was drawn up to now become versions."""
+        for scan in self.session.scans:
+            self._save_edited(scan)
+
+    def wait(self) -> None:
+        """Until what was to be saved is on the disk; for other threads than the owner's."""
+        self._store.wait(CLOSING)
 
     def set_user(self, name: str) -> None:
         """Who makes the labels from now on."""
@@ -239,7 +257,7 @@ class Study:
         project, autosave = self._project, self._autosave
         self._project = self._autosave = None
         self.folder, self.title, self.readonly, self.cases, self.current, self.versions = None, "", False, [], "", []
-        self.amounts, self.thumbnails, self.found, self.saved = {}, {}, [], ""
+        self.amounts, self.thumbnails, self.found, self.saved, self.proposals = {}, {}, [], "", {}
         self._edited.clear()
         self._wanted_pictures.clear()
         self._asked += 1
@@ -379,6 +397,7 @@ class Study:
             self.session.notice = "Your unsaved work is back"
         else:
             self.session.notice = f"Opened {case.name}"
+        self._show_proposal(scan)
         self._tell()
 
     def _attach(
@@ -403,6 +422,9 @@ class Study:
             return
         for scan in self.session.scans:
             self._save_edited(scan)
+            if scan.case and scan.preview is not None and scan.preview.made.tool == "refine" and scan.preview.finished:
+                self.propose(scan.case, labels_in_file(scan, scan.preview.labels), scan.preview.title, scan.preview.made, show=False)
+                scan.preview = None
         if not case:
             return
         seconds = self.clock.take()
@@ -478,6 +500,27 @@ class Study:
             self._note_saved(version, cases, versions)
 
         self._store.submit(work, done, self._gave_up)
+
+    def propose(self, case_id: str, labels: LabelArray, title: str, made: Making, *, show: bool = True) -> None:
+        """Labels of a case that is not open, in its file's voxel order; they wait until it is, or are shown where it was opened meanwhile."""
+
+        def done(waiting: Waiting) -> None:
+            self.proposals[case_id] = waiting
+            scan = self.scan
+            if show and scan is not None and scan.case == case_id:
+                self._show_proposal(scan)
+            self.cases = list(self.cases)
+            self._tell()
+
+        self._reader.submit(lambda: Waiting.of(labels, title, made), done)
+
+    def _show_proposal(self, scan: Scan) -> None:
+        waiting = self.proposals.pop(scan.case, None)
+        if waiting is not None and scan.preview is None:
+            from napari_medseg.session.engines import propose
+
+            propose(self.session, scan, waiting.labels, waiting.title, waiting.made)
+            self.session.notice = ""
 
     def discard_unsaved(self, case_id: str) -> None:
         """Forget unsaved work for good."""
@@ -561,12 +604,10 @@ class Study:
         if scan.case:
             self._save(scan, made)
 
-    def _on_refined(self, scans: tuple[Scan, ...], made: Making, figures: dict[str, Any]) -> None:
-        project = self._project if not self.readonly else None
-        cases = tuple(scan.case for scan in scans if scan.case)
+    def _on_refined(self, cases: tuple[str, ...], made: Making, figures: dict[str, Any]) -> None:
+        project = self.project
         if project is not None and cases:
-            kept = {key: value for key, value in figures.items() if key != "model"}
-            self._store.submit(lambda: project.record_run("refine", parameters=dict(made.parameters), figures=kept, model=made.model, cases=cases))
+            self._store.submit(lambda: project.record_run("refine", parameters=dict(made.parameters), figures=figures, model=made.model, cases=cases))
 
     def _on_scan_opened(self, scan: Scan) -> None:
         """A scan that was dropped on the window becomes a case of the open study."""

@@ -13,6 +13,7 @@ from napari_medseg.session import Preview, Session, next_step
 from napari_medseg.session.cases import Amount, Order, arranged, natural, neighbour
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
+from napari_medseg.session.study_refinement import chosen, gathered, learners
 from napari_medseg.session.work_clock import WorkClock
 
 
@@ -381,11 +382,57 @@ def test_work_that_cannot_be_saved_is_said_and_kept_in_memory(desk, study, tmp_p
 
 
 def test_a_refinement_is_recorded_with_the_cases_it_learned_from(desk, study):
-    scan = desk.go(0)
-    desk.session.refined.emit((scan,), Making("refine", "proposal", {"rounds": 2}, model="abc"), {"rounds": [], "best_round": 1, "model": "/home/ada/x"})
+    desk.go(0)
+    desk.session.refined.emit(("case-0001",), Making("refine", "proposal", {"rounds": 2}, model="abc"), {"rounds": [], "best_round": 1})
     desk.settle()
     assert any(event.action == "ran" for event in study._project.events())
     assert not desk.problems
+
+
+def test_every_labelled_case_of_the_study_teaches_open_or_not(desk, study):
+    for index in (0, 1):
+        desk.go(index)
+        desk.accept(WHERE, Making("levelset"))
+    desk.paint(THERE)
+    study.settle()
+    desk.settle()
+    assert [row.key for row in learners(desk.session)] == ["case-0001", "case-0002"]
+    cases, corrected = gathered(study.project, chosen(desk.session))
+    assert [case.id for case in cases] == ["case-0001", "case-0002"]
+    assert cases[0].labels.array.sum() == 4 * 10 * 18
+    assert list(corrected) == ["case-0002"]
+    mended = study.scan.axes.apply(corrected["case-0002"].array)
+    assert (mended[THERE] == 1).all()
+    assert np.count_nonzero(mended != 255) == mended[THERE].size
+    desk.session.refine.left_out = {"case-0001"}
+    assert chosen(desk.session) == ["case-0002"]
+
+
+def test_a_verified_case_teaches_all_of_its_labels(desk, study):
+    desk.go(0)
+    desk.accept(WHERE, Making("levelset"))
+    study.verify()
+    desk.settle()
+    _, corrected = gathered(study.project, ["case-0001"])
+    assert set(np.unique(corrected["case-0001"].array)) == {0, 1}
+
+
+def test_a_round_s_labels_wait_until_their_case_is_opened_and_enter_only_when_accepted(desk, study):
+    scan = desk.go(1)
+    proposed = np.zeros(scan.geometry.shape, np.uint8)
+    proposed[3:6, 10:20, 10:20] = 1
+    study.propose("case-0001", proposed, "proposal round 1", Making("refine", "proposal", model="abc"))
+    desk.settle()
+    first = desk.go(0)
+    assert first.labels is None
+    assert np.array_equal(first.axes.undo(first.preview.labels), proposed)
+    desk.go(1)
+    again = desk.go(0)
+    assert np.array_equal(again.axes.undo(again.preview.labels), proposed)
+    desk.session.accept()
+    desk.settle()
+    assert (study.versions[-1].kind, study.versions[-1].tool, study.versions[-1].model) == ("proposal", "refine", "abc")
+    assert not study.proposals
 
 
 def test_next_and_previous_follow_the_table(desk, study):
