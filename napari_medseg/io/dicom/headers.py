@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import BinaryIO
 
 from napari_medseg.io.dicom import tags
@@ -16,10 +17,14 @@ from napari_medseg.io.dicom.elements import LONG, SHORT, DataSet, HeaderFault, M
 
 FIRST_READ = 1 << 13  # bytes; most headers of single slices are shorter
 TRIAL, SLOW, THREADS = 8, 2e-3, 8  # files tried first; seconds a file from which on others are asked for meanwhile, as on a network
+SETTLED_NS = 2_000_000_000
 INFLATED_HEADER = 1 << 26  # bytes
 IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 NATIVE = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, "")
 DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR
+
+
+State = tuple[int, int]  # when a file was written, and its size
 
 
 @dataclass(slots=True)
@@ -57,9 +62,18 @@ class Header:
         return tags.ROWS in self.data or self.pixels is not None
 
 
+_last: dict[Path, tuple[State, Header | None]] = {}
+
+
 def find_headers(folder: Path) -> list[Header]:
-    """The headers of all DICOM files in a folder and its subfolders, by path; other files are passed over."""
-    paths = sorted(_files(folder))
+    """The headers of all DICOM files in a folder and its subfolders, by path; other files are passed over.
+
+    Those of the last folder are kept: a list of its series, their small pictures and the reading ask one after the other.
+    """
+    global _last
+    states = dict(sorted(_files(folder)))
+    kept = {path: _last[path] for path, state in states.items() if path in _last and _last[path][0] == state}
+    paths = [path for path in states if path not in kept]
     began = perf_counter()
     found = [_header_or_none(path) for path in paths[:TRIAL]]
     if perf_counter() - began > SLOW * TRIAL:
@@ -67,7 +81,11 @@ def find_headers(folder: Path) -> list[Header]:
             found += pool.map(_header_or_none, paths[TRIAL:])
     else:
         found += map(_header_or_none, paths[TRIAL:])
-    return [header for header in found if header is not None]
+    new = {path: (states[path], header) for path, header in zip(paths, found, strict=True)}
+    settled = time_ns() - SETTLED_NS  # what was written just now may be written again within a tick of the disk's clock
+    _last = kept | {path: entry for path, entry in new.items() if entry[0][0] < settled and not (entry[1] and entry[1].fault)}
+    every = kept | new
+    return [header for path in states if (header := every[path][1]) is not None]
 
 
 def read_header(path: Path) -> Header:
@@ -124,12 +142,17 @@ def packed_start(path: Path) -> int:
         return _preamble(file.read(FIRST_READ))[1]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[tuple[Path, State]]:
+    """The files in a folder and its subfolders, and when they were written."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            if path.is_file():  # a pipe or a broken link would wait for ever
-                yield path
+            try:
+                state = path.stat()
+            except OSError:
+                continue  # a link to nowhere
+            if stat.S_ISREG(state.st_mode):  # a pipe would wait for ever
+                yield path, (state.st_mtime_ns, state.st_size)
 
 
 def _header_or_none(path: Path) -> Header | None:

@@ -1,5 +1,7 @@
 """Headers are read by a parser of our own: it must find what pydicom finds, in every way a file can be written."""
 
+import os
+
 import numpy as np
 import pydicom
 import pytest
@@ -113,6 +115,19 @@ def test_numbers_that_are_none_say_which_attribute(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"0.7\\0.8 ", b"abc\\0.8 "))
     with pytest.raises(HeaderFault, match=r"PixelSpacing \(0028,0030\) is no number"):
         headers.read_header(path).data.numbers(tags.PIXEL_SPACING)
+
+
+def test_headers_are_read_again_only_where_a_file_changed(tmp_path, monkeypatch):
+    for k in range(3):
+        path = save(image(PLANE, InstanceNumber=k + 1), tmp_path / f"IM{k}")
+        os.utime(path, (1e9, 1e9))
+    asked = []
+    monkeypatch.setattr(headers, "_header_or_none", lambda path: asked.append(path.name) or headers.read_header(path))
+    headers.find_headers(tmp_path)
+    save(image(PLANE, InstanceNumber=7), tmp_path / "IM1")
+    for _ in range(2):
+        assert [header.data.whole(tags.INSTANCE_NUMBER, 0) for header in headers.find_headers(tmp_path)] == [1, 7, 3]
+    assert asked == ["IM0", "IM1", "IM2", "IM1", "IM1"]  # what was written just now is not trusted yet
 
 
 def test_a_folder_on_a_slow_disk_is_read_by_several_threads_in_the_same_order(tmp_path, monkeypatch):
