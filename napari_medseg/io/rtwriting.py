@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from napari_medseg.errors import NoLabelsError, UnwritableFileError
@@ -25,6 +27,7 @@ from napari_medseg.io.formats import Scan
 from napari_medseg.io.reading import label_values
 from napari_medseg.volume import Array, Volume
 
+CONTOUR_DATA = Tag("ContourData")
 STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, as C.8.8.5 still asks for
 NUMBER = 501  # of our series among a study's
 CHOSEN = "SEMIAUTOMATIC"
@@ -94,13 +97,7 @@ def _add(data: Any, what: Described, drawn: list[tuple[Plane, Array]], headers: 
     data.StructureSetROISequence.append(
         _item(ROINumber=what.value, ReferencedFrameOfReferenceUID=data.FrameOfReferenceUID, ROIName=what.name[:LONG], ROIGenerationAlgorithm=CHOSEN)
     )
-    contours = [
-        _item(
-            ContourImageSequence=Sequence([_image(plane, headers)]), ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(ring),
-            ContourData=[f"{v:.5f}" for v in _points(ring, plane).ravel()],
-        )
-        for plane, labels in drawn for ring in outlines(labels == what.value)
-    ]
+    contours = [_contour(ring, plane, headers) for plane, labels in drawn for ring in outlines(labels == what.value)]
     region = _item(ROIDisplayColor=[round(255 * part) for part in what.colour], ReferencedROINumber=what.value)
     if contours:
         region.ContourSequence = Sequence(contours)
@@ -109,6 +106,14 @@ def _add(data: Any, what: Described, drawn: list[tuple[Plane, Array]], headers: 
         ObservationNumber=what.value, ReferencedROINumber=what.value, RTROIIdentificationCodeSequence=Sequence([concept(what.code or TISSUE)]),
         RTROIInterpretedType="", ROIInterpreter="",
     ))
+
+
+def _contour(ring: Points, plane: Plane, headers: dict[str, Header]) -> Any:
+    item = _item(ContourImageSequence=Sequence([_image(plane, headers)]), ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(ring))
+    text = "\\".join(f"{v:.5f}" for v in _points(ring, plane).ravel()).encode()
+    text += b" " * (len(text) % 2)
+    item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(text), text, 0, True, True)  # as it will lie in the file: an object a number takes minutes
+    return item
 
 
 def _points(ring: Points, plane: Plane) -> Points:
