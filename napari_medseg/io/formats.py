@@ -116,6 +116,7 @@ FORMATS = (
 OME_ZARR = next(f for f in FORMATS if f.module == "omezarr")
 ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 DICOM = next(f for f in FORMATS if f.module == "dicom")
+ANALYZE = next(f for f in FORMATS if f.module == "analyze")
 
 SEGMENTATION = next(f for f in FORMATS if f.module == "dicomseg")
 

@@ -16,6 +16,7 @@ Packing = Literal["", "gzip", "zlib", "bzip2", "text", "hex"]
 PIECE = 1 << 20
 TOGETHER = 1 << 23  # bytes copied at a time while writing
 LEVEL = 2  # of ISA-L's 0 to 3: the size of zlib's level 1 in a fifth of its time
+MAGIC = b"\x1f\x8b"
 _WBITS = {"gzip": 31, "zlib": 15}
 LARGEST = {"gzip": 1040, "zlib": 1040, "bzip2": 50_000, "text": 4, "hex": 0.5}
 """Bytes of voxels that one byte of the file can give at most: deflate packs no better than 1032 to 1; a digit and a blank may stand for eight bytes."""
@@ -64,8 +65,10 @@ class Inflating(io.RawIOBase):
             return False
         if self.wbits == _WBITS["zlib"]:
             return True
-        following = self.stream.unused_data or self.packed or self.file.read(PIECE)
-        if not following.startswith(b"\x1f\x8b"):
+        following = self.stream.unused_data or self.packed
+        if len(following) < len(MAGIC):
+            following += self.file.read(PIECE)
+        if not following.startswith(MAGIC):
             return True
         self.stream, self.packed = isal_zlib.decompressobj(self.wbits), following
         return False

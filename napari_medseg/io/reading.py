@@ -9,7 +9,7 @@ import numpy as np
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
 from napari_medseg.io.atomic_folder import settle
-from napari_medseg.io.formats import DICOM, KNOWN, OME_ZARR, Format, format_of, is_omezarr
+from napari_medseg.io.formats import ANALYZE, DICOM, KNOWN, OME_ZARR, Format, format_of, is_omezarr
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Geometry, Volume, require_same_grid
 
@@ -38,7 +38,7 @@ def read(path: Path | str, *, series: str | None = None, like: Geometry | None =
     MissingFileError
         When nothing is there.
     UnreadableFileError
-        Not an image, cut short, damaged, several timepoints, sheared, slices missing, or no finite value.
+        Not an image, cut short, damaged, sheared, slices missing, or no finite value.
     InvalidInputError
         When a folder holds several series and none was chosen; lists them.
     GridMismatchError
@@ -136,7 +136,7 @@ def _format(path: Path) -> Format:
     if path.stat().st_size == 0:
         raise UnreadableFileError("is empty", where=path, todo="Copy or export it again")
     found = format_of(path)
-    if found is not None and found.reads and not found.folder and found is not DICOM:
+    if found is not None and found.reads and not found.folder and found not in (DICOM, ANALYZE):
         return found
     with path.open("rb") as file:
         if file.read(132)[128:] == b"DICM":  # scanners give DICOM files any name

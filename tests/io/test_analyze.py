@@ -3,6 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from napari_medseg.errors import MissingFileError, UnreadableFileError
 from napari_medseg.io import describe, read
@@ -53,3 +54,9 @@ def test_a_pair_cut_short_or_of_something_else_is_refused(tmp_path):
     (tmp_path / "a.hdr").write_bytes(b"notes" * 100)
     with pytest.raises(UnreadableFileError, match="is not an Analyze file"):
         read(tmp_path / "a.hdr")
+
+
+def test_a_dicom_file_that_a_scanner_called_img_stays_dicom(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(ARRAY[0]), str(tmp_path / "a.dcm"))
+    (tmp_path / "a.dcm").rename(tmp_path / "IM0001.img")
+    np.testing.assert_array_equal(read(tmp_path / "IM0001.img").array[0], ARRAY[0])

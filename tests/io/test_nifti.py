@@ -1,5 +1,6 @@
 """NIfTI of both versions: the same corners as nibabel and SimpleITK find, one rule where a header contradicts itself, and what is decided is said."""
 
+import gzip
 import json
 
 import nibabel
@@ -10,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_medseg.annotation import Code, LabelClass, LabelMap, default_classes
 from napari_medseg.errors import UnreadableFileError
-from napari_medseg.io import describe, read, read_labels, write
+from napari_medseg.io import describe, packing, read, read_labels, write
 from napari_medseg.volume import Geometry, Volume
 
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -163,3 +164,15 @@ def test_a_name_for_one_file_with_a_header_for_two_is_explained(tmp_path):
     (tmp_path / "b.nii").write_bytes((tmp_path / "a.hdr").read_bytes() + bytes(500))
     with pytest.raises(UnreadableFileError, match=r"voxels lie in another file\. Name header and voxels \.hdr and \.img"):
         read(tmp_path / "b.nii")
+
+
+def test_pieces_may_be_cut_anywhere_and_padding_may_follow(tmp_path, monkeypatch):
+    write(Volume(ARRAY, Geometry(ARRAY.shape)), tmp_path / "a.nii")
+    data = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(data[:300]) + gzip.compress(b"") + gzip.compress(data[300:]) + bytes(7))
+    for piece in (2, 3, 11):
+        monkeypatch.setattr(packing, "PIECE", piece)
+        np.testing.assert_array_equal(read(tmp_path / "b.nii.gz").array, ARRAY)
+    (tmp_path / "b.nii.gz").write_bytes((tmp_path / "b.nii.gz").read_bytes()[:-11])
+    with pytest.raises(UnreadableFileError, match=r"the end of its packed data is missing"):
+        read(tmp_path / "b.nii.gz")
