@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import generate_uid
 
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError, MissingFileError, UnreadableFileError, UnwritableFileError
+from napari_medseg.io.dicom import tags
+from napari_medseg.io.dicom.elements import HeaderFault
+from napari_medseg.io.dicom.headers import read_header
 from napari_medseg.io.formats import Scan
 from napari_medseg.volume import Array, Geometry
 
@@ -40,7 +44,7 @@ FAULTS = (
 )
 """What pydicom raises for bytes that are no sound DICOM."""
 
-LOOKED = 5000  # files that are looked into for the series of a structure set
+SECONDS = 2.0  # that the series of a structure set is looked for; some thousand files
 OFF = 0.1  # voxels that an image may lie beside its slice: scanners round positions
 
 
@@ -198,17 +202,24 @@ def series_near(uid: str, path: Path) -> Path | None:
         A file that refers to it.
     """
     home = path.resolve().parent
-    places = [home, *(p for parent in (home, home.parent) for p in sorted(parent.iterdir()) if p.is_dir() and p != home)]
-    looked = 0
+    places = [home, *(p for parent in (home, home.parent) for p in _entries(parent) if p.is_dir() and p != home)]
+    until = monotonic() + SECONDS
     for folder in dict.fromkeys(places):
-        for file in _files(folder):
-            looked += 1
-            if looked > LOOKED:
+        for file in _entries(folder):
+            if monotonic() > until:
                 return None
-            header = _header(file, ["SeriesInstanceUID", "Rows"])
-            if header is not None and "Rows" in header and header.get("SeriesInstanceUID") == uid:
+            if file.is_file() and _is_of(file, uid):
                 return folder
     return None
+
+
+def _is_of(path: Path, uid: str) -> bool:
+    """Whether a file is an image of a series."""
+    try:
+        header = read_header(path)
+    except (HeaderFault, OSError):
+        return False
+    return header.is_image and header.data.text(tags.SERIES_UID) == uid
 
 
 def planes_of(header: Header) -> list[Plane]:
@@ -269,17 +280,17 @@ def _headers(path: Path, geometry: Geometry) -> Iterator[Header]:
     yield from (header for header in beside if header.get("SeriesInstanceUID") == named.get("SeriesInstanceUID"))
 
 
-def _files(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(p for p in folder.iterdir() if p.is_file())
+        return sorted(folder.iterdir())
     except OSError:  # a folder that others may not look into
         return []
 
 
-def _header(path: Path, tags: list[str] = TAGS) -> Header | None:
+def _header(path: Path) -> Header | None:
     try:
         with sound(path):
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
     except UnreadableFileError:
         return None  # anything may lie in a folder: reports, notes, other programs' files
 
