@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from napari_medseg import io
+from napari_medseg.session.making import Making
+from napari_medseg.session.state import Preview
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    """A small network nobody trained."""
+    from napari_medseg.segmenters.unet import UNet
+    from napari_medseg.segmenters.weights import save_model
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return save_model(tmp_path / "base" / "model.safetensors", UNet(widths=(4, 8)), {"title": "small", "preprocessing": {"size": 32}})
+
+
+@pytest.fixture
+def study(session, owner, ball, tmp_path):
+    """Two cases with a weak label each; the second is open."""
+    made = session.study
+    made.create(tmp_path / "Balls")
+    owner.run_until(lambda: made.is_open)
+    for i in range(2):
+        io.write(ball.like(ball.array + i), tmp_path / f"ball {i}.nii.gz")
+    made.add([tmp_path / f"ball {i}.nii.gz" for i in range(2)])
+    owner.run_until(lambda: len(made.cases) == 2)
+    for case in ("case-0001", "case-0002"):
+        made.go(case)
+        owner.run_until(lambda case=case: made.current == case and made.scan is not None)
+        scan = made.scan
+        scan.preview = Preview(scan.axes.apply((ball.array > 150).astype(np.uint8)), "test", (session.label_class,), finished=True, made=Making("levelset"))
+        session.accept()
+        owner.run_until(lambda: made.saved == "saved")
+    return made
+
+
+@pytest.mark.slow  # trains a round in a process of its own
+def test_a_study_is_refined_as_a_whole_and_records_the_run(session, owner, study, base, tmp_path):
+    heard = []
+    session.problem.connect(heard.append)
+    session.set(tab="refine")
+    session.refine.base, session.refine.out, session.refine.rounds = base, tmp_path / "run", 1
+    session.run()
+    owner.run_until(lambda: not session.job.is_active, seconds=240)
+    assert session.job.state == "done", session.trouble
+    assert not heard
+    assert "2 scans" in session.job.title
+    owner.run_until(lambda: study.project.runs() and study.scan.preview is not None and "case-0001" in study.proposals, seconds=30)
+    run = study.project.runs()[0]
+    assert run.cases == ("case-0001", "case-0002")
+    assert str(tmp_path) not in str(run.figures)
+    assert study.scan.preview.title.startswith("proposal round")
+    study.go("case-0001")
+    owner.run_until(lambda: study.current == "case-0001" and study.scan is not None and study.scan.preview is not None)
+    assert study.scan.preview.made.tool == "refine"
+    assert [version.tool for version in study.project.versions("case-0001")] == ["levelset"]
