@@ -64,7 +64,7 @@ def _header(path: Path) -> Header:
     if order is None:
         raise UnreadableFileError("is not an Analyze file, whatever its name says", where=path, todo="Check what it is, or export it again")
     dim = struct.unpack_from(order + "8h", data, 40)
-    kind, bits = struct.unpack_from(order + "2h", data, 70)
+    (kind,) = struct.unpack_from(order + "h", data, 70)
     pixdim = struct.unpack_from(order + "8f", data, 76)
     start, scale = struct.unpack_from(order + "2f", data, 108)
     if not 1 <= dim[0] <= 7 or any(n > 1 for n in dim[5 : dim[0] + 1]):
@@ -73,8 +73,8 @@ def _header(path: Path) -> Header:
     shape += (1,) * (5 - len(shape))
     slope = scale if math.isfinite(scale) else 0.0
     return Header(
-        LENGTH, order, False, shape, abs(int(start)), _SPM_KINDS.get(kind, kind), max(bits, 1), 0, 0, pixdim, slope, 0.0, 0, 0, (0.0,) * 3, (0.0,) * 3,
-        (0.0,) * 12, centre=_spm_origin(data, order, shape),
+        order, False, shape, abs(int(start)), _SPM_KINDS.get(kind, kind), 0, pixdim, slope, 0.0, 0, 0, (0.0,) * 3, (0.0,) * 3, (0.0,) * 12,
+        centre=_spm_origin(data, order, shape),
     )
 
 

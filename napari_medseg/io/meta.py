@@ -5,7 +5,6 @@ A label map's names, colours and terms are written as Slicer's segment fields, w
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from napari_medseg.io.packing import Deflating, Packing, put
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.slicersegments import pairs_of, segments_of, to_classes
 from napari_medseg.io.values import in_order, storable, volume_of
-from napari_medseg.io.voxels import Stored, beside, check, load
+from napari_medseg.io.voxels import MANY_FILES, Stored, beside, check, load, numbered
 from napari_medseg.volume import Array, Geometry, Volume
 
 TEXT_LIMIT = 1 << 22
-MANY_FILES = 1 << 16
 MODALITY = "0008|0060"
 TYPES = {
     "CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4", "LONG_LONG": "i8",
@@ -135,10 +133,7 @@ def _names(named: str, listed: list[str]) -> list[str]:
     if "%" not in named:
         return [named]
     pattern, first, last, step = (*named.split(), "1")[:4]
-    numbers = range(int(first), int(last) + 1, int(step))
-    if not re.fullmatch(r"[^%]*%0?\d?d[^%]*", pattern, re.ASCII) or len(numbers) > MANY_FILES:
-        raise ValueError
-    return [pattern % n for n in numbers]
+    return numbered(pattern, int(first), int(last), int(step))
 
 
 def _is_true(text: str) -> bool:

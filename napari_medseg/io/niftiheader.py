@@ -42,8 +42,6 @@ class Header:
 
     Attributes
     ----------
-    length : int
-        348 for NIfTI-1, 540 for NIfTI-2.
     order : str
         "<" or ">", the byte order.
     single : bool
@@ -51,8 +49,8 @@ class Header:
     shape : x, y, z, t, and one further axis
     start : int
         Bytes before the voxels, once unpacked.
-    datatype, bits, intent, units : int
-        The standard's codes, and the size of a voxel.
+    datatype, units : int
+        The standard's codes.
     pixdim : eight floats
     slope, intercept : float
         Voxels mean slope * stored + intercept unless slope is 0.
@@ -64,14 +62,11 @@ class Header:
         The voxel that lies at 0 where there is no orientation, as SPM's Analyze files have it.
     """
 
-    length: int
     order: str
     single: bool
     shape: tuple[int, ...]
     start: int
     datatype: int
-    bits: int
-    intent: int
     units: int
     pixdim: tuple[float, ...]
     slope: float
@@ -137,8 +132,8 @@ def _parse(stream: IO[bytes], path: Path) -> Header:
     comments = _comments(stream, order, start - length) if single and start > length + 4 else ()
     one = {name: value[0] for name, value in fields.items() if len(value) == 1 and name != "start"}
     return Header(
-        length, order, single, shape[:5], start, one["datatype"], one["bits"], one["intent"], one["units"], fields["pixdim"], one["slope"],
-        one["intercept"], one["qcode"], one["scode"], fields["quatern"], fields["qoffset"], fields["srow"], comments,
+        order, single, shape[:5], start, one["datatype"], one["units"], fields["pixdim"], one["slope"], one["intercept"], one["qcode"], one["scode"],
+        fields["quatern"], fields["qoffset"], fields["srow"], comments,
     )
 
 

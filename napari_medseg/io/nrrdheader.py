@@ -14,10 +14,9 @@ from napari_medseg.errors import UnreadableFileError
 from napari_medseg.io.faults import SEND_AGAIN
 from napari_medseg.io.grids import Matrix, flat, require_spacing
 from napari_medseg.io.packing import Packing
-from napari_medseg.io.voxels import Stored, beside
+from napari_medseg.io.voxels import MANY_FILES, Stored, beside, numbered
 
 TEXT_LIMIT = 1 << 22
-MANY_FILES = 1 << 16
 MANY_LINES = 1 << 16
 TYPES = {
     "signed char": "i1", "uchar": "u1", "unsigned char": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "longlong": "i8", "ulonglong": "u8",
@@ -232,13 +231,7 @@ def _names(named: str, header: Header) -> list[str]:
         return header.listed[:MANY_FILES]
     if "%" not in named:
         return [named]
-    pattern, first, last, step = words[0], int(words[1]), int(words[2]), int(words[3])
-    if not re.fullmatch(r"[^%]*%0?\d?d[^%]*", pattern, re.ASCII) or step == 0:
-        raise ValueError
-    numbers = range(first, last + (1 if step > 0 else -1), step)
-    if len(numbers) > MANY_FILES:
-        raise ValueError
-    return [pattern % n for n in numbers]
+    return numbered(words[0], int(words[1]), int(words[2]), int(words[3]))
 
 
 def _after(file: Path, offset: int, lines: int) -> int:

@@ -7,6 +7,7 @@ Nothing is allocated before the file's size supports it, and no path in a header
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,8 +19,10 @@ from napari_medseg.errors import MissingFileError, UnreadableFileError
 from napari_medseg.io import memory
 from napari_medseg.io.faults import SEND_AGAIN, mb
 from napari_medseg.io.packing import LARGEST, PIECE, Packing, unpacking
+from napari_medseg.io.text import read_text
 from napari_medseg.volume import Array
 
+MANY_FILES = 1 << 16
 SWAP = 1 << 22  # values turned to the machine's byte order at a time
 
 
@@ -88,6 +91,20 @@ def beside(path: Path, name: str) -> Path:
     return found
 
 
+def numbered(pattern: str, first: int, last: int, step: int) -> list[str]:
+    """Names with a number in them, such as slice%03d.raw.
+
+    Raises
+    ------
+    ValueError
+        When the pattern holds anything but one number, or there are too many.
+    """
+    numbers = range(first, last + (1 if step > 0 else -1), step)
+    if not re.fullmatch(r"[^%]*%0?\d?d[^%]*", pattern, re.ASCII) or len(numbers) > MANY_FILES:
+        raise ValueError
+    return [pattern % n for n in numbers]
+
+
 def require_size(shape: tuple[int, ...], path: Path) -> None:
     """Refuse a grid without voxels."""
     if not shape or min(shape) < 1:
@@ -146,8 +163,6 @@ def load(stored: Stored, path: Path) -> Array:
         return np.asarray(np.memmap(stored.files[0], native, "c", start, stored.shape))
     array = memory.allocate(stored.shape, native)
     if stored.packing in ("text", "hex"):
-        from napari_medseg.io.text import read_text
-
         read_text(stored, array.reshape(-1), path)
         return array
     target = array.reshape(-1).view(np.uint8)
