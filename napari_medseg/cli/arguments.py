@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.errors import InvalidInputError, UnwritableFileError
 from napari_medseg.io import read, read_labels, require_writable
 from napari_medseg.volume import Array, Geometry, LabelArray, Volume
@@ -25,7 +27,8 @@ def output(path: Path, *inputs: Path | None) -> Path:
         When it cannot.
     """
     require_writable(path)
-    if any(source is not None and source.exists() and path.exists() and path.samefile(source) for source in inputs):
+    sources = [source.resolve() for source in inputs if source is not None and source.exists()]
+    if path.exists() and any(path.samefile(part) for source in sources for part in (source, *source.parents)):  # labels may lie in the OME-Zarr of their scan
         raise UnwritableFileError("would overwrite what it is made from", where=path, todo="Give another name with -o")
     return path
 
@@ -56,6 +59,11 @@ def tell(volume: Volume) -> None:
 def mask(path: Path | None, like: Geometry) -> LabelArray | None:
     """A label map that must lie on the scan's grid, or None where none was given; (z, y, x)."""
     return None if path is None else uint8(read_labels(path, like), path)
+
+
+def drawn_on(image: Volume, labels: LabelArray, classes: Iterable[LabelClass] = ()) -> LabelMap:
+    """Labels made on a scan, as what is written: its grid and its files, not its modality or units."""
+    return LabelMap(labels, image.geometry, image.name, source=image.source, series=image.series, classes=tuple(classes))
 
 
 def uint8(labels: Volume, path: Path) -> LabelArray:

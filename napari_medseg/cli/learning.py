@@ -10,9 +10,9 @@ import numpy as np
 import typer
 
 from napari_medseg import catalogue
-from napari_medseg.annotation import Prompts, read_prompts
+from napari_medseg.annotation import Prompts, default_classes, read_prompts
 from napari_medseg.cli.answer import Answer, answering, last, shown
-from napari_medseg.cli.arguments import Image, Output, output, tell, told_by_class, voxels_by_class
+from napari_medseg.cli.arguments import Image, Output, drawn_on, output, tell, told_by_class, voxels_by_class
 from napari_medseg.errors import CatalogueError, InvalidInputError, MissingFileError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.segmenters.protocol import Segmenter, collect, to_labels
@@ -54,7 +54,7 @@ def segment(
     labels = to_labels(maps, segmenter.capabilities.threshold)
     if probabilities is not None:
         write(volume.like(maps[0] if len(maps) == 1 else maps), probabilities)
-    write(volume.like(labels), out)
+    write(drawn_on(volume, labels, default_classes(segmenter.capabilities.classes)), out)
     classes = voxels_by_class(labels, volume.geometry)
     seconds = round(time.monotonic() - started, 2)
     return Answer(

@@ -11,7 +11,7 @@ import typer
 
 from napari_medseg.annotation import read_seed_points, seed_voxels
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import Image, Output, mask, output, scan, told_by_class, uint8, voxels_by_class
+from napari_medseg.cli.arguments import Image, Output, drawn_on, mask, output, scan, told_by_class, uint8, voxels_by_class
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.volume import require_same_grid
@@ -53,7 +53,7 @@ def levelset(
     allowed = {name: None if labels is None else labels > 0 for name, labels in masks.items()}
     final = last(evolve(volume.channel(), voxels, grid.spacing, LevelSetSettings(method=method), probability=chance, **allowed))
     labels = final.mask.astype(np.uint8)
-    write(volume.like(labels), out)
+    write(drawn_on(volume, labels), out)
     count = int(np.count_nonzero(labels))
     seconds = round(time.monotonic() - started, 2)
     return Answer(
@@ -78,11 +78,11 @@ def scribble(
     output(out, image, scribbles)
     started = time.monotonic()
     volume = scan(image)
-    strokes = uint8(read_labels(scribbles, volume.geometry), scribbles)
-    final = last(grow(volume.channel(), strokes, volume.geometry.spacing, ScribbleSettings()))
+    strokes = read_labels(scribbles, volume.geometry)
+    final = last(grow(volume.channel(), uint8(strokes, scribbles), volume.geometry.spacing, ScribbleSettings()))
     labels = np.zeros(volume.geometry.shape, dtype=np.uint8)
     labels[final.box] = final.labels
-    write(volume.like(labels), out)
+    write(drawn_on(volume, labels, strokes.classes), out)
     classes = voxels_by_class(labels, volume.geometry)
     seconds = round(time.monotonic() - started, 2)
     return Answer({"classes": classes, "method": method, "seconds": seconds}, f"{out}: {told_by_class(classes)}; {method}, {seconds:.1f} s")

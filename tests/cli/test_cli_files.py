@@ -198,6 +198,17 @@ def test_a_file_is_never_written_over_what_it_is_made_from(medseg, study):
     assert study.image.read_bytes() == before
 
 
+def test_a_scan_is_never_replaced_by_labels_that_lie_in_it(medseg, study, organs):
+    write(read(study.image), study.folder / "scan.ome.zarr")
+    write(organs, study.folder / "organs.ome.zarr")
+    (study.folder / "scan.ome.zarr" / "labels").mkdir()
+    (study.folder / "organs.ome.zarr").rename(study.folder / "scan.ome.zarr" / "labels" / "organs")
+    assert medseg("convert", "scan.ome.zarr/labels/organs", "out.nii.gz").code == 0
+    refused = medseg("convert", "scan.ome.zarr/labels/organs", "scan.ome.zarr", "--json").answer["error"]
+    assert "overwrite" in refused["what"]
+    np.testing.assert_array_equal(read(study.folder / "scan.ome.zarr").array, read(study.image).array)
+
+
 def test_measure_two_masks(medseg, study):
     row = medseg("measure", study.hand, study.truth, "--json").answer["classes"]["1"]
     assert 0.5 < row["dice"] < 0.9

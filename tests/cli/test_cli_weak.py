@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.metrics import dice
 
@@ -73,3 +74,14 @@ def test_clean_up_counts_what_it_removed(medseg, study):
     assert answer["removed_components"] == 2
     np.testing.assert_array_equal(labels_of(study, "clean.nii.gz"), read_labels(study.truth).array)
     assert answer["classes"]["1"]["voxels"] == int(read_labels(study.truth).array.sum())
+
+
+def test_what_is_drawn_on_an_ome_zarr_scan_is_an_ome_zarr_label_map_with_the_names_of_its_strokes(medseg, study):
+    scan, strokes = read(study.image), read_labels(study.strokes)
+    write(scan, study.folder / "scan.ome.zarr")
+    write(LabelMap(strokes.array, scan.geometry, classes=(LabelClass(1, "Liver", (1.0, 0.0, 0.0)),)), study.folder / "strokes.ome.zarr")
+    assert medseg("weak", "scribble", "scan.ome.zarr", "strokes.ome.zarr", "-o", "dense.ome.zarr").code == 0
+    dense = read(study.folder / "dense.ome.zarr")
+    assert isinstance(dense, LabelMap)
+    assert [c.name for c in dense.classes] == ["Liver"]
+    assert dense.geometry == scan.geometry
