@@ -12,7 +12,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -45,7 +45,8 @@ FAULTS = (
 """What pydicom raises for bytes that are no sound DICOM."""
 
 SECONDS = 2.0  # that the series of a structure set is looked for; some thousand files
-OFF = 0.1  # voxels that an image may lie beside its slice: scanners round positions
+OFF, OFF_SLICE = 0.5, 0.25  # voxels that an image may lie beside its slice, and before or behind it: series that are read as even need not be quite so
+EXACT = 0.005  # voxels up to which that is nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Plane:
     spacing : mm from row to row and from column to column
     order : tuple
         What sorts the images that lie at one place.
+    moved : bool
+        Whether the position is that of its slice on an even grid and not quite its own.
     """
 
     header: Header
@@ -71,6 +74,7 @@ class Plane:
     orientation: tuple[float, ...]
     spacing: tuple[float, float]
     order: tuple[int, ...]
+    moved: bool = False
 
     @property
     def uid(self) -> str:
@@ -320,8 +324,8 @@ def _fit(planes: list[Plane], geometry: Geometry) -> Reference | None:
     for plane in sorted(planes, key=lambda p: p.order):
         placed = _placed(plane, geometry)
         if placed is not None:
-            axes, flipped, index = placed
-            groups[axes, flipped].setdefault(index, plane)
+            axes, flipped, index, position = placed
+            groups[axes, flipped].setdefault(index, plane if position is None else replace(plane, position=position, moved=True))
     for (axes, flipped), found in groups.items():
         slices = tuple(found.get(k) for k in range(geometry.shape[axes[0]]))
         if 2 * len(found) >= len(slices) and (best is None or len(found) > sum(p is not None for p in best.planes)):
@@ -329,8 +333,8 @@ def _fit(planes: list[Plane], geometry: Geometry) -> Reference | None:
     return best
 
 
-def _placed(plane: Plane, geometry: Geometry) -> tuple[tuple[int, int, int], tuple[bool, bool], int] | None:
-    """Which slice an image is, and how its rows and columns run; None when it is none."""
+def _placed(plane: Plane, geometry: Geometry) -> tuple[tuple[int, int, int], tuple[bool, bool], int, npt.NDArray[np.float64] | None] | None:
+    """Which slice an image is, how its rows and columns run, and where the slice has it when that is elsewhere; None when it is no slice."""
     first, last_column, last_row = geometry.voxel(plane.corners())
     rows, columns = int(plane.header.Rows), int(plane.header.Columns)
     matrix = geometry.matrix[:, ::-1]
@@ -346,6 +350,7 @@ def _placed(plane: Plane, geometry: Geometry) -> tuple[tuple[int, int, int], tup
     wanted[:, through] = index
     wanted[:, along] = [columns - 1, 0, columns - 1] if across else [0, columns - 1, 0]
     wanted[:, down] = [rows - 1, rows - 1, 0] if up else [0, 0, rows - 1]
-    if not 0 <= index < geometry.shape[through] or np.abs(np.stack([first, last_column, last_row]) - wanted).max() > OFF:
+    off = np.abs(np.stack([first, last_column, last_row]) - wanted)
+    if not 0 <= index < geometry.shape[through] or off.max() > OFF or off[:, through].max() > OFF_SLICE:
         return None
-    return (through, down, along), (up, across), index
+    return (through, down, along), (up, across), index, geometry.world(wanted[0]) if off.max() > EXACT else None

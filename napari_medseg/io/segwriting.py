@@ -69,7 +69,7 @@ def _segmentation(planes: list[Plane], stack: Array, told: list[Described], scan
     headers = sources(planes, scan.anonymise)
     segments, numbers = _numbered(stack, told, scan.kind)
     places = None
-    if planes[0].frame:
+    if planes[0].frame or any(plane.moved for plane in planes):
         places = [PlanePositionSequence("PATIENT", plane.position) for plane in planes]
     return Segmentation(
         headers, numbers, "LABELMAP" if scan.kind == "labelmap" else "BINARY", segments,

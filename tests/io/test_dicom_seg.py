@@ -190,6 +190,20 @@ def test_a_scan_whose_headers_lack_what_the_standard_wants_can_still_be_labelled
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.seg.dcm", like=grid()).array, labels.array)
 
 
+@pytest.mark.parametrize("suffix", [".seg.dcm", ".rtstruct.dcm"])
+def test_on_a_series_whose_slices_lie_not_quite_evenly_labels_keep_the_grid_they_were_drawn_on(tmp_path, suffix):
+    for k, path in enumerate(save_scan(tmp_path / "scan", SCAN, grid())):
+        data = pydicom.dcmread(path)
+        data.ImagePositionPatient = [-40.0 + 0.04 * k, 20.0, 100.0 + 2.5 * k + (0.08 if 0 < k < 5 else 0.0) * (-1) ** k]
+        data.save_as(path)
+    scan = read(tmp_path / "scan")
+    labels = drawn(scan.geometry, scan.source)
+    write(labels, tmp_path / f"labels{suffix}")
+    back = read_labels(tmp_path / f"labels{suffix}", like=scan.geometry)
+    np.testing.assert_array_equal(back.array, labels.array)
+    assert back.notes == ()
+
+
 def test_values_without_a_class_get_a_name_and_keep_their_value(tmp_path, scan):
     array = np.zeros(SHAPE, np.uint16)
     array[1, 2], array[2, 3], array[3, 4] = 7, 255, 4000
