@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,6 +28,7 @@ from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, labels_for
+from napari_medseg.session.study import is_study
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 30
@@ -106,7 +108,7 @@ class Desk(QObject):
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
         self.opener = Opener(self.session, viewer, self.pictures, self)
-        self.drops = Drops(is_ours, self.opener.open, self)
+        self.drops = Drops(lambda path: is_study(path) or is_ours(path), self.open_path, self)
         self.letters = EdgeLetters(self.session, viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
@@ -206,6 +208,13 @@ class Desk(QObject):
         """Show the selected scans as the channels of one more."""
         chosen = self.viewer.layers.selection
         self.opener.combine(self.pictures.volumes(layer for layer in self.viewer.layers if layer in chosen))
+
+    def open_path(self, path: Path, series: str | None = None) -> None:
+        """Open a study, or a scan beside the window."""
+        if is_study(path):
+            self.session.study.open(path)
+        else:
+            self.opener.open(path, series)
 
     def open_sample(self, key: str) -> None:
         """Open a sample scan through napari, as its own menu would."""

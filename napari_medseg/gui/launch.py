@@ -31,7 +31,6 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
 
     from napari_medseg.gui.desk import desk_for, on_quit
     from napari_medseg.gui.style import WIDTH
-    from napari_medseg.session.study import SUFFIX
 
     viewer = napari.Viewer(title="Medseg", show=show, show_welcome_screen=False)
     dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
@@ -40,11 +39,8 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
     on_quit(desk.shut)
     if sample is not None:
         desk.open_sample(sample)
-    for path in map(Path, paths):
-        if path.name.lower().endswith(SUFFIX):
-            desk.session.study.open(path)
-        else:
-            desk.opener.open(path, series)
+    for path in paths:
+        desk.open_path(Path(path), series)
     if show:
         _lay_out(viewer, dock, WIDTH)
     return viewer

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LayerTuple = tuple[Any, dict[str, Any], str]
 NOTHING: list[Any] = [(None,)]  # npe2: read, and nothing to show
-STUDY = ".medseg"  # the folder of a study has a reader of its own
 STUDY = ".medseg"  # read by the Cases dock
 LOOKED_AT = 200  # files of a folder that are looked at, to see whether it is one of ours
 FOREIGN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".czi", ".lif", ".nd2", ".lsm", ".avi", ".mp4", ".csv")
@@ -59,8 +58,9 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
 def is_ours(path: Path) -> bool:
     """Whether a path is of a format we read, by its name or by what it begins with."""
     from napari_medseg.io.formats import format_of
+    from napari_medseg.session.study import is_study
 
-    if path.name.lower().endswith(STUDY):
+    if is_study(path):
         return False
     found = format_of(path)
     if path.suffix.lower() == STUDY:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-SUFFIX = ".medseg"
+from napari_medseg.session.study import is_study
+
 LayerTuple = tuple[Any, ...]
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerTuple]] | None:
     """A reader for one study; None leaves the path to others."""
     paths = [path] if isinstance(path, str) else list(path)
-    return open_study if len(paths) == 1 and str(paths[0]).lower().rstrip("/\\").endswith(SUFFIX) and Path(paths[0]).is_dir() else None
+    return open_study if len(paths) == 1 and is_study(Path(paths[0])) else None
 
 
 def open_study(path: str | Sequence[str]) -> list[LayerTuple]:

@@ -40,6 +40,11 @@ CLOSING = 60.0
 Saved = Literal["", "changed", "saving", "autosaved", "saved", "failed"]
 
 
+def is_study(path: Path) -> bool:
+    """Whether a path is a study's folder."""
+    return path.name.lower().endswith(SUFFIX) and path.is_dir()
+
+
 @dataclass(frozen=True, slots=True)
 class Locked:
     """A study somebody else writes to."""

@@ -223,6 +223,19 @@ def test_what_is_dropped_joins_the_study_and_a_dropped_study_is_opened(filled, s
     qtbot.waitUntil(lambda: study.is_open and len(study.cases) == 4)
 
 
+def test_a_study_s_folder_is_for_the_study_s_reader(filled, study, qtbot):
+    from napari_medseg.gui import reader, study_reader
+
+    folder = str(study.folder)
+    assert study_reader.get_reader(folder) is not None
+    assert study_reader.get_reader([folder, folder]) is None
+    assert study_reader.get_reader(str(study.folder.parent)) is None
+    assert reader.get_reader(folder) is None
+    study.leave()
+    filled.desk.open_path(Path(folder))
+    qtbot.waitUntil(lambda: study.is_open)
+
+
 def test_a_thousand_cases_stay_fluent(cases, study, qtbot):
     from dataclasses import replace
     from datetime import UTC, datetime
