@@ -9,9 +9,10 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
+from typing import TypeVar
 
 from napari_medseg.io.dicom import tags
 from napari_medseg.io.dicom.elements import HeaderFault
@@ -25,6 +26,7 @@ KINDS = {
 }
 
 Value = tuple[Hashable, ...] | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def parts_of(places: list[list[Frame]]) -> Parts:
     most = max(map(len, places))
     if most == 1:
         return Parts([Part("", [frames[0] for frames in places])], 1, notes)
-    keys = [key for key in KEYS if any(len({key.value(frame) for frame in frames}) > 1 for frames in places)]
+    keys = [replace(key, value=_remembered(key.value)) for key in KEYS if any(len({key.value(frame) for frame in frames}) > 1 for frames in places)]
+    clocks = [_remembered(clock) for clock in CLOCKS]
     for size in (1, 2, 3):
         for chosen in combinations(keys, size):
             found = _split(places, chosen, most)
@@ -88,7 +91,7 @@ def parts_of(places: list[list[Frame]]) -> Parts:
                 return _told(found, chosen, len(places), notes)
     for size in (0, 1, 2):
         for chosen in combinations([key for key in keys if not key.is_time], size):
-            for clock in CLOCKS:
+            for clock in clocks:
                 found = _ranked(places, chosen, clock)
                 if found is not None:
                     return _told(found, (*chosen, _RANK), len(places), notes)
@@ -201,6 +204,19 @@ def _digest(frame: Frame) -> bytes:
 
 
 # What may tell pictures apart ----------------------------------------------------------------------------------------------------------------------------
+
+def _remembered(ask: Callable[[Frame], T]) -> Callable[[Frame], T]:
+    """The same, asking each frame once."""
+    told: dict[int, T] = {}
+
+    def value(frame: Frame) -> T:
+        mark = id(frame)
+        if mark not in told:
+            told[mark] = ask(frame)
+        return told[mark]
+
+    return value
+
 
 def _number(*wanted: int) -> Callable[[Frame], Value]:
     def value(frame: Frame) -> Value:

@@ -32,6 +32,10 @@ class ShearedError(UnreadableFileError):
     """Slices that are shifted evenly against each other: a tilted gantry."""
 
 
+class UnevenError(UnreadableFileError):
+    """Slices that are not evenly apart: some are missing, or there are several blocks of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Straight:
     """Where sheared slices lie on the smallest straight grid that holds them.
@@ -161,7 +165,7 @@ def _step(slices: list[Frame], places: Points, title: str, where: Path) -> tuple
         lost = [round(gap / usual) - 1 for gap in gaps]
         whole = np.abs(gaps / usual - np.rint(gaps / usual)).max() <= GAP
         count = sum(lost) if whole else 0
-        raise UnreadableFileError(
+        raise UnevenError(
             f"slices of '{title}' are missing or uneven: {gaps[worst]:.2f} mm after slice {worst + 1}, elsewhere {usual:.2f} mm"
             + (f" ({count} of {len(slices) + count} missing)" if count else ""),
             where=where, todo="Export the whole series again, or resample it to even slices",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from napari_medseg.io.dicom import tags
 from napari_medseg.io.dicom.axes import Part, parts_of
 from napari_medseg.io.dicom.elements import HeaderFault
 from napari_medseg.io.dicom.frames import Frame, frames_of
-from napari_medseg.io.dicom.geometry import ShearedError, Straight, by_place, geometry_of, nominal, straightened
+from napari_medseg.io.dicom.geometry import ShearedError, Straight, UnevenError, by_place, geometry_of, nominal, straightened
 from napari_medseg.io.dicom.headers import Header
 from napari_medseg.io.dicom.pixels import COPY_AGAIN, colours_of
 from napari_medseg.io.dicom.values import COLOURS, Scale, dtype_of, scale_of, units_of
@@ -97,14 +97,15 @@ class Stack:
 
 def stacks_of(headers: list[Header], where: Path) -> list[Stack]:
     """The volumes in DICOM files, by series number; unreadable ones too."""
-    series: dict[str, list[Frame]] = defaultdict(list)
+    series: dict[tuple[str, str], list[Frame]] = defaultdict(list)
     damaged = 0
     for header in headers:
         if header.sop_class in NOT_IMAGES or not header.is_image:
             damaged += bool(header.fault)
             continue
-        series[header.data.text(tags.SERIES_UID)] += frames_of(header)
-    stacks = [stack for uid, frames in series.items() for stack in _stacks_of_series(uid, frames, where)]
+        series[header.data.text(tags.STUDY_UID), header.data.text(tags.SERIES_UID)] += frames_of(header)
+    taken: Counter[str] = Counter()  # some programs give one UID to the series of several studies
+    stacks = [stack for (_, uid), frames in series.items() for stack in _stacks_of_series(uid, taken, frames, where)]
     if damaged:
         note = f"{_count(damaged, 'file')} in the folder could not be read as DICOM and {'is' if damaged == 1 else 'are'} left out"
         for stack in stacks:
@@ -112,7 +113,7 @@ def stacks_of(headers: list[Header], where: Path) -> list[Stack]:
     return sorted(stacks, key=lambda stack: (stack.number, stack.series.partition("/")[0], stack.is_scout))
 
 
-def _stacks_of_series(uid: str, frames: list[Frame], where: Path) -> list[Stack]:
+def _stacks_of_series(uid: str, taken: Counter[str], frames: list[Frame], where: Path) -> list[Stack]:
     sound = [frame for frame in frames if not frame.fault]
     faulty = [frame for frame in frames if frame.fault]
     groups = sorted(_planes(sound), key=lambda group: (-len(group), group[0].orientation))
@@ -128,10 +129,31 @@ def _stacks_of_series(uid: str, frames: list[Frame], where: Path) -> list[Stack]
             note = ("A localiser (scout): pictures for planning, not a scan",)
         elif any(len(other) * SCOUT_SHARE > len(groups[0]) for other in groups if other is not group):
             note = ("One of several planes or sizes in one series, each listed by itself",)
-        for stack in _stack(uid if rank == 0 else f"{uid}/{rank + 1}", group, where):
+        for stack in _stacks_of_plane(group, where):
+            taken[uid] += stack.straight is None
+            stack.series = (uid if taken[uid] == 1 else f"{uid}/{taken[uid]}") + ("" if stack.straight is None else "/straight")
             stack.is_scout, stack.notes = is_scout, (*note, *stack.notes)
             stacks.append(stack)
     return stacks
+
+
+def _stacks_of_plane(frames: list[Frame], where: Path) -> list[Stack]:
+    """One stack, with what is offered in its place; or one for each acquisition where there are gaps between them: chest and abdomen in one series."""
+    whole = _stack(frames, where)
+    if not isinstance(whole[0].trouble, UnevenError):
+        return whole
+    blocks: dict[bytes, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        blocks[frame.data.raw(tags.ACQUISITION_NUMBER)].append(frame)
+    if not 1 < len(blocks) <= len(frames) // 2:
+        return whole
+    found = [part for block in blocks.values() for part in _stack(block, where)]
+    if len(found) > len(blocks) or any(part.trouble for part in found):
+        return whole
+    for number, part in enumerate(found, 1):
+        part.title = f"{part.title}, block {number}"
+        part.notes = (f"One of {len(found)} blocks of slices in one series, each listed by itself", *part.notes)
+    return found
 
 
 def _planes(frames: list[Frame]) -> list[list[Frame]]:
@@ -139,29 +161,28 @@ def _planes(frames: list[Frame]) -> list[list[Frame]]:
     kinds: dict[tuple[object, ...], list[Frame]] = defaultdict(list)
     stacks = {frame.data.text(tags.STACK_ID) for frame in frames}
     named = 1 < len(stacks) <= len(frames) // 2
-    planes: list[tuple[float, ...]] = []
-    nearest: dict[tuple[float, ...], int] = {}
+    planes, count = np.full((len(frames), 6), np.inf), 0
+    nearest: dict[tuple[float, ...], int] = {(): -1}
     for frame in frames:
         turn = frame.orientation
         if turn not in nearest:
-            fits = (i for i, plane in enumerate(planes) if len(plane) == len(turn) and np.allclose(plane, turn, atol=SAME_PLANE))
-            nearest[turn] = next(fits, len(planes))
-            if nearest[turn] == len(planes):
-                planes.append(turn)
+            planes[count] = turn
+            nearest[turn] = int((np.abs(planes[: count + 1] - turn) <= SAME_PLANE).all(axis=1).argmax())
+            count += nearest[turn] == count
         stack = frame.data.text(tags.STACK_ID) if named else ""
         alone = id(frame.header) if frame.count > 1 and not frame.position else 0  # pictures without places stay with their file
         kinds[frame.rows, frame.columns, colours_of(frame), nearest[turn], bool(frame.position), stack, alone].append(frame)
     return list(kinds.values())
 
 
-def _stack(series: str, frames: list[Frame], where: Path) -> list[Stack]:
+def _stack(frames: list[Frame], where: Path) -> list[Stack]:
     """Pictures put on a grid, or why they lie on none; followed by what is offered in their place."""
     first = next((frame for frame in frames if not frame.fault), frames[0])
     data = first.data
     modality = data.text(tags.MODALITY)
     number = _number(first)
     title = data.text(tags.SERIES_DESCRIPTION) or f"{modality or 'DICOM'} series {number}"
-    stack = Stack(where, series, number, title, modality, len(frames), nominal(frames))
+    stack = Stack(where, "", number, title, modality, len(frames), nominal(frames))
     found = [stack]
     try:
         _fill(stack, frames)
@@ -180,6 +201,9 @@ def _fill(stack: Stack, frames: list[Frame]) -> None:
             what += f" ({len(faulty)} of {len(frames)} images of '{stack.title}' cannot be used)"
         raise UnreadableFileError(what, where=faulty[0].header.path, todo=COPY_AGAIN)
     first = frames[0]
+    if "MOSAIC" in first.image_type:
+        what = f"'{stack.title}' holds mosaics, the slices of a volume as tiles of one picture, which are not read here"
+        raise UnreadableFileError(what, where=stack.where, todo="Convert it to NIfTI with dcm2niix, or export it as enhanced DICOM")
     if not first.position:
         if len({id(frame.header) for frame in frames}) > 1:
             what = f"the {len(frames)} images of '{stack.title}' give no positions, so they make no volume"
@@ -258,7 +282,7 @@ def _straight(tilted: Stack, error: ShearedError) -> Stack:
     note = f"Straightened: the slices are sheared by {shear}; each is shifted within its plane onto the smallest straight grid, with values between pixels"
     straight = straightened(tilted.parts[0].slices, tilted.title, tilted.where)
     return replace(
-        tilted, series=f"{tilted.series}/straight", title=f"{tilted.title}, straightened", straight=straight, geometry=straight.geometry,
+        tilted, title=f"{tilted.title}, straightened", straight=straight, geometry=straight.geometry,
         notes=(*tilted.notes, note),
     )
 

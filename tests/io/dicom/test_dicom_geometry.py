@@ -82,6 +82,28 @@ def test_slices_shifted_unevenly_are_refused_and_not_offered(tmp_path):
         read(tmp_path / "scan")
 
 
+def test_blocks_of_slices_in_one_series_are_told_apart_by_acquisition(tmp_path):
+    save_stack(tmp_path / "scan", prefix="chest", AcquisitionNumber=1)
+    save_stack(tmp_path / "scan", PLANES + 5, places=np.arange(6) * 5.0 + 60, prefix="abdomen", AcquisitionNumber=2)
+    listed = describe(tmp_path / "scan")
+    assert {(s.title, s.spacing_mm_zyx[0], s.readable) for s in listed} == {("Abdomen, block 1", 5.0, True), ("Abdomen, block 2", 2.5, True)}
+    found = read(tmp_path / "scan", series=next(s.series for s in listed if s.spacing_mm_zyx[0] == 5.0))
+    np.testing.assert_array_equal(found.array, PLANES.astype(int) - 1019)
+
+
+def test_series_of_two_studies_with_one_number_are_kept_apart(tmp_path):
+    for k in range(2):
+        save_stack(tmp_path / "disc" / str(k), PLANES + k, StudyInstanceUID=f"1.2.{k}")
+    assert [s.series for s in describe(tmp_path / "disc")] == ["1.2.3.4", "1.2.3.4/2"]
+    assert [int(read(tmp_path / "disc", series=s).array[0, 0, 0]) - int(PLANES[0, 0, 0]) + 1024 for s in ("1.2.3.4", "1.2.3.4/2")] == [0, 1]
+
+
+def test_mosaics_are_refused_with_what_to_do(tmp_path):
+    save_stack(tmp_path / "scan", ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    with pytest.raises(UnreadableFileError, match=r"holds mosaics.* dcm2niix"):
+        read(tmp_path / "scan")
+
+
 def test_missing_slices_are_counted_in_the_list(tmp_path):
     save_stack(tmp_path / "scan", places=[0, 2.5, 5, 12.5, 15, 17.5])
     (told,) = describe(tmp_path / "scan")
