@@ -101,6 +101,7 @@ class CursorLine(QObject):
         self._closed = False
         viewer.cursor.events.position.connect(self._moved)
         viewer.dims.events.point.connect(self._moved)
+        session.changed.connect(self._moved)  # what lies under a still cursor changes too
 
     def attach(self, window: Any) -> None:
         """Show it in the status bar of a window, once."""
@@ -116,6 +117,7 @@ class CursorLine(QObject):
         self._timer.stop()
         self._viewer.cursor.events.position.disconnect(self._moved)
         self._viewer.dims.events.point.disconnect(self._moved)
+        self._session.changed.disconnect(self._moved)
         try:
             if self._bar is not None:
                 self._bar.removeWidget(self.label)

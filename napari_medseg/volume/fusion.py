@@ -73,15 +73,6 @@ def channel_names(volume: Volume) -> tuple[str, ...]:
     return tuple(known[i] if i < len(known) and known[i] else f"channel {i + 1}" for i in range(volume.channels))
 
 
-def stacked(channels: Sequence[Volume]) -> Volume:
-    """Channels on one grid as one scan (c, z, y, x)."""
-    arrays: list[Array] = [c.array for c in channels]
-    kind = np.result_type(*arrays)
-    first = channels[0]
-    names = tuple(c.name for c in channels)
-    return replace(first, array=np.stack([a.astype(kind, copy=False) for a in arrays]), channel_names=names)
-
-
 def finest(volumes: Sequence[Volume]) -> int:
     """Which of several scans to work on: CT or MR before PET, then the smallest voxels."""
     def rank(volume: Volume) -> tuple[bool, float]:

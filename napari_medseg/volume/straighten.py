@@ -6,7 +6,7 @@ where two grids are turned against each other some voxels of one hold no centre 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -131,12 +131,6 @@ def straightening(geometry: Geometry) -> Straightening:
         origin=(float(first[0]), float(first[1]), float(first[2])), direction=PATIENT,
     )
     return Straightening(geometry, target)
-
-
-def straightened(volume: Volume) -> Volume:
-    """A scan sampled on the patient's axes, in display order."""
-    made = straightening(volume.geometry).sampled(volume)
-    return replace(made, notes=(*volume.notes, "resampled to the patient's axes"))
 
 
 def _around(mask: Array) -> Box | None:

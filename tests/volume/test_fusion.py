@@ -5,7 +5,7 @@ import pytest
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import Geometry, Volume
-from napari_medseg.volume.fusion import channel_names, combine, finest, overlap, split, stacked
+from napari_medseg.volume.fusion import channel_names, combine, finest, overlap, split
 
 
 def ramp(geometry: Geometry, name: str, modality: str, dtype=np.float32) -> Volume:
@@ -54,7 +54,6 @@ def test_channels_have_names_and_share_memory():
     parts = split(both)
     assert [p.name for p in parts] == ["photo red", "photo channel 2", "photo blue"]
     assert all(np.shares_memory(p.array, both.array) for p in parts)
-    assert stacked(parts).array.shape == both.array.shape
 
 
 def test_overlap_is_one_inside_and_none_outside():
