@@ -175,14 +175,6 @@ class Scan:
         """Whether anything was accepted."""
         return self.labels is not None and any(count > 0 for value, count in self.voxels.items() if value)
 
-    def describe(self) -> str:
-        """Size, spacing and what to know about it, in one line."""
-        shape, spacing = self.display.geometry.shape[::-1], self.display.geometry.spacing[::-1]
-        parts = [" × ".join(str(n) for n in shape), " × ".join(f"{s:.3g}" for s in spacing) + " mm"]
-        if self.display.modality:
-            parts.append(self.display.modality)
-        return ", ".join(parts)
-
     def orientation_note(self) -> str:
         """How it lies: the file's voxel axes, and whether they are turned against the patient's."""
         stored = orientation(self.geometry)
