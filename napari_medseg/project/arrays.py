@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from napari_medseg.annotation import LabelClass, classes_to_dicts, classes_to_js
 from napari_medseg.errors import InvalidInputError, MedsegError, ProjectError
 from napari_medseg.io.memory import allocate
 from napari_medseg.project.durable import flush_tree, read_json
+from napari_medseg.project.frames import are_honest
 from napari_medseg.project.records import Box
 from napari_medseg.volume import Array, Geometry, Shape
 
@@ -32,7 +34,6 @@ SHARD = 512
 LEVEL = 3
 LABEL_TYPES = ("uint8", "uint16")
 ARRAY_TYPES = ("bool", "uint8", "uint16", "int16", "int32", "float32", "float64")
-CODECS = {"bytes", "zstd", "crc32c", "sharding_indexed"}
 FAULTS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError, RecursionError)
 
 
@@ -223,15 +224,18 @@ def _require_honest(path: Path, name: str, shape: Shape, types: tuple[str, ...])
     """The type of an array whose metadata says what we would have written; anything else is refused before zarr sees it."""
     try:
         told = read_json(path / name / "zarr.json")
-        grid, codecs = told["chunk_grid"], told["codecs"]
+        grid, (sharding,) = told["chunk_grid"], told["codecs"]
+        shards, within = grid["configuration"]["chunk_shape"], sharding["configuration"]
+        chunks = within["chunk_shape"]
         whole = (
             told["zarr_format"] == 3 and told["node_type"] == "array" and tuple(told["shape"]) == tuple(shape) and told["data_type"] in types
-            and told["fill_value"] in (0, False) and grid["name"] == "regular" and not told.get("storage_transformers")
-            and _sizes(grid["configuration"]["chunk_shape"], SHARD) and _known(codecs)
+            and told["fill_value"] in (0, False) and not told.get("storage_transformers")
+            and (grid["name"], sharding["name"], within["index_location"]) == ("regular", "sharding_indexed", "end")
+            and _names(within["codecs"]) == ["bytes", "zstd", "crc32c"] and _names(within["index_codecs"]) == ["bytes", "crc32c"]
+            and _sizes(chunks, CHUNK) and _sizes(shards, SHARD) and all(s % c == 0 for s, c in zip(shards, chunks, strict=True))
+            and are_honest(path / name / "c", shards, chunks, np.dtype(told["data_type"]).itemsize)
         )
-    except MedsegError as error:
-        raise _damaged(path) from error
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError, struct.error) as error:
         raise _damaged(path) from error
     if not whole:
         raise _damaged(path)
@@ -242,15 +246,8 @@ def _sizes(found: Any, largest: int) -> bool:
     return isinstance(found, list) and len(found) == 3 and all(type(n) is int and 0 < n <= largest for n in found)
 
 
-def _known(codecs: Any) -> bool:
-    for codec in codecs:
-        if codec["name"] not in CODECS:
-            return False
-        if codec["name"] == "sharding_indexed":
-            inner = codec["configuration"]
-            if not (_sizes(inner["chunk_shape"], CHUNK) and _known(inner["codecs"]) and _known(inner["index_codecs"])):
-                return False
-    return bool(codecs)
+def _names(codecs: Any) -> list[Any]:
+    return [codec["name"] for codec in codecs]
 
 
 def _values(array: Array, digest: Any) -> str:

@@ -72,7 +72,7 @@ class Cases(Study):
             with self._database.writing() as connection:
                 known = next((row for row in rows.cases(connection) if row.fingerprint == mark or self._is_at(row, wanted)), None)
                 case = rows.add_case(connection, info.modality, info.geometry, mark) if known is None else known.id
-                there = known is not None and case in self._sources and self._sources[case].found(self.folder).exists()
+                there = known is not None and case in self._sources and self._sources[case].is_there(self.folder)
                 if not there:
                     if known is None:
                         rows.log(connection, self.user, "added", case)
@@ -147,7 +147,7 @@ class Cases(Study):
         source = self._sources.get(row.id)
         return Case(
             row.id, self._name(row.id) or row.id, status_of(row.kind), row.modality, row.geometry, row.versions, row.latest, row.author, row.seconds, row.added,
-            source is not None and source.found(self.folder).exists(), self._layout.journal(row.id).is_file(),
+            source is not None and source.is_there(self.folder), self._layout.journal(row.id).is_file(),
         )
 
     def _is_at(self, row: rows.CaseRow, wanted: Source) -> bool:

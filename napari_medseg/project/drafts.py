@@ -11,7 +11,7 @@ from napari_medseg.annotation import LabelMap, named
 from napari_medseg.errors import InvalidInputError, NoLabelsError, ProjectError
 from napari_medseg.project import arrays as groups
 from napari_medseg.project import rows
-from napari_medseg.project.durable import writing
+from napari_medseg.project.durable import looking, writing
 from napari_medseg.project.journal import Base, Draft, difference, read_journal, replay
 from napari_medseg.project.records import Case, Unsaved, Version
 from napari_medseg.project.versions import Versions, counts
@@ -80,7 +80,9 @@ class Drafts(Versions):
         A draft that cannot be read is left out here; `check` tells of it.
         """
         found = []
-        for case_id, _ in self._layout.journals():
+        with looking(self.folder):
+            journals = list(self._layout.journals())
+        for case_id, _ in journals:
             with suppress(ProjectError, NoLabelsError, InvalidInputError):
                 one = self._unsaved(case_id)
                 if one is not None:

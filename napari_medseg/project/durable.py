@@ -29,6 +29,17 @@ def writing(where: str | Path) -> Iterator[None]:
         raise unwritable(error, where) from error
 
 
+@contextmanager
+def looking(where: Path) -> Iterator[None]:
+    """Turn what the system says when something cannot be looked at into a ProjectError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, MedsegError):
+            raise
+        raise ProjectError(f"cannot be read ({error.strerror or error})", where=where, todo="Check the folder and its permissions") from error
+
+
 def unwritable(error: OSError, where: str | Path) -> UnwritableFileError:
     """What the system said, in words."""
     if error.errno in FULL:

@@ -29,9 +29,9 @@ def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None
     found = [(case, version) for case in chosen if (version := _latest(project, case, wanted)) is not None]
     if not found:
         raise NoLabelsError("no case has labels of this kind", where=project.folder, todo="Choose other cases or kinds; see `medseg project list`")
-    if dst.resolve().is_relative_to(project.folder.resolve()):
-        raise UnwritableFileError("lies in the study itself", where=dst, todo="Choose a folder outside of it")
     with writing(dst):
+        if dst.resolve().is_relative_to(project.folder.resolve()):
+            raise UnwritableFileError("lies in the study itself", where=dst, todo="Choose a folder outside of it")
         dst.mkdir(parents=True, exist_ok=True)
         if images:
             (dst / "images").mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from napari_medseg.errors import MissingFileError, ProjectDamagedError, ProjectE
 from napari_medseg.project import rows
 from napari_medseg.project.arrays import remove_group
 from napari_medseg.project.database import Database
-from napari_medseg.project.durable import flush_tree, read_json, write_json, writing
+from napari_medseg.project.durable import flush_tree, looking, read_json, write_json, writing
 from napari_medseg.project.layout import PART, SUFFIX, Layout
 from napari_medseg.project.sources import write_sources
 
@@ -38,9 +38,9 @@ def create(folder: Path, title: str, classes: Iterable[LabelClass], user: str) -
     UnwritableFileError
         When something is there already, or the disk refuses.
     """
-    if folder.is_symlink() or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UnwritableFileError("holds something already", where=folder, todo="Choose another name, or open it")
     with writing(folder):
+        if folder.is_symlink() or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            raise UnwritableFileError("holds something already", where=folder, todo="Choose another name, or open it")
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Layout(folder.with_name(f".{secrets.token_hex(6)}.part{SUFFIX}"))
         try:
@@ -67,6 +67,11 @@ def find(folder: Path | str) -> Layout:
         When nothing is there, it is no study, or a newer program made it.
     """
     path = Path(folder)
+    with looking(path):
+        return _found(path)
+
+
+def _found(path: Path) -> Layout:
     if not path.exists() and study_path(path).exists():
         path = study_path(path)
     if not path.exists():

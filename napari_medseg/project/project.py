@@ -13,6 +13,7 @@ from napari_medseg.project import rows
 from napari_medseg.project.checking import examine, rescue
 from napari_medseg.project.database import Database
 from napari_medseg.project.drafts import Drafts
+from napari_medseg.project.durable import looking
 from napari_medseg.project.exporting import export
 from napari_medseg.project.layout import Layout
 from napari_medseg.project.locking import WriterLock, login_name
@@ -113,13 +114,14 @@ class Project(Drafts):
     def _open(cls, layout: Layout, lock: WriterLock | None, user: str, notice: str) -> Self:
         database = Database(layout, readonly=lock is None)
         try:
-            database.open()
-            if lock is not None:
-                folders.sweep(layout, database)
-                database.backup_daily()
-            project = cls(layout, database, lock, user, notice)
-            if lock is not None:
-                project._drop_settled_drafts()
+            with looking(layout.folder):
+                database.open()
+                if lock is not None:
+                    folders.sweep(layout, database)
+                    database.backup_daily()
+                project = cls(layout, database, lock, user, notice)
+                if lock is not None:
+                    project._drop_settled_drafts()
         except BaseException:
             database.close()
             raise
@@ -188,5 +190,5 @@ class Project(Drafts):
         """
         if repair:
             self._require_writer()
-        with self._mutex:
+        with self._mutex, looking(self.folder):
             return examine(self, self._layout, repair, told)

@@ -46,11 +46,15 @@ class Source:
 
     def found(self, folder: Path) -> Path:
         """Where it lies now: as written, else as seen from the study folder."""
-        if self.beside and not self.path.exists():
+        if self.beside and not os.path.exists(self.path):
             moved = Path(os.path.normpath(folder.absolute() / self.beside))
-            if moved.exists():
+            if os.path.exists(moved):
                 return moved
         return self.path
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether there is something where it lies now; what may not be looked at is not there."""
+        return os.path.exists(self.found(folder))
 
 
 def source_of(path: Path, series: str, name: str, folder: Path) -> Source:

@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -60,6 +62,26 @@ def test_an_array_that_is_not_described_as_we_write_it_is_not_opened(made, chang
     spoil(made.folder / LABELS / "0" / "zarr.json", change)
     with made.open() as project, pytest.raises(ProjectError, match="damaged"):
         project.labels("case-0001")
+
+
+def test_a_chunk_that_would_unpack_to_gigabytes_is_not_unpacked(made):
+    from google_crc32c import Checksum
+    from numcodecs.zstd import Zstd
+
+    def sealed(data):
+        return data + Checksum(data).digest()[::-1]
+
+    path = made.folder / LABELS / "0" / "c" / "0" / "0" / "0"
+    bomb = sealed(Zstd().encode(np.zeros(1 << 28, np.uint8)))
+    assert len(bomb) < 1 << 16
+    path.write_bytes(bomb + sealed(struct.pack("<8Q", 0, len(bomb), *[(1 << 64) - 1] * 6)))
+    with made.open() as project:
+        tracemalloc.start()
+        with pytest.raises(ProjectError, match="damaged"):
+            project.labels("case-0001")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 1 << 24
 
 
 def test_labels_put_in_place_of_others_are_noticed(made):
