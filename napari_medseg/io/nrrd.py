@@ -112,7 +112,7 @@ def write(volume: Volume, path: Path) -> None:
         classes = named(array, classes)
         pairs |= {
             "Segmentation_ContainedRepresentationNames": "Binary labelmap|", "Segmentation_MasterRepresentation": "Binary labelmap",
-            "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+            "Segmentation_SourceRepresentation": "Binary labelmap", "Segmentation_ReferenceImageExtentOffset": "0 0 0",
         }
     pairs |= pairs_of(classes, volume.geometry.shape)
     with path.open("wb") as file:

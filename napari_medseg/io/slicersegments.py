@@ -21,7 +21,7 @@ _KEY = re.compile(r"^Segment(\d{1,5})_(\w+)$", re.ASCII)
 _TERM = "TerminologyEntry:"
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
 _REST = "~^^~Anatomic codes - DICOM master list~^^~^^|"
-_UNSAID = ("85756007", "SCT")  # tissue, which Slicer gives to every segment that nobody named
+_UNSAID = (("85756007", "SCT"), ("T-D0050", "SRT"))  # tissue, which Slicer, new and old, gives to every segment that nobody named
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _code(tags: str) -> Code | None:
         return None
     scheme, _, coded = parts[2].partition("^")
     value, _, meaning = coded.partition("^")
-    return Code(value, scheme, meaning) if value and scheme and (value, scheme) != _UNSAID else None
+    return Code(value, scheme, meaning) if value and scheme and (value, scheme) not in _UNSAID else None
 
 
 def pairs_of(classes: Iterable[LabelClass], shape: Shape) -> dict[str, str]:

@@ -204,3 +204,23 @@ def test_a_segmentation_of_part_of_a_scan_lies_on_the_whole_of_it(tmp_path):
         read_labels(tmp_path / "a.seg.nrrd", like=Geometry((10, 20, 30), (2.0, 1.0, 0.5), (-9.2, 5.0, 5.0)))
     with pytest.raises(GridMismatchError):
         read_labels(tmp_path / "a.seg.nrrd", like=Geometry((5, 20, 30), (2.0, 1.0, 0.5), (-9.0, 5.0, 5.0)))
+
+
+@pytest.mark.parametrize(("term", "code"), [
+    ("SCT^123037004^Anatomical Structure~SCT^10200004^Liver~^^", Code("10200004", "SCT", "Liver")), ("SCT^85756007^Tissue~SCT^85756007^Tissue~^^", None),
+    ("SRT^T-D0050^Tissue~SRT^T-D0050^Tissue~^^", None), ("~~", None), ("", None),
+])
+def test_slicers_terms_become_codes_and_its_default_becomes_none(tmp_path, term, code):
+    tags = f"Segmentation.Status:inprogress|TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list~{term}~Anatomic codes~^^~^^|"
+    layered(tmp_path / "a.seg.nrrd", [np.ones((4, 5, 6))], {"Segment0_Name": "x", "Segment0_LabelValue": "1", "Segment0_Layer": "0", "Segment0_Tags": tags})
+    assert read_labels(tmp_path / "a.seg.nrrd").classes[0].code == code
+
+
+@pytest.mark.parametrize("pairs", [
+    {"Segment0_Color": "nan 0 0"}, {"Segment0_Color": "red"}, {"Segment0_LabelValue": "900"}, {"Segment0_LabelValue": "-1"}, {"Segment0_Layer": "77"},
+    {"Segment0_Name": ""}, {"Segment99999_Name": "far"},
+])
+def test_segments_that_make_no_sense_get_defaults_and_never_stop_the_file(tmp_path, pairs):
+    usual = {"Segment0_Name": "x", "Segment0_LabelValue": "1", "Segment0_Layer": "0"}
+    layered(tmp_path / "a.seg.nrrd", [np.ones((4, 5, 6)), np.zeros((4, 5, 6))], usual | pairs)
+    assert read_labels(tmp_path / "a.seg.nrrd").array.shape == (4, 5, 6)
