@@ -127,7 +127,7 @@ def _stacks_of_series(uid: str, taken: Counter[str], frames: list[Frame], where:
         note: tuple[str, ...] = ()
         if is_scout:
             note = ("A localiser (scout): pictures for planning, not a scan",)
-        elif any(len(other) * SCOUT_SHARE > len(groups[0]) for other in groups if other is not group):
+        elif len(groups) > 1 and len(groups[1]) * SCOUT_SHARE > len(groups[0]):
             note = ("One of several planes or sizes in one series, each listed by itself",)
         for stack in _stacks_of_plane(group, where):
             taken[uid] += stack.straight is None
