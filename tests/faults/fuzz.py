@@ -300,6 +300,8 @@ def run(kind: str, count: int, opener: Opener, *, seed: int = 0, only: int | Non
             path, rng = folder / original.name, np.random.default_rng([seed, zlib.crc32(kind.encode()), index])
             how = original.ways[int(rng.integers(len(original.ways)))](path, rng)
             beside = _beside(path)
+            if opener.process is None:  # the last file ended it: the next imports again what it needs
+                opener.ask(honest / original.name, original.opens, 60.0)
             answer = opener.ask(path, original.opens)
             if "no answer" in answer.get("fault", ""):
                 answer = opener.ask(path, original.opens, 2 * SECONDS)  # a busy machine is no hang
