@@ -210,8 +210,8 @@ class CasesDock(QWidget):
         step = next_step(self.desk.session)
         count = len(study.cases)
         verified = sum(case.status == "verified" for case in study.cases)
-        look = ", only to look" if study.readonly else ""
-        self.title.setText(f"{study.title}: {verified} of {count} verified{look}" if study.is_open else study.busy or "No study")
+        facts = "only to look" if study.readonly else f"{verified} of {count} verified"
+        self.title.setText(f"{study.title}: {facts}" if study.is_open else study.busy or "No study")
         self.title.setToolTip(str(study.folder or ""))
         for part in (self.name, self.locked, self.unsaved, self.history):
             part.refresh()

@@ -16,7 +16,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_medseg.annotation import LabelMap
-from napari_medseg.errors import InvalidInputError, MedsegError, ProjectLockedError
+from napari_medseg.errors import InvalidInputError, MedsegError, ProjectLockedError, UnwritableFileError
 from napari_medseg.session import pictures, preferences
 from napari_medseg.session.cases import Amount, Order, arranged, neighbour
 from napari_medseg.session.history import change
@@ -178,7 +178,7 @@ class Study:
 
             return Project.create(folder, title=folder.name[:-len(SUFFIX)], classes=classes, user=user)
 
-        self._begin(folder, work, fresh=True, readonly=False)
+        self._begin(folder, work, fresh=True)
 
     def open(self, folder: Path, *, readonly: bool = False) -> None:
         """Open a study; one that somebody else writes to becomes `locked`."""
@@ -189,7 +189,7 @@ class Study:
 
             return Project.open(folder, user=user, readonly=readonly)
 
-        self._begin(folder, work, fresh=False, readonly=readonly)
+        self._begin(folder, work, fresh=False)
 
     def open_to_look(self) -> None:
         """Open the locked study without writing to it."""
@@ -214,7 +214,7 @@ class Study:
         self._reader.close(0)
         return done
 
-    def _begin(self, folder: Path, work: Callable[[], Project], *, fresh: bool, readonly: bool) -> None:
+    def _begin(self, folder: Path, work: Callable[[], Project], *, fresh: bool) -> None:
         if self.is_open:
             self.leave()
         self.busy, self.locked = f"Opening {folder.name}", None
@@ -226,7 +226,7 @@ class Study:
 
         def done(answer: tuple[Project, list[Case], tuple[Any, ...]]) -> None:
             project, cases, classes = answer
-            self._enter(project, cases, classes, readonly)
+            self._enter(project, cases, classes)
             if fresh:
                 for scan in list(self.session.scans):
                     self._on_scan_opened(scan)
@@ -240,9 +240,10 @@ class Study:
 
         self._store.submit(whole, done, failed)
 
-    def _enter(self, project: Project, cases: list[Case], classes: tuple[Any, ...], readonly: bool) -> None:
+    def _enter(self, project: Project, cases: list[Case], classes: tuple[Any, ...]) -> None:
         from napari_medseg.session.autosave import Autosave
 
+        readonly = project.readonly
         self._project, self.folder, self.title, self.readonly = project, project.folder, project.title, readonly
         self.cases, self.busy, self.saved, self.current, self.versions = cases, "", "", "", []
         self._autosave = None if readonly else Autosave(project, self._store, self._on_written, self._on_unwritten)
@@ -255,7 +256,10 @@ class Study:
         self._weigh([case for case in cases if case.latest is not None])
         if not readonly:
             self._look_for_unsaved()
+        self.session.trouble = ""
         self.session.notice = f"Opened {self.title}" + (" to look; what you draw is not kept" if readonly else "")
+        if project.notice:
+            self.session.report(UnwritableFileError(f"{project.notice}; what you draw is not kept", todo="Copy the study to where you may write"))
         self._tell()
 
     def _release(self) -> None:
@@ -346,7 +350,7 @@ class Study:
             return
         self._put_away()
         self._asked += 1
-        asked, self.busy = self._asked, f"Opening {case.name}"
+        asked, self.busy, self.session.trouble = self._asked, f"Opening {case.name}", ""
         self._tell()
         unsaved = case.has_unsaved and not self.readonly
 
