@@ -1,7 +1,7 @@
 """DICOM files and folders: which series are there, and one of them as a volume.
 
-`headers` finds files and reads their headers (`elements`), `frames` makes pictures of them, `stacks` groups these by series and plane, `axes` tells times and
-contrasts apart, `geometry` puts slices on a grid, and `loading` reads their `pixels` (`codecs`, `palette`) into what they mean (`values`).
+`headers` finds files and reads their headers (`elements`), `frames` makes pictures of them, `stacks` groups these by series and plane, `axes` tells times
+and contrasts apart (`keys`), `geometry` puts slices on a grid, and `loading` reads their `pixels` (`codecs`, `palette`) into what they mean (`values`).
 """
 
 from __future__ import annotations

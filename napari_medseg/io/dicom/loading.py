@@ -15,8 +15,8 @@ import numpy as np
 from napari_medseg.errors import UnreadableFileError
 from napari_medseg.io.dicom.frames import Frame
 from napari_medseg.io.dicom.pixels import PixelReader
-from napari_medseg.io.dicom.stacks import Stack, padding_of
-from napari_medseg.io.dicom.values import Scale
+from napari_medseg.io.dicom.stacks import Stack
+from napari_medseg.io.dicom.values import Scale, padding_of
 from napari_medseg.io.memory import allocate
 from napari_medseg.volume import Array, Volume
 

@@ -16,7 +16,7 @@ from napari_medseg.io.dicom.frames import Frame, frames_of
 from napari_medseg.io.dicom.geometry import ShearedError, Straight, UnevenError, by_place, geometry_of, nominal, straightened
 from napari_medseg.io.dicom.headers import Header
 from napari_medseg.io.dicom.pixels import COPY_AGAIN, colours_of
-from napari_medseg.io.dicom.values import COLOURS, Scale, dtype_of, scale_of, units_of
+from napari_medseg.io.dicom.values import COLOURS, Scale, dtype_of, padding_of, scale_of, units_of
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Geometry
 
@@ -265,15 +265,6 @@ def _meaning(stack: Stack, parts: list[Part]) -> None:
     padding = padding_of(first, every[0])
     if padding is not None:
         stack.notes += (f"Voxels outside the picture hold {padding:g}",)
-
-
-def padding_of(frame: Frame, scale: Scale) -> float | None:
-    """The value of voxels outside the field of view, as they come out; None when the file gives none."""
-    raw = frame.data.raw(tags.PADDING)[:2]
-    if len(raw) < 2 or scale.stored.kind == "f" or scale.table is not None:
-        return None
-    stored = int.from_bytes(raw, "little" if frame.data.little else "big", signed=scale.stored.kind == "i")
-    return stored * scale.slope + scale.intercept
 
 
 def _straight(tilted: Stack, error: ShearedError) -> Stack:

@@ -131,6 +131,15 @@ def units_of(frame: Frame) -> str:
     return told
 
 
+def padding_of(frame: Frame, scale: Scale) -> float | None:
+    """The value of voxels outside the field of view, as they come out; None when the file gives none."""
+    raw = frame.data.raw(tags.PADDING)[:2]
+    if len(raw) < 2 or scale.stored.kind == "f" or scale.table is not None:
+        return None
+    stored = int.from_bytes(raw, "little" if frame.data.little else "big", signed=scale.stored.kind == "i")
+    return stored * scale.slope + scale.intercept
+
+
 def straight_bits(plane: Array, scale: Scale) -> None:
     """Clear, in place, what lies outside the stored bits, and spread the sign."""
     width = 8 * scale.stored.itemsize
