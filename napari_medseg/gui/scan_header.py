@@ -6,7 +6,7 @@ from functools import partial
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMenu, QPushButton, QSlider, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
@@ -114,10 +114,8 @@ class _WindowRow(QWidget):
         self.reading = QLabel()
         self.reading.setProperty("quiet", True)
         self.reading.setToolTip("L is the value in the middle (level), W the range from black to white (width)")
-        self.more = QToolButton()
-        self.more.setText("View")
-        self.more.setToolTip("What the canvas and the status bar tell")
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.more = QPushButton("View ▾")
+        self.more.setToolTip("What the canvas and the status bar tell; scans as channels")
         menu = QMenu(self.more)
         self.letters = self._toggle(menu, "Orientation letters", "letters")
         self.readout = self._toggle(menu, "Place and value at the cursor", "readout")
