@@ -92,7 +92,6 @@ class Study:
         Turn a volume into what the view needs (beside the window), show it and return its scan, take a scan away. A view replaces them.
     """
 
-    changed = Signal()
     pictured = Signal(str)
 
     def __init__(self, session: Session) -> None:
@@ -550,13 +549,15 @@ class Study:
         if project is None or autosave is None or scan.labels is None:
             return
         self._edited.discard(case)
-        frozen = copy(scan)
-        frozen.labels = scan.labels.copy()
+        frozen, snapshot = copy(scan), scan.labels.copy()
         classes, seconds = tuple(self.session.classes), self.clock.take()
         self.saved = "saving" if case == self.current else self.saved
 
         def work() -> tuple[Version, list[Case], list[Version]]:
-            labels = LabelMap(labels_in_file(frozen, frozen.labels), frozen.geometry, name=frozen.name, classes=classes)  # type: ignore[arg-type]
+            array = labels_in_file(frozen, snapshot)
+            if array.dtype not in (np.uint8, np.uint16):  # somebody's own layer
+                array = array.astype(np.uint8 if array.max(initial=0) <= 255 else np.uint16)
+            labels = LabelMap(array, frozen.geometry, name=frozen.name, classes=classes)
             arrays = {key: frozen.axes.undo(array) for key, array in made.arrays.items()}
             before = project.case(case).latest
             version = project.save(
@@ -594,7 +595,6 @@ class Study:
         if version.case == self.current:
             self.versions = versions
             self.saved = "changed" if self.current in self._edited else "saved"
-        self.session.changed.emit()
         self._tell()
 
     # -- what the session tells ----------------------------------------------------------------------------------------------------------------------------
@@ -822,5 +822,4 @@ class Study:
         return self._project
 
     def _tell(self) -> None:
-        self.changed.emit()
         self.session.changed.emit()

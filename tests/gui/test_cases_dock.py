@@ -254,14 +254,14 @@ def test_a_thousand_cases_stay_fluent(cases, study, qtbot):
     qtbot.wait(50)
     times = []
     for act in (lambda: study.arrange(by="name"), lambda: study.arrange(text="9"), lambda: study.arrange(text=""), lambda: None):
-        began = time.perf_counter()
+        began = time.thread_time()  # what it costs, however busy the machine is
         act()
         cases.refresh()
         cases.table.viewport().repaint()
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     study.folder = None
-    assert times[-1] < 0.02
-    assert max(times) < 0.3
+    assert times[-1] < 0.02, times
+    assert max(times) < 0.3, times
 
 
 def test_columns_come_with_the_room_for_them(filled):

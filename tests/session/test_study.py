@@ -177,6 +177,19 @@ def test_brush_work_is_autosaved_within_two_seconds_and_only_where_it_was(desk, 
     assert unsaved[0].voxels_changed == study.scan.voxels[1]
 
 
+def test_labels_of_somebody_s_own_layer_are_saved_whatever_their_type(desk, study):
+    scan = desk.go(0)
+    labels = np.zeros(scan.display.geometry.shape, np.int64)
+    labels[WHERE] = 1
+    desk.session.adopt_labels(scan, labels)
+    desk.until(lambda: study.saved == "autosaved")
+    study.save_version()
+    desk.settle()
+    assert not desk.problems
+    back = study.project.labels(study.current)
+    assert np.array_equal(scan.axes.apply(back.array), labels)
+
+
 def test_a_stroke_that_goes_on_is_autosaved_before_it_ends(desk, study, monkeypatch):
     from napari_medseg.session import autosave
 
