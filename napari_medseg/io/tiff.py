@@ -69,6 +69,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with typed(path):
             require_chain(path)
             with path.open("rb") as file, tifffile.TiffFile(file, _multifile=False) as tif:
+                if "<!ENTITY" in str(tif.pages[0].description):  # OME's XML has none; nested ones unpack to more than memory holds
+                    raise UnreadableFileError("holds a description that unpacks to far more than it is", where=path, todo=SEND_AGAIN)
                 yield tif
     except (RuntimeError, AssertionError) as error:  # how the library meets pages that contradict each other
         raise UnreadableFileError("holds pages that contradict each other", where=path, todo=SEND_AGAIN) from error
