@@ -11,6 +11,7 @@ import mmap
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -21,12 +22,32 @@ from napari_medseg.errors import NoRoomError
 from napari_medseg.volume import Array
 
 SHARE = 0.5  # of the free memory that one array may take
+OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 SPARE = 1 << 28  # bytes left on the disk for others
 
 
 def free_bytes() -> int:
-    """Memory that can be taken now without pushing other programs out."""
-    return int(psutil.virtual_memory().available)
+    """Memory that can be taken now without pushing other programs out, or passing what a container or a cluster's job is allowed."""
+    return min([int(psutil.virtual_memory().available), *_allowances()])
+
+
+def _allowances() -> list[int]:
+    """What the limits of Linux control groups (version 2) leave to this process, from its own group up; [] where there are none."""
+    try:
+        own = next(line[3:] for line in OWN_GROUP.read_text("utf-8").splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return []
+    group = GROUPS / own.strip("/")
+    return [left for folder in (group, *group.parents) if folder.is_relative_to(GROUPS) and (left := _allowance(folder)) is not None]
+
+
+def _allowance(group: Path) -> int | None:
+    try:
+        limit, taken = (int((group / name).read_text("utf-8")) for name in ("memory.max", "memory.current"))
+        told = dict(line.split() for line in (group / "memory.stat").read_text("utf-8").splitlines())
+        return max(0, limit - taken + int(told.get("inactive_file", 0)))  # cached files make room
+    except (OSError, ValueError):  # no such group, or no limit: "max"
+        return None
 
 
 def fits(size: int) -> bool:

@@ -22,6 +22,21 @@ def test_free_memory_is_what_the_machine_says():
     assert 0 < free_bytes() <= psutil.virtual_memory().total
 
 
+def test_a_container_s_own_limit_counts(tmp_path, monkeypatch):
+    job = tmp_path / "groups" / "slurm" / "job"
+    job.mkdir(parents=True)
+    (tmp_path / "self").write_text("1:cpu:/old\n0::/slurm/job\n", encoding="utf-8")
+    for folder, limit, taken in ((job, "max", 10), (job.parent, "1000000", 400_000)):
+        (folder / "memory.max").write_text(f"{limit}\n", encoding="utf-8")
+        (folder / "memory.current").write_text(f"{taken}\n", encoding="utf-8")
+        (folder / "memory.stat").write_text("anon 5\ninactive_file 100000\n", encoding="utf-8")
+    monkeypatch.setattr(memory, "OWN_GROUP", tmp_path / "self")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+    assert free_bytes() == 700_000
+    monkeypatch.setattr(memory, "OWN_GROUP", tmp_path / "none")
+    assert free_bytes() > 700_000
+
+
 def test_what_fits_lies_in_memory():
     array = allocate((3, 4, 5), "int16")
     assert (array.shape, array.dtype) == ((3, 4, 5), np.int16)
