@@ -56,6 +56,11 @@ def character_set(header: Any, told: Sequence[Described]) -> Any:
     return UTF_8 if not own or not all(what.name.isascii() and (what.code is None or what.code.meaning.isascii()) for what in told) else own
 
 
+def long_text(text: str) -> str:
+    """A name as DICOM can hold it: 64 characters, no backslash, which parts values there, and no line breaks."""
+    return " ".join(text.replace("\\", "/").split())[:LONG]
+
+
 def category(code: Code | None) -> Code:
     """What kind of thing a coded concept is: a lesion by CID 7159, else anatomy."""
     from pydicom.sr.codedict import codes
@@ -70,7 +75,7 @@ def segment(number: int, what: Described) -> Any:
     from highdicom.seg import SegmentDescription
 
     item = SegmentDescription(
-        number, what.name[:LONG], concept(category(what.code)), concept(what.code or TISSUE), "MANUAL",
+        number, long_text(what.name), concept(category(what.code)), concept(what.code or TISSUE), "MANUAL",
         display_color=CIELabColor.from_rgb(*(round(255 * part) for part in what.colour)),
     )
     if number != what.value:
@@ -98,13 +103,15 @@ def classes_of(segments: Sequence[Any], data: Any) -> tuple[dict[int, int], tupl
     numbers = [int(item.SegmentNumber) for item in segments]
     told = [_VALUE.match(str(item.get("SegmentDescription") or "")) for item in segments]
     wished = [int(found[1]) if found else number for found, number in zip(told, numbers, strict=True)]
-    free = (v for v in range(1, 65536) if v not in wished)
+    taken, later = set[int](), set(wished)
+    free = (v for v in range(1, 65536) if v not in later)
     for item, number, wish in zip(segments, numbers, wished, strict=True):
         code = code_of(item, "SegmentedPropertyTypeCodeSequence")
         if code is not None and (code.value, code.scheme) == BACKGROUND:
             values[number] = 0
         else:
-            values[number] = wish if 0 < wish < 65536 and wish not in values.values() else next(free)
+            values[number] = wish if 0 < wish < 65536 and wish not in taken else next(free)
+            taken.add(values[number])
     colours = palette(len(segments))
     classes = []
     for k, item in enumerate(segments):
@@ -154,4 +161,4 @@ def concept(code: Code) -> Any:
     """A code as an item of a DICOM sequence."""
     from highdicom.sr import CodedConcept
 
-    return CodedConcept(code.value, code.scheme, code.meaning[:LONG])
+    return CodedConcept(code.value, code.scheme, long_text(code.meaning))

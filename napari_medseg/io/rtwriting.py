@@ -20,7 +20,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_
 
 from napari_medseg.errors import NoLabelsError, UnwritableFileError
 from napari_medseg.io.contours import Points, outlines
-from napari_medseg.io.dicomclass import LONG, TISSUE, Described, character_set, concept, described
+from napari_medseg.io.dicomclass import TISSUE, Described, character_set, concept, described, long_text
 from napari_medseg.io.dicomref import FAULTS, Header, Plane, reference
 from napari_medseg.io.dicomwho import NAME, PATIENT_AND_STUDY, anonymous, sources, version
 from napari_medseg.io.formats import Scan
@@ -95,7 +95,7 @@ def _structure_set(planes: list[Plane], headers: dict[str, Header]) -> Any:
 def _add(data: Any, what: Described, drawn: list[tuple[Plane, Array]], headers: dict[str, Header]) -> None:
     """Add one class: its name, its outlines and what it is."""
     data.StructureSetROISequence.append(
-        _item(ROINumber=what.value, ReferencedFrameOfReferenceUID=data.FrameOfReferenceUID, ROIName=what.name[:LONG], ROIGenerationAlgorithm=CHOSEN)
+        _item(ROINumber=what.value, ReferencedFrameOfReferenceUID=data.FrameOfReferenceUID, ROIName=long_text(what.name), ROIGenerationAlgorithm=CHOSEN)
     )
     contours = [_contour(ring, plane, headers) for plane, labels in drawn for ring in outlines(labels == what.value)]
     region = _item(ROIDisplayColor=[round(255 * part) for part in what.colour], ReferencedROINumber=what.value)

@@ -204,6 +204,12 @@ def test_on_a_series_whose_slices_lie_not_quite_evenly_labels_keep_the_grid_they
     assert back.notes == ()
 
 
+@pytest.mark.parametrize("suffix", [".seg.dcm", ".rtstruct.dcm"])
+def test_names_that_dicom_cannot_hold_become_such_as_it_can(tmp_path, scan, suffix):
+    write(drawn(scan.geometry, scan.source, (LabelClass(2, "left\\right\nlung", (0, 0, 0)), LabelClass(5, "x" * 70, (0, 0, 0)))), tmp_path / f"labels{suffix}")
+    assert [c.name for c in read_labels(tmp_path / f"labels{suffix}", like=scan.geometry).classes] == ["left/right lung", "x" * 64]
+
+
 def test_values_without_a_class_get_a_name_and_keep_their_value(tmp_path, scan):
     array = np.zeros(SHAPE, np.uint16)
     array[1, 2], array[2, 3], array[3, 4] = 7, 255, 4000
