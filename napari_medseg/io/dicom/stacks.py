@@ -189,7 +189,7 @@ def _stack(frames: list[Frame], where: Path) -> list[Stack]:
     except UnreadableFileError as error:
         if isinstance(error, ShearedError) and stack.colours == 1:
             found.append(_straight(stack, error))
-        stack.trouble, stack.parts, stack.scales, stack.timepoints = error, [], [], getattr(error, "timepoints", 1)
+        stack.trouble, stack.parts, stack.scales = error, [], []
     return found
 
 
@@ -213,26 +213,17 @@ def _fill(stack: Stack, frames: list[Frame]) -> None:
         places = by_place(frames)
     found = parts_of(places)
     stack.notes += found.notes
+    stack.timepoints = found.timepoints
     if not found.told_apart:
-        raise _Mixed(stack, found.timepoints)
+        what = f"series '{stack.title}' holds {found.timepoints} images at each position, and their headers do not say what tells them apart"
+        raise UnreadableFileError(what, where=stack.where, todo="Export one timepoint as a series of its own")
     _meaning(stack, found.parts)
-    stack.parts, stack.timepoints = found.parts, found.timepoints
+    stack.parts = found.parts
     stack.geometry, notes = geometry_of(found.parts[0].slices, stack.title, stack.where)
     stack.notes += notes
     if len(found.parts) > 1 and stack.colours > 1:
         what = f"'{stack.title}' holds {len(found.parts)} colour images at each position"
         raise UnreadableFileError(what, where=stack.where, todo="Export one of them by itself")
-
-
-class _Mixed(UnreadableFileError):
-    """Several pictures at each position, and nothing that tells them apart."""
-
-    def __init__(self, stack: Stack, count: int) -> None:
-        self.timepoints = count
-        super().__init__(
-            f"series '{stack.title}' holds {count} images at each position, and their headers do not say what tells them apart",
-            where=stack.where, todo="Export one timepoint as a series of its own",
-        )
 
 
 def _meaning(stack: Stack, parts: list[Part]) -> None:

@@ -1,5 +1,6 @@
 """Where slices lie: sorted by place, at SimpleITK's millimetres; tilts, gaps, scouts and copies found and explained."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -107,6 +108,9 @@ def test_mosaics_are_refused_with_what_to_do(tmp_path):
 def test_missing_slices_are_counted_in_the_list(tmp_path):
     save_stack(tmp_path / "scan", places=[0, 2.5, 5, 12.5, 15, 17.5])
     (told,) = describe(tmp_path / "scan")
+    with pytest.raises(UnreadableFileError) as caught:
+        read(tmp_path / "scan")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # it may come from another process
     assert not told.readable
     assert "7.50 mm after slice 3, elsewhere 2.50 mm (2 of 8 missing)" in told.notes[-1]
     assert told.shape_zyx == (6, 10, 12)
