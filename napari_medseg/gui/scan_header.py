@@ -141,8 +141,10 @@ class _WindowRow(QWidget):
         if (offered, own) != self._offered:
             self._offered = (offered, own)
             self.presets.clear()
-            for preset in offered:
+            unit = unit_words(scan.display.modality, scan.display.units)
+            for index, preset in enumerate(offered):
                 self.presets.addItem(preset.title, preset.key)
+                self.presets.setItemData(index, preset.words(unit), Qt.ItemDataRole.ToolTipRole)
             if own:
                 self.presets.addItem(OWN, "")
         self.presets.setCurrentIndex(self.presets.findData(scan.preset))

@@ -69,12 +69,17 @@ class Preset:
     window: Window | None = None
     share: tuple[float, float] = (1.0, 99.5)
 
+    def words(self, unit: str = "") -> str:
+        """What it draws: level and width, or the share of the scan's values."""
+        low, high = self.share
+        return self.window.words(unit) if self.window is not None else f"percentiles {low:g} to {high:g} of this scan's values"
+
     def of(self, array: Array) -> Window:
         """The window for a scan."""
         return self.window or Window.between(*percentiles(array, self.share))
 
 
-TISSUE = Preset("tissue", "Tissue (1-99.5 %)")
+TISSUE = Preset("tissue", "Tissue")
 FULL = Preset("full", "All values", share=(0.0, 100.0))
 CT = (
     Preset("soft", "Soft tissue", Window(40, 400)),
@@ -86,9 +91,9 @@ CT = (
     Preset("mediastinum", "Mediastinum", Window(50, 350)),
     Preset("vessels", "Vessels", Window(200, 600)),
 )
-MR = (TISSUE, Preset("contrast", "More contrast (5-98 %)", share=(5.0, 98.0)), Preset("bright", "Bright parts (50-99.9 %)", share=(50.0, 99.9)))
+MR = (TISSUE, Preset("contrast", "More contrast", share=(5.0, 98.0)), Preset("bright", "Bright parts", share=(50.0, 99.9)))
 SUV = (Preset("suv10", "SUV 0-10", Window(5, 10)), Preset("suv5", "SUV 0-5", Window(2.5, 5)), Preset("suv20", "SUV 0-20", Window(10, 20)))
-UPTAKE = (Preset("uptake", "Uptake (50-99.9 %)", share=(50.0, 99.9)),)
+UPTAKE = (Preset("uptake", "Uptake", share=(50.0, 99.9)),)
 
 
 def presets(modality: str, units: str = "") -> tuple[Preset, ...]:

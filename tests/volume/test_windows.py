@@ -61,3 +61,8 @@ def test_level_and_width_in_words():
     assert Window(40, 400).words("HU") == "L 40, W 400 HU"
     assert Window.between(0, 10).words("SUV") == "L 5, W 10 SUV"
     assert Window.between(0, 0.5).words() == "L 0.25, W 0.5"
+
+
+def test_a_preset_says_what_it_draws():
+    assert by_key("CT")["lung"].words("HU") == "L -600, W 1500 HU"
+    assert by_key("MR")["tissue"].words() == "percentiles 1 to 99.5 of this scan's values"
