@@ -1,0 +1,172 @@
+"""What is known of the open study, for views to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+
+from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.session import preferences
+from napari_medseg.session.cases import Amount, Order, arranged
+from napari_medseg.session.pictures import Found, Picture
+from napari_medseg.session.state import Scan, open_scan
+from napari_medseg.session.store_thread import StoreThread
+from napari_medseg.session.study_refinement import Waiting
+from napari_medseg.session.work_clock import WorkClock
+from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medseg.project import Case, Project, Version
+    from napari_medseg.session.autosave import Autosave
+    from napari_medseg.session.session import Session
+
+Saved = Literal["", "changed", "saving", "autosaved", "saved", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A study somebody else writes to."""
+
+    folder: Path
+    why: str
+
+
+class StudyState:
+    """What is known of the project a session works in.
+
+    Attributes
+    ----------
+    folder : Path or None
+        Of the open study; None when there is none.
+    title : str
+    readonly : bool
+        Opened only to look: what is drawn stays in memory.
+    cases : list of Case
+        All, as they were last told by the project.
+    amounts : dict
+        By case id, how many labels its latest version holds and how much of them.
+    thumbnails : dict
+        By case id; in memory only.
+    current : str
+        Id of the case in work; "" for none.
+    versions : list of Version
+        Of the current case, the latest last.
+    found : list of Found
+        Unsaved work that waits for a decision.
+    locked : Locked or None
+        A study that could not be opened because somebody else has it.
+    busy : str
+        What is being done beside the window; "" for nothing.
+    proposals : dict
+        By case id, a round's labels that wait until the case is opened.
+    saved : str
+        How far the current case's labels have come: "changed", "saving", "autosaved", "saved", "failed".
+    order : Order
+        Filter and sort of the table.
+    preferences : Preferences
+    pictured : signal of str
+        The thumbnail of that case is there.
+    prepare, present, dismiss : callable
+        Turn a volume into what the view needs (beside the window), show it and return its scan, take a scan away. A view replaces them.
+    """
+
+    pictured = Signal(str)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.folder: Path | None = None
+        self.title = ""
+        self.readonly = False
+        self.cases: list[Case] = []
+        self.amounts: dict[str, Amount] = {}
+        self.thumbnails: dict[str, Picture] = {}
+        self.current = ""
+        self.versions: list[Version] = []
+        self.found: list[Found] = []
+        self.locked: Locked | None = None
+        self.busy = ""
+        self.saved: Saved = ""
+        self.proposals: dict[str, Waiting] = {}
+        self.order = Order()
+        self.preferences = preferences.load()
+        self.clock = WorkClock()
+        self.prepare: Callable[[Volume], Any] = lambda volume: volume
+        self.present: Callable[[Any], Scan] = lambda prepared: session.open(open_scan(prepared))
+        self.dismiss: Callable[[Scan], None] = session.close
+        dispatch = session.jobs.dispatch
+        self._store = StoreThread("medseg store", dispatch, session.report)
+        self._reader = StoreThread("medseg reader", dispatch, session.report)
+        self._project: Project | None = None
+        self._autosave: Autosave | None = None
+        self._edited: set[str] = set()
+        self._asked = 0
+        self._attaching = False
+        self._wanted_pictures: set[str] = set()
+        self._arranged: tuple[list[Case], Order, dict[str, Amount], list[Case]] = ([], self.order, {}, [])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a study."""
+        return self.folder is not None
+
+    @property
+    def scan(self) -> Scan | None:
+        """The open scan of the current case."""
+        return next((scan for scan in self.session.scans if self.current and scan.case == self.current), None)
+
+    @property
+    def project(self) -> Project | None:
+        """What the study is on disk, when it can be written to; its methods may be called from any thread."""
+        return None if self.readonly else self._project
+
+    def case(self, case_id: str) -> Case | None:
+        """A case by its id."""
+        return next((case for case in self.cases if case.id == case_id), None)
+
+    def rows(self) -> list[Case]:
+        """The cases the table shows, in its order; the same list until something of it changes."""
+        cases, order, amounts, rows = self._arranged
+        if cases is not self.cases or order is not self.order or amounts is not self.amounts:
+            rows = arranged(self.cases, self.order, self.amounts)
+            self._arranged = self.cases, self.order, self.amounts, rows
+        return rows
+
+    def arrange(self, **values: Any) -> None:
+        """Change the filter or the order of the table."""
+        self.order = replace(self.order, **values)
+        self._tell()
+
+    def _amount(self, version: Version) -> Amount:
+        case = self.case(version.case)
+        voxels = [count for value, count in version.voxels.items() if int(value) and count]
+        return Amount(len(voxels), sum(voxels) * (case.geometry.voxel_ml if case is not None else 0.0))
+
+    def _gave_up(self, error: MedsegError) -> None:
+        self.busy = ""
+        self.session.report(error)
+        self._tell()
+
+    def _scan(self) -> Scan | None:
+        """The current case's scan with labels, in a study that can be written; else says what is missing."""
+        if self._writable() is None:
+            return None
+        scan = self.scan
+        if scan is None or not scan.has_labels:
+            self.session.report(InvalidInputError("there is no label yet", where="Cases", todo="Open a case and make a label first"))
+            return None
+        return scan
+
+    def _writable(self) -> Project | None:
+        if self._project is None or self.readonly:
+            what, todo = ("was opened only to look", "Close it where it is worked on, then open it again") if self.readonly else (
+                "no study is open", "Open a study, or begin one, in the Cases dock")
+            self.session.report(InvalidInputError(what, where=self.title or "Cases", todo=todo))
+            return None
+        return self._project
+
+    def _tell(self) -> None:
+        self.session.changed.emit()
