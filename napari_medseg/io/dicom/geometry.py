@@ -194,7 +194,7 @@ def _upright(points: Points, normal: Points, across: float, title: str, where: P
         raise UnreadableFileError(what, where=where, todo="Export the series again, or resample it to a straight grid")
     shift, angle = float(np.linalg.norm(aside[-1])), math.degrees(math.atan(float(np.linalg.norm(tilt))))
     what = f"the slices of '{title}' are sheared by {shift:.1f} mm (a tilted gantry, {angle:.1f} degrees)"
-    raise ShearedError(what, where=where, todo="Open it straightened, which a list of the series offers, or straighten the scan before opening it here")
+    raise ShearedError(what, where=where, todo="Straighten the scan before opening it here")
 
 
 def _grid(

@@ -133,6 +133,8 @@ def _stacks_of_series(uid: str, taken: Counter[str], frames: list[Frame], where:
             taken[uid] += stack.straight is None
             stack.series = (uid if taken[uid] == 1 else f"{uid}/{taken[uid]}") + ("" if stack.straight is None else "/straight")
             stack.is_scout, stack.notes = is_scout, (*note, *stack.notes)
+            if isinstance(stack.trouble, ShearedError) and stack.colours == 1:
+                stack.trouble.todo = f"Open it straightened, which is listed as series {stack.series}/straight"
             stacks.append(stack)
     return stacks
 
