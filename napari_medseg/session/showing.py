@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_medseg.errors import InvalidInputError
+from napari_medseg.annotation import LabelClass
 from napari_medseg.session.history import History, change, count_values
 from napari_medseg.session.jobs import PREVIEW
 from napari_medseg.session.state import AsStored, Scan, full_box, labels_in_file
@@ -173,6 +173,18 @@ def _turn_back(session: Session, scan: Scan) -> None:
     session.jobs.start(VIEW, f"Turning {scan.name} back", work, apply=lambda tick: None, done=done, failed=session.report, own_thread=True)
 
 
+def adopt_stored(session: Session, scan: Scan, labels: Volume, classes: Iterable[LabelClass] = ()) -> bool:
+    """Take labels that lie on the grid a scan has as stored, while it is shown on the patient's axes; whether they do."""
+    aside = scan.aside
+    if aside is None or not aside.axes.geometry(scan.geometry).matches(labels.geometry):
+        return False
+    aside.labels = labels.array.copy()
+    aside.shown = scan.axes.apply(aside.axes.undo(aside.labels))
+    aside.history, aside.voxels = History(), count_values(aside.labels)
+    session.adopt_labels(scan, aside.shown.copy(), classes)
+    return True
+
+
 def _show(
     session: Session, scan: Scan, channels: tuple[Volume, ...], axes: AxisMap | Straightening, labels: Array | None, history: History | None = None,
 ) -> None:
@@ -190,23 +202,3 @@ def _tell(session: Session, scan: Scan) -> None:
     if scan.labels is not None and not scan.is_saved:  # boxes told before the grid changed mean nothing on the new one
         session.edited.emit(scan, None)
     session.changed.emit()
-
-
-# -- several scans together --------------------------------------------------------------------------------------------------------------------------------
-
-
-def require_several(volumes: list[Volume]) -> None:
-    """Refuse to put a single scan together with nothing.
-
-    Raises
-    ------
-    InvalidInputError
-        When there are fewer than two.
-    """
-    if len(volumes) < 2:
-        raise InvalidInputError("one scan alone has no other channels", where="Open as channels", todo="Choose two scans of one study or more")
-
-
-def renamed(channels: tuple[Volume, ...], name: str) -> tuple[Volume, ...]:
-    """Channels that have no name of their own get one they can be told apart by."""
-    return tuple(c if c.name else replace(c, name=f"{name} channel {i + 1}") for i, c in enumerate(channels))

@@ -146,3 +146,18 @@ def test_a_label_file_brings_its_names_whichever_is_opened_first(viewer, dock, s
     assert session.current.has_labels
     assert [c.name for c in session.classes] == ["Lesion"]
     write(ball, tmp_path / "ball.nrrd")
+
+
+def test_a_label_file_opened_on_the_patients_axes_is_kept_bit_for_bit(viewer, desk, session, oblique, qtbot):
+    from napari_medseg.annotation import LabelClass, LabelMap
+    from napari_medseg.session.state import source_labels
+
+    turn(session, oblique, True, qtbot)
+    stored = (oblique.source.array > 110).astype(np.uint8)
+    ((data, keywords, _),) = volume_layers(LabelMap(stored, oblique.geometry, name="mask", classes=(LabelClass(1, "Lesion", (1.0, 0.0, 0.0)),)))
+    viewer.add_labels(data, **keywords)
+    assert oblique.labels.shape == oblique.display.geometry.shape
+    assert [c.name for c in session.classes] == ["Lesion"]
+    np.testing.assert_array_equal(source_labels(oblique).array, stored)
+    turn(session, oblique, False, qtbot)
+    np.testing.assert_array_equal(source_labels(oblique).array, stored)
