@@ -26,6 +26,7 @@ from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
+from napari_medseg.session import showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, labels_for
 from napari_medseg.session.study import is_study
@@ -383,11 +384,14 @@ class Desk(QObject):
         for scan in self.session.scans if volume is not None else ():
             if scan.labels is not None or volume is None:
                 continue
+            named = layer.metadata.get(layers.KEY, {}).get("classes", ())
+            if showing.adopt_stored(self.session, scan, volume, named):
+                layer.visible = False  # the scan's own layer shows them on the patient's axes
+                return
             try:
                 labels_for(scan, volume)
             except GridMismatchError:
                 continue
-            named = layer.metadata.get(layers.KEY, {}).get("classes", ())
             layer.metadata = {**layer.metadata, **layers.scan_metadata(scan)}
             self.writer.take_over(scan, layer, self.session.classes)
             self.session.adopt_labels(scan, layer.data, named)
