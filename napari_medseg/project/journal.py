@@ -31,8 +31,10 @@ from napari_medseg.volume import Array, Shape, format_shape
 
 MAGIC = b"MSDRAFT1"
 LARGEST_HEADER = 1 << 16
+EDGES = (8, CHUNK, CHUNK)
+"""Of the journal's own chunks, z, y, x: flat, since a stroke lies on one slice."""
 SPARE = 4 << 20  # bytes of outdated records that are not worth a new file
-FEW = 12  # chunks that are read one by one from the parent; more are read together
+FEW = 12  # chunks of the parent that are read one by one; more are read in slabs
 _RECORD = struct.Struct("<BBHIIII")  # type, bytes a value, 0, chunk or count, packed bytes, CRC of the values, CRC of the record
 _CHUNK, _COMMIT = 1, 2
 
@@ -125,11 +127,10 @@ def difference(path: Path, journal: Journal, base: Base) -> tuple[int, Box | Non
     """How many voxels differ from the parent, and the box around them; None when none does."""
     count, low, high = 0, np.full(3, np.iinfo(np.int64).max), np.zeros(3, np.int64)
     with path.open("rb") as file:
-        for index in journal.chunks:
-            box = chunk_box(journal.shape, index)
-            where = np.argwhere(journal.values(file, index) != base(box))
+        for index, before in _parent(journal.shape, journal.chunks, base):
+            where = np.argwhere(journal.values(file, index) != before)
             if len(where):
-                start = [s.start for s in box]
+                start = [s.start for s in chunk_box(journal.shape, index)]
                 count += len(where)
                 low, high = np.minimum(low, where.min(0) + start), np.maximum(high, where.max(0) + start + 1)
     if not count:
@@ -277,7 +278,7 @@ class Draft:
         return self._file, made
 
     def _header(self) -> bytes:
-        told = json.dumps({"case": self.case, "parent": self.parent, "shape": self._shape, "chunk": CHUNK}).encode()
+        told = json.dumps({"case": self.case, "parent": self.parent, "shape": self._shape, "chunk": EDGES}).encode()
         return MAGIC + struct.pack("<I", len(told)) + told + struct.pack("<I", zlib.crc32(told))
 
     def _rewrite(self, indices: list[int]) -> None:
@@ -323,25 +324,18 @@ class Draft:
             if index not in self._sums and index in self._journal.chunks:
                 self._sums[index] = self._journal.chunks[index][2:]
         unknown = [index for index in indices if index not in self._sums]
-        if len(unknown) <= FEW:
-            for index in unknown:
-                self._sums[index] = _summed(self._base(chunk_box(self._shape, index)))[1]
-            return
-        rows: dict[int, list[int]] = {}
-        for index in unknown:
-            rows.setdefault(chunk_box(self._shape, index)[0].start, []).append(index)
-        for start, row in rows.items():
-            slab = self._base((slice(start, min(start + CHUNK, self._shape[0])), slice(0, self._shape[1]), slice(0, self._shape[2])))
-            for index in row:
-                self._sums[index] = _summed(slab[(slice(None), *chunk_box(self._shape, index)[1:])])[1]
+        for index, values in _parent(self._shape, unknown, self._base):
+            self._sums[index] = _summed(values)[1]
 
     def _different(self, base: Base) -> list[int]:
-        return [index for index, (_, _, *found) in self._journal.chunks.items() if tuple(found) != _summed(base(chunk_box(self._shape, index)))[1]]
+        chunks = self._journal.chunks
+        return [index for index, values in _parent(self._shape, chunks, base) if chunks[index][2:] != _summed(values)[1]]
 
 
 def chunk_box(shape: Shape, index: int) -> Box:
     """Where a chunk lies."""
-    z, y, x = (slice(int(i) * CHUNK, min((int(i) + 1) * CHUNK, n)) for i, n in zip(np.unravel_index(index, _chunks(shape)), shape, strict=True))
+    places = np.unravel_index(index, _chunks(shape))
+    z, y, x = (slice(int(i) * edge, min((int(i) + 1) * edge, n)) for i, edge, n in zip(places, EDGES, shape, strict=True))
     return z, y, x
 
 
@@ -351,17 +345,33 @@ def damaged(path: Path) -> ProjectError:
 
 
 def _chunks(shape: Shape) -> Shape:
-    z, y, x = (-(-n // CHUNK) for n in shape)
+    z, y, x = (-(-n // edge) for n, edge in zip(shape, EDGES, strict=True))
     return z, y, x
+
+
+def _parent(shape: Shape, indices: Iterable[int], base: Base) -> Iterator[tuple[int, Array]]:
+    """The parent's values of some chunks, in any order; what the parent keeps together is read once, and in whole slabs where there is much of it."""
+    firsts = {index: tuple(side.start // CHUNK * CHUNK for side in chunk_box(shape, index)) for index in indices}
+    slabs = len(set(firsts.values())) > FEW
+    size = (CHUNK, *shape[1:]) if slabs else (CHUNK,) * 3
+    together: dict[tuple[int, ...], list[int]] = {}
+    for index, first in firsts.items():
+        together.setdefault((first[0], 0, 0) if slabs else first, []).append(index)
+    for first, chunks in together.items():
+        z, y, x = (slice(start, min(start + length, n)) for start, length, n in zip(first, size, shape, strict=True))
+        values = base((z, y, x))
+        for index in chunks:
+            inside = tuple(slice(side.start - start, side.stop - start) for side, start in zip(chunk_box(shape, index), first, strict=True))
+            yield index, values[inside]
 
 
 def _touched(shape: Shape, boxes: Iterable[Box]) -> list[int]:
     counts, found = _chunks(shape), set()
     for box in boxes:
         ranges = []
-        for part, n in zip(box, shape, strict=True):
+        for part, edge, n in zip(box, EDGES, shape, strict=True):
             start, stop, _ = part.indices(n)
-            ranges.append(range(start // CHUNK, -(-stop // CHUNK)) if stop > start else range(0))
+            ranges.append(range(start // edge, -(-stop // edge)) if stop > start else range(0))
         found |= {int(np.ravel_multi_index(place, counts)) for place in product(*ranges)}
     return sorted(found)
 
@@ -387,7 +397,7 @@ def _records(file: IO[bytes], chunks: int) -> Iterator[tuple[int, int, int, int,
     """Whole records, up to the first that is not: (type, bytes a value, number, length, CRC of values, offset, payload)."""
     while len(head := file.read(_RECORD.size)) == _RECORD.size:
         kind, size, zero, number, length, crc, own = _RECORD.unpack(head)
-        chunk = kind == _CHUNK and size in (1, 2) and number < chunks and length <= 4 * CHUNK**3
+        chunk = kind == _CHUNK and size in (1, 2) and number < chunks and length <= 4 * math.prod(EDGES)
         if zero or not (chunk or (kind == _COMMIT and length == 8)):
             return
         offset, payload = file.tell(), file.read(length)
@@ -409,6 +419,6 @@ def _header(file: IO[bytes], path: Path) -> Journal:
         whole = isinstance(case, str) and (parent is None or type(parent) is int) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)
     except (KeyError, TypeError) as error:
         raise damaged(path) from error
-    if not whole or chunk != CHUNK:
+    if not whole or chunk != list(EDGES):
         raise damaged(path)
     return Journal(case, parent, (shape[0], shape[1], shape[2]))
