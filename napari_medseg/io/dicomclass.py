@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_medseg.annotation import Code, LabelClass, LabelMap, named, palette
 from napari_medseg.annotation.classes import LARGEST_CLASS, Colour
-from napari_medseg.io.dicomref import FAULTS
+from napari_medseg.io.dicomplanes import FAULTS
 from napari_medseg.volume import Volume
 
 TISSUE = Code("85756007", "SCT", "Tissue")

@@ -15,7 +15,7 @@ from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import GridMismatchError, InvalidInputError, UnreadableFileError
 from napari_medseg.io.dicom.headers import read_header
 from napari_medseg.io.dicomclass import classes_of
-from napari_medseg.io.dicomref import sound
+from napari_medseg.io.dicomplanes import sound
 from napari_medseg.io.formats import Scan, stem_of
 from napari_medseg.io.memory import allocate
 from napari_medseg.io.segframes import Frame, Stack, check_size, frames_of, masks, placed, stacks_of

@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
-from napari_medseg.io.dicomref import TAGS, Header, Plane, frame_of_reference, group
+from napari_medseg.io.dicomplanes import TAGS, Header, Plane, frame_of_reference, group
 
 NAME = "napari-medseg"
 NO_DATE, NO_TIME = "19000101", "000000"

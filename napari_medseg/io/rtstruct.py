@@ -13,7 +13,8 @@ from napari_medseg.annotation.classes import LARGEST_CLASS
 from napari_medseg.errors import GridMismatchError, MedsegError, UnreadableFileError
 from napari_medseg.io.contours import Points, filled
 from napari_medseg.io.dicomclass import TISSUE, code_of
-from napari_medseg.io.dicomref import FAULTS, series_near
+from napari_medseg.io.dicomplanes import FAULTS
+from napari_medseg.io.dicomref import series_near
 from napari_medseg.io.dicomseg import NAMED, opened
 from napari_medseg.io.formats import DICOM, Scan, stem_of
 from napari_medseg.io.memory import allocate

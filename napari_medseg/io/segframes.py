@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
 from napari_medseg.io.dicom.headers import read_header
-from napari_medseg.io.dicomref import group
+from napari_medseg.io.dicomplanes import group
 from napari_medseg.volume import Array, Geometry
 
 AGAIN = "Copy or export it again"
