@@ -346,6 +346,7 @@ class Desk(QObject):
         if scan is None or found is None:
             return
         if found[1] == "labels":
+            self.session.study.settle()  # napari takes the labels away before the scan when its window closes
             scan.hold(None)
         elif found[1] in ("preview", "outline") and scan.preview is not None:
             self.session.discard()

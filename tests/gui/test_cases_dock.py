@@ -137,6 +137,15 @@ def test_the_brush_is_autosaved_and_the_dock_says_so(filled, study, session, des
     assert np.array_equal(scan.axes.apply(recovered.array), scan.labels)
 
 
+def test_brush_work_is_a_version_before_its_layer_goes(filled, study, session, viewer, desk, qtbot):
+    scan = open_case(qtbot, study, 0)
+    paint(session, scan)
+    session.labels_changed.emit(scan, None)
+    viewer.layers.clear()  # as napari does when its window closes
+    qtbot.waitUntil(lambda: study.cases[0].status == "corrected")
+    assert study.project.unsaved() == []
+
+
 def test_history_shows_and_restores_versions(filled, study, session, qtbot):
     study.set_user("Ada")
     scan = open_case(qtbot, study, 0)
