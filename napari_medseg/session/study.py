@@ -276,7 +276,7 @@ class Study(StudyBeside):
         self.session.activate(scan)
         self._attach(scan, case.id, labels, versions, parent, unsaved=unsaved)
         if unsaved:
-            self._edited.add(case.id)
+            self._edited[case.id] = brush()
             self.saved = "autosaved"
             self.found = [found for found in self.found if found.case != case.id]
             self.session.notice = "Your unsaved work is back"
@@ -331,7 +331,7 @@ class Study(StudyBeside):
             return
         self._autosave.touch(scan, boxes)
         if boxes is None or boxes:
-            self._edited.add(scan.case)
+            self._edited[scan.case] = brush() if boxes is not None else Making("import", "imported")
             self.saved = "changed" if scan.case == self.current else self.saved
             self._tell()
 

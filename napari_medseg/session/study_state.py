@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.session import preferences
 from napari_medseg.session.cases import Amount, Order, arranged
+from napari_medseg.session.making import Making
 from napari_medseg.session.pictures import Found, Picture
 from napari_medseg.session.state import Scan, open_scan
 from napari_medseg.session.store_thread import StoreThread
@@ -102,7 +103,7 @@ class StudyState:
         self._reader = StoreThread("medseg reader", dispatch, session.report)
         self._project: Project | None = None
         self._autosave: Autosave | None = None
-        self._edited: set[str] = set()
+        self._edited: dict[str, Making] = {}
         self._asked = 0
         self._attaching = False
         self._wanted_pictures: set[str] = set()

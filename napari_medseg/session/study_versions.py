@@ -61,8 +61,7 @@ class StudyVersions(StudyState):
         scan, project, autosave, case = self._scan(), self._project, self._autosave, self.current
         if scan is None or project is None or autosave is None:
             return
-        if case in self._edited:
-            self._save(scan, brush())
+        self._save_edited(scan)
         self.saved = "saving"
 
         def work() -> tuple[Version, LabelMap, list[Case], list[Version]]:
@@ -115,7 +114,7 @@ class StudyVersions(StudyState):
         project, autosave, case = self._project, self._autosave, scan.case
         if project is None or autosave is None or scan.labels is None:
             return
-        self._edited.discard(case)
+        self._edited.pop(case, None)
         frozen, snapshot = copy(scan), scan.labels.copy()
         classes, seconds = tuple(self.session.classes), self.clock.take()
         self.saved = "saving" if case == self.current else self.saved
@@ -145,7 +144,7 @@ class StudyVersions(StudyState):
             self._note_saved(version, cases, versions)
 
         def failed(error: MedsegError) -> None:
-            self._edited.add(case)
+            self._edited.setdefault(case, made)
             scan.is_saved = False
             self.saved = "failed" if case == self.current else self.saved
             autosave.touch(scan, None)
@@ -155,8 +154,10 @@ class StudyVersions(StudyState):
         self._store.submit(work, done, failed)
 
     def _save_edited(self, scan: Scan) -> None:
-        if scan.case in self._edited and scan.labels is not None:
-            self._save(scan, brush())
+        """Work by hand since the last version, or a map that came from a file, becomes a version."""
+        made = self._edited.get(scan.case)
+        if made is not None and scan.labels is not None:
+            self._save(scan, made)
 
     def _note_saved(self, version: Version, cases: list[Case], versions: list[Version]) -> None:
         if not self.is_open:

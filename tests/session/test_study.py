@@ -190,6 +190,19 @@ def test_labels_of_somebody_s_own_layer_are_saved_whatever_their_type(desk, stud
     assert np.array_equal(scan.axes.apply(back.array), labels)
 
 
+def test_a_label_map_that_came_from_a_file_is_imported_until_somebody_draws_on_it(desk, study):
+    for index, drawn in ((0, False), (1, True)):
+        scan = desk.go(index)
+        labels = np.zeros(scan.display.geometry.shape, np.uint8)
+        labels[WHERE] = 1
+        desk.session.adopt_labels(scan, labels)
+        if drawn:
+            desk.paint(THERE)
+    study.settle()
+    desk.settle()
+    assert [study.project.versions(case)[-1].kind for case in ("case-0001", "case-0002")] == ["imported", "corrected"]
+
+
 def test_a_stroke_that_goes_on_is_autosaved_before_it_ends(desk, study, monkeypatch):
     from napari_medseg.session import autosave
 
