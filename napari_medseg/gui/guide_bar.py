@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolic
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.keys import key_list
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step, progress
 
@@ -113,6 +114,7 @@ class GuideLine(QFrame):
         column.addWidget(self.why)
         column.addStretch(1)
         self.setMinimumHeight(HEIGHT_GUIDE)
+        self.setToolTip(key_list())
         desk.refreshed.connect(self.refresh)
         self.refresh()
 

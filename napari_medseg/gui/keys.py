@@ -20,6 +20,12 @@ SHEET = (
 )
 
 
+def key_list() -> str:
+    """Every key and what it does, for a tooltip."""
+    rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{act}</td></tr>" for key, act in SHEET)
+    return f"<table>{rows}</table>"
+
+
 class Keys:
     """The keys of one viewer.
 

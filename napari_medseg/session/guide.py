@@ -54,6 +54,8 @@ def next_step(session: Session) -> Step:
         return Step(session.declined, "open", "Ctrl+O", "Labels are made on one three-dimensional grey-value scan at a time.")
     if session.study.is_open and (scan is None or session.study.found):
         return _in_study(session)
+    if scan is None and session.study.locked is not None:
+        return Step("Somebody else works on this study: open it to look, or open it once they have closed it", "open", "", session.study.locked.why)
     if scan is None:
         return Step("Drop a NIfTI, NRRD or MHA file or a DICOM folder on the window, or try a sample", "open", "Ctrl+O", NO_STUDY)
     if session.trouble:

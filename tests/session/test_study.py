@@ -324,6 +324,7 @@ def test_a_study_somebody_writes_to_says_who_and_can_be_looked_at(desk, desks, s
     other.settle()
     assert not other.study.is_open
     assert "worked on by" in other.study.locked.why
+    assert "open it to look" in next_step(other.session).sentence
     other.study.open_to_look()
     other.settle()
     assert other.study.readonly
