@@ -103,7 +103,7 @@ def test_an_ome_zarr_cannot_name_arrays_outside_its_folder(folder, tmp_path, ver
 def test_a_dicomdir_cannot_name_scans_outside_its_folder(tmp_path, folder, opened):
     series(tmp_path / "elsewhere")
     data = Dataset()
-    data.FileSetID, data.DirectoryRecordSequence = "hostile", []
+    data.FileSetID, data.DirectoryRecordSequence = "HOSTILE", []
     for names in (["..", "elsewhere", "IM0000.dcm"], [str(tmp_path / "elsewhere" / "IM0001.dcm")]):
         record = Dataset()
         record.DirectoryRecordType = "IMAGE"
