@@ -109,8 +109,8 @@ FORMATS = (
     Format("OME-Zarr", (".ome.zarr", ".zarr"), "omezarr", writes="volumes", folder=True),
     Format("STL surfaces", (".stl",), "meshes", reads=False, writes="labels", parts=True, names=False),
     Format("PLY surfaces", (".ply",), "meshes", reads=False, writes="labels", parts=True),
-    Format("DICOM segmentation", (".seg.dcm",), "dicomseg", writes="labels", refers=True),
-    Format("DICOM structure set", (".rtstruct.dcm",), "rtstruct", writes="labels", refers=True),
+    Format("DICOM segmentation", (".seg.dcm",), "dicomlabels.seg", writes="labels", refers=True),
+    Format("DICOM structure set", (".rtstruct.dcm",), "dicomlabels.rtstruct", writes="labels", refers=True),
     Format("DICOM", (".dcm", ".dicom", ".ima"), "dicom"),
 )
 OME_ZARR = next(f for f in FORMATS if f.module == "omezarr")
@@ -118,7 +118,7 @@ ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 DICOM = next(f for f in FORMATS if f.module == "dicom")
 ANALYZE = next(f for f in FORMATS if f.module == "analyze")
 
-SEGMENTATION = next(f for f in FORMATS if f.module == "dicomseg")
+SEGMENTATION = next(f for f in FORMATS if f.module == "dicomlabels.seg")
 
 READABLE = tuple(suffix for f in FORMATS if f.reads for suffix in f.suffixes)
 WRITABLE = tuple(suffix for f in FORMATS if f.writes and f.reads and not f.refers for suffix in f.suffixes)

@@ -28,7 +28,7 @@ def write(
     series : str
         Which series of it: UID, number or description; by default `volume.series`, else the one series that the labels lie on.
     anonymise : bool
-        For those formats: leave out who the patient is; see `dicomref.anonymised`. By default the scan's patient and study are copied.
+        For those formats: leave out who the patient is; see `dicomlabels.identity`. By default the scan's patient and study are copied.
     kind : "binary" or "labelmap"
         How DICOM SEG holds the classes. Every reader knows "binary"; "labelmap" is smaller and new in the standard.
 

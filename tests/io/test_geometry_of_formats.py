@@ -137,7 +137,7 @@ def test_simpleitk_and_we_find_the_same_corners_in_a_dicom_series(scanned):
     any_grid()
 
 
-@pytest.mark.parametrize("suffix", [s for f in FORMATS if f.writes and f.refers and f.module != "rtstruct" for s in f.suffixes])
+@pytest.mark.parametrize("suffix", [s for f in FORMATS if f.writes and f.refers and f.module != "dicomlabels.rtstruct" for s in f.suffixes])
 def test_a_voxel_painted_for_a_dicom_series_lies_at_its_millimetre_from_every_orientation_a_scanner_has(tmp_path, suffix, scanned):
     turned = Rotation.from_euler("zyx", (33, -21, 8), degrees=True).as_matrix()
     oblique = Geometry((3, 14, 15), (5.0, 0.7, 0.8), (-112.5, 90.25, -1040.0), tuple(turned.ravel()))
@@ -154,7 +154,7 @@ def test_a_voxel_painted_for_a_dicom_series_lies_at_its_millimetre_from_every_or
             np.testing.assert_array_equal(again.array, painted.array)
 
 
-@pytest.mark.parametrize("suffix", [s for f in FORMATS if f.module == "rtstruct" for s in f.suffixes])
+@pytest.mark.parametrize("suffix", [s for f in FORMATS if f.module == "dicomlabels.rtstruct" for s in f.suffixes])
 def test_the_surface_of_a_structure_set_stays_within_a_voxel_in_every_orientation_a_scanner_has(tmp_path, suffix, scanned):
     turned = Rotation.from_euler("zyx", (33, -21, 8), degrees=True).as_matrix()
     directions = [turned, *(straight(letters).matrix for letters in ORIENTATIONS[::5])]

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from napari_medseg.annotation import Code, LabelClass, LabelMap
 from napari_medseg.errors import GridMismatchError, NoLabelsError, UnreadableFileError, UnwritableFileError
 from napari_medseg.io import describe, read, read_labels, write
-from napari_medseg.io.contours import filled, outlines
+from napari_medseg.io.dicomlabels.contours import filled, outlines
 from napari_medseg.volume import Geometry, orient
 
 SAMPLES = File(__file__).parents[2] / "sample_data"

@@ -23,9 +23,9 @@ from napari_medseg.volume import Geometry
 SAME_PLANE = 2e-3  # how far direction cosines of one plane may differ
 SCOUT_SHARE = 4  # pictures of another plane that are so many times fewer are no part of the scan
 NOT_IMAGES = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "dicomseg",  # Segmentation
-    "1.2.840.10008.5.1.4.1.1.66.7": "dicomseg",  # Label Map Segmentation
-    "1.2.840.10008.5.1.4.1.1.481.3": "rtstruct",  # RT Structure Set
+    "1.2.840.10008.5.1.4.1.1.66.4": "dicomlabels.seg",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7": "dicomlabels.seg",  # Label Map Segmentation
+    "1.2.840.10008.5.1.4.1.1.481.3": "dicomlabels.rtstruct",  # RT Structure Set
 }
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from napari_medseg.errors import NoLabelsError, UnwritableFileError
-from napari_medseg.io.dicomclass import Described, character_set, described, segment
+from napari_medseg.io.dicomlabels.identity import NAME, anonymous, sources, version
+from napari_medseg.io.dicomlabels.reference import reference
+from napari_medseg.io.dicomlabels.terms import Described, character_set, described, segment
 from napari_medseg.io.dicomplanes import FAULTS, Plane
-from napari_medseg.io.dicomref import reference
-from napari_medseg.io.dicomwho import NAME, anonymous, sources, version
 from napari_medseg.io.formats import Kind, Scan
 from napari_medseg.io.reading import label_values
 from napari_medseg.volume import Array, Volume

@@ -11,11 +11,11 @@ import numpy as np
 from napari_medseg.annotation import LabelClass, LabelMap, palette
 from napari_medseg.annotation.classes import LARGEST_CLASS
 from napari_medseg.errors import GridMismatchError, MedsegError, UnreadableFileError
-from napari_medseg.io.contours import Points, filled
-from napari_medseg.io.dicomclass import TISSUE, code_of
+from napari_medseg.io.dicomlabels.contours import Points, filled
+from napari_medseg.io.dicomlabels.reference import series_near
+from napari_medseg.io.dicomlabels.seg import NAMED, opened
+from napari_medseg.io.dicomlabels.terms import TISSUE, code_of
 from napari_medseg.io.dicomplanes import FAULTS
-from napari_medseg.io.dicomref import series_near
-from napari_medseg.io.dicomseg import NAMED, opened
 from napari_medseg.io.formats import DICOM, Scan, stem_of
 from napari_medseg.io.memory import allocate
 from napari_medseg.io.series import SeriesInfo
@@ -90,7 +90,7 @@ def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
 
 def write_for(volume: Volume, path: Path, scan: Scan) -> None:
     """Write a label map for the scan it was drawn on; see `rtwriting`."""
-    from napari_medseg.io.rtwriting import write_structures
+    from napari_medseg.io.dicomlabels.rtwriting import write_structures
 
     write_structures(volume, path, scan)
 

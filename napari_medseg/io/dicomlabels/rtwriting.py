@@ -19,11 +19,11 @@ from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from napari_medseg.errors import NoLabelsError, UnwritableFileError
-from napari_medseg.io.contours import Points, outlines
-from napari_medseg.io.dicomclass import TISSUE, Described, character_set, concept, described, long_text
+from napari_medseg.io.dicomlabels.contours import Points, outlines
+from napari_medseg.io.dicomlabels.identity import NAME, PATIENT_AND_STUDY, anonymous, sources, version
+from napari_medseg.io.dicomlabels.reference import reference
+from napari_medseg.io.dicomlabels.terms import TISSUE, Described, character_set, concept, described, long_text
 from napari_medseg.io.dicomplanes import FAULTS, Header, Plane
-from napari_medseg.io.dicomref import reference
-from napari_medseg.io.dicomwho import NAME, PATIENT_AND_STUDY, anonymous, sources, version
 from napari_medseg.io.formats import Scan
 from napari_medseg.io.reading import label_values
 from napari_medseg.volume import Array, Volume

@@ -14,11 +14,11 @@ import pydicom
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import GridMismatchError, InvalidInputError, UnreadableFileError
 from napari_medseg.io.dicom.headers import read_header
-from napari_medseg.io.dicomclass import classes_of
+from napari_medseg.io.dicomlabels.segframes import Frame, Stack, check_size, frames_of, masks, placed, stacks_of
+from napari_medseg.io.dicomlabels.terms import classes_of
 from napari_medseg.io.dicomplanes import sound
 from napari_medseg.io.formats import Scan, stem_of
 from napari_medseg.io.memory import allocate
-from napari_medseg.io.segframes import Frame, Stack, check_size, frames_of, masks, placed, stacks_of
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.volume import Array, Geometry, Volume
 
@@ -83,7 +83,7 @@ def read(path: Path, series: str | None, like: Geometry | None) -> Volume:
 
 def write_for(volume: Volume, path: Path, scan: Scan) -> None:
     """Write a label map for the scan it was drawn on; see `segwriting`."""
-    from napari_medseg.io.segwriting import write_segmentation
+    from napari_medseg.io.dicomlabels.segwriting import write_segmentation
 
     write_segmentation(volume, path, scan)
 
