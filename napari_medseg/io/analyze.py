@@ -69,7 +69,7 @@ def _header(path: Path) -> Header:
     start, scale = struct.unpack_from(order + "2f", data, 108)
     if not 1 <= dim[0] <= 7 or any(n > 1 for n in dim[5 : dim[0] + 1]):
         raise ValueError
-    shape = tuple(max(n, 1) if axis > 1 else n for axis, n in enumerate(dim[1 : min(dim[0], 4) + 1]))
+    shape = tuple(1 if axis == 3 and n == 0 else n for axis, n in enumerate(dim[1 : min(dim[0], 4) + 1]))
     shape += (1,) * (5 - len(shape))
     slope = scale if math.isfinite(scale) else 0.0
     return Header(

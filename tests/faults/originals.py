@@ -197,8 +197,9 @@ def text_size(*keys: str) -> Callable[[Path], tuple[int, ...] | None]:
 
 
 def gipl_size(path: Path) -> tuple[int, ...] | None:
-    """Of a GIPL header: four big-endian shorts first."""
-    return struct.unpack_from(">4H", path.read_bytes())
+    """Of a GIPL header: four big-endian shorts first, of which the last may be 0 where there is no time."""
+    *size, times = struct.unpack_from(">4H", path.read_bytes())
+    return (*size, times or 1)
 
 
 def in_the_other(suffix: str) -> Way:
