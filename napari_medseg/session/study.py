@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, MedsegError, ProjectLockedError, UnwritableFileError
 from napari_medseg.session import pictures, preferences
 from napari_medseg.session.cases import neighbour
@@ -18,10 +17,10 @@ from napari_medseg.session.making import Making, brush
 from napari_medseg.session.pictures import Picture
 from napari_medseg.session.state import Scan, labels_for, labels_in_file
 from napari_medseg.session.study_beside import StudyBeside
-from napari_medseg.session.study_state import Locked
+from napari_medseg.session.study_state import Latest, Locked, latest
 
 if TYPE_CHECKING:
-    from napari_medseg.project import Case, Project, Version
+    from napari_medseg.project import Case, Project
     from napari_medseg.session.session import Session
 
 SUFFIX = ".medseg"
@@ -222,25 +221,19 @@ class Study(StudyBeside):
     def go(self, case_id: str) -> None:
         """Open a case with its latest labels; the one in work is saved and put away. Unsaved work of it is taken along, nothing of it is lost."""
         project, case = self._project, self.case(case_id)
-        if project is None or case is None or (case_id == self.current and self.scan is not None):
+        if project is None or case is None:
+            return
+        if case_id == self.current and self.scan is not None:  # still open: whatever was asked for since is not wanted any more
+            self._asked, self.busy = self._asked + 1, ""
+            self._tell()
             return
         self._put_away()
         self._asked += 1
         asked, self.busy, self.session.trouble = self._asked, f"Opening {case.name}", ""
         self._tell()
-        unsaved = case.has_unsaved and not self.readonly
 
-        def fetch() -> tuple[Path, str, LabelMap | None, list[Version], int | None]:
-            path, series = project.source(case_id)
-            versions = project.versions(case_id)
-            parent = versions[-1].number if versions else None
-            if unsaved:
-                parent = next((each.parent for each in project.unsaved() if each.case == case_id), parent)
-            labels = project.recover(case_id) if unsaved else project.labels(case_id) if versions else None
-            return path, series, labels, versions, parent
-
-        def fetched(answer: tuple[Path, str, LabelMap | None, list[Version], int | None]) -> None:
-            path, series, labels, versions, parent = answer
+        def fetched(answer: tuple[Path, str, Latest]) -> None:
+            path, series, left = answer
 
             def load() -> tuple[Any, Picture]:
                 from napari_medseg import io
@@ -254,14 +247,14 @@ class Study(StudyBeside):
                 self.thumbnails[case_id] = thumbnail
                 self.pictured.emit(case_id)
                 if asked == self._asked and self._project is project:
-                    self._show(case, prepared, labels, versions, parent, unsaved)
+                    self._show(case, prepared, left)
 
             if asked == self._asked:
                 self._reader.submit(load, loaded, self._gave_up)
 
-        self._store.submit(fetch, fetched, self._gave_up)
+        self._store.submit(lambda: (*project.source(case_id), latest(project, case_id)), fetched, self._gave_up)
 
-    def _show(self, case: Case, prepared: Any, labels: LabelMap | None, versions: list[Version], parent: int | None, unsaved: bool) -> None:
+    def _show(self, case: Case, prepared: Any, left: Latest) -> None:
         before = [scan for scan in self.session.scans if scan.case]
         self._attaching = True
         try:
@@ -274,25 +267,20 @@ class Study(StudyBeside):
         finally:
             self._attaching = False
         self.session.activate(scan)
-        self._attach(scan, case.id, labels, versions, parent, unsaved=unsaved)
-        if unsaved:
-            self._edited[case.id] = brush()
-            self.saved = "autosaved"
-            self.found = [found for found in self.found if found.case != case.id]
-            self.session.notice = "Your unsaved work is back"
-        else:
-            self.session.notice = f"Opened {case.name}"
+        self.session.notice = "Your unsaved work is back" if left.unsaved else f"Opened {case.name}"
+        self._attach(scan, case.id, left)
         self._show_proposal(scan)
         self._tell()
 
-    def _attach(
-        self, scan: Scan, case_id: str, labels: LabelMap | None, versions: list[Version], parent: int | None, *, unsaved: bool = False,
-    ) -> None:
+    def _attach(self, scan: Scan, case_id: str, left: Latest) -> None:
         """A scan is a case of the study from now on."""
-        scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, versions, "", "saved" if versions else ""
-        autosave = self._autosave
+        scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, left.versions, "", "saved" if left.versions else ""
+        autosave, labels = self._autosave, left.labels
         if autosave is not None:
-            self._store.submit(lambda: autosave.begin(case_id, parent, unsaved=unsaved))
+            self._store.submit(lambda: autosave.begin(case_id, left.parent, unsaved=left.unsaved))
+        if left.unsaved:
+            self._edited[case_id], self.saved = brush(), "autosaved"
+            self.found = [found for found in self.found if found.case != case_id]
         self.clock.leave()
         self.clock.take()
         if labels is not None:
@@ -355,18 +343,21 @@ class Study(StudyBeside):
         path, series, name = volume.source, volume.series, scan.name
         self._put_away()
 
-        def work() -> tuple[Case, list[Version], LabelMap | None, list[Case]]:
+        def work() -> tuple[Case, Latest, list[Case]]:
             case = project.add(path, series=series, name=name)
-            versions = project.versions(case.id)
-            return case, versions, project.labels(case.id) if versions else None, project.cases()
+            return case, latest(project, case.id), project.cases()
 
-        def done(answer: tuple[Case, list[Version], LabelMap | None, list[Case]]) -> None:
-            case, versions, labels, self.cases = answer
+        def done(answer: tuple[Case, Latest, list[Case]]) -> None:
+            case, left, self.cases = answer
             if scan not in self.session.scans or self._project is not project:
                 self._tell()
                 return
             drawn = scan.has_labels
-            self._attach(scan, case.id, None if drawn else labels, versions, versions[-1].number if versions else None)
+            if drawn and left.unsaved:
+                what, todo = "has unsaved work of an earlier time in this study", "Restore or discard that in the Cases dock first, then open the scan again"
+                self._gave_up(InvalidInputError(what, where=scan.name, todo=todo))
+                return
+            self._attach(scan, case.id, replace(left, labels=None) if drawn else left)
             if drawn:
                 self._save(scan, brush())
             self._tell()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
+from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.session import preferences
 from napari_medseg.session.cases import Amount, Order, arranged
@@ -34,6 +35,37 @@ class Locked:
 
     folder: Path
     why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Latest:
+    """Labels of a case as they were left.
+
+    Attributes
+    ----------
+    versions : list of Version
+    labels : LabelMap or None
+        The latest version's, or the unsaved work on top of one; None when there is neither.
+    parent : int or None
+        The version they go on from.
+    unsaved : bool
+        Whether they hold work that is in no version.
+    """
+
+    versions: list[Version]
+    labels: LabelMap | None
+    parent: int | None
+    unsaved: bool
+
+
+def latest(project: Project, case_id: str) -> Latest:
+    """How a case was left; called on the store thread."""
+    versions = project.versions(case_id)
+    if not project.readonly and project.case(case_id).has_unsaved:
+        for unsaved in project.unsaved():
+            if unsaved.case == case_id:
+                return Latest(versions, project.recover(case_id), unsaved.parent, unsaved=True)
+    return Latest(versions, project.labels(case_id) if versions else None, versions[-1].number if versions else None, unsaved=False)
 
 
 class StudyState:

@@ -296,6 +296,35 @@ def test_after_a_crash_the_unsaved_work_is_offered_with_a_picture_and_comes_back
     assert not again.study.cases[0].has_unsaved
 
 
+def test_a_scan_dropped_while_its_unsaved_work_waits_takes_it_along(desk, desks, study, files):
+    scan = desk.go(0)
+    desk.paint(THERE)
+    desk.until(lambda: study.saved == "autosaved")
+    labels, folder = scan.labels.copy(), study.folder
+    desk.vanish()
+    again = desks()
+    again.study.open(folder)
+    again.settle()
+    dropped = again.session.open(io.read(files[0]))
+    again.settle()
+    assert np.array_equal(dropped.labels, labels)
+    assert not again.study.found
+
+
+def test_going_to_and_fro_while_the_disk_is_busy_finds_the_case_as_it_was_left(desk, study):
+    desk.go(0)
+    desk.paint(WHERE)
+    desk.until(lambda: study.saved == "autosaved")
+    study.cases = study.project.cases()
+    labels = study.scan.labels.copy()
+    study.go("case-0002")
+    study.go("case-0001")
+    desk.settle()
+    assert not desk.problems
+    assert np.array_equal(study.scan.labels, labels)
+    assert len(study.versions) == 1
+
+
 def test_unsaved_work_can_be_discarded_and_the_saved_version_stays(desk, desks, study):
     desk.go(0)
     desk.accept(WHERE, Making("levelset"))
