@@ -161,7 +161,7 @@ class Study(StudyBeside):
         self.amounts, self.thumbnails, self.found, self.saved, self.proposals = {}, {}, [], "", {}
         self._edited.clear()
         self._wanted_pictures.clear()
-        self._asked += 1
+        self._asked, self._heading = self._asked + 1, ""
 
         def work() -> None:
             if autosave is not None:
@@ -179,7 +179,7 @@ class Study(StudyBeside):
         if not self.is_open:
             self.session.report(InvalidInputError("no study is open", where="Cases", todo="Open a study, or begin one, in the Cases dock"))
             return
-        case = neighbour(self.rows(), self.current, by)
+        case = neighbour(self.rows(), self._heading or self.current, by)
         if case is None:
             self.session.notice = "This is the last case of the list" if by > 0 else "This is the first case of the list"
             self.session.changed.emit()
@@ -224,11 +224,11 @@ class Study(StudyBeside):
         if project is None or case is None:
             return
         if case_id == self.current and self.scan is not None:  # still open: whatever was asked for since is not wanted any more
-            self._asked, self.busy = self._asked + 1, ""
+            self._asked, self.busy, self._heading = self._asked + 1, "", ""
             self._tell()
             return
         self._put_away()
-        self._asked += 1
+        self._asked, self._heading = self._asked + 1, case_id
         asked, self.busy, self.session.trouble = self._asked, f"Opening {case.name}", ""
         self._tell()
 
@@ -274,6 +274,7 @@ class Study(StudyBeside):
 
     def _attach(self, scan: Scan, case_id: str, left: Latest) -> None:
         """A scan is a case of the study from now on."""
+        self._heading = ""
         scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, left.versions, "", "saved" if left.versions else ""
         autosave, labels = self._autosave, left.labels
         if autosave is not None:

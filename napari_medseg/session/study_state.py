@@ -138,6 +138,7 @@ class StudyState:
         self._edited: dict[str, Making] = {}
         self._asked = 0
         self._attaching = False
+        self._heading = ""
         self._wanted_pictures: set[str] = set()
         self._arranged: tuple[list[Case], Order, dict[str, Amount], list[Case]] = ([], self.order, {}, [])
 
@@ -179,7 +180,7 @@ class StudyState:
         return Amount(len(voxels), sum(voxels) * (case.geometry.voxel_ml if case is not None else 0.0))
 
     def _gave_up(self, error: MedsegError) -> None:
-        self.busy = ""
+        self.busy = self._heading = ""
         self.session.report(error)
         self._tell()
 

@@ -506,6 +506,14 @@ def test_next_and_previous_follow_the_table(desk, study):
     assert "first case" in desk.session.notice
 
 
+def test_two_quick_steps_go_two_cases_on(desk, study):
+    desk.go(0)
+    study.step(1)
+    study.step(1)
+    desk.settle()
+    assert study.current == "case-0003"
+
+
 def test_a_scan_that_is_gone_is_a_sentence_and_the_study_goes_on(desk, study, files):
     files[0].unlink()
     study.go("case-0001")
