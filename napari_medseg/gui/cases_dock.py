@@ -35,7 +35,7 @@ from napari_medseg.gui.style import SPACING, button, combo, mark, quiet, sheet
 from napari_medseg.gui.window import Once
 from napari_medseg.session.cases import SIGNS, STATUSES
 from napari_medseg.session.guide import next_step
-from napari_medseg.session.study import SUFFIX
+from napari_medseg.session.study import ENDS, SUFFIX
 
 WIDTH = 280
 WIDE = 430
@@ -240,7 +240,8 @@ class CasesDock(QWidget):
         self.verify.setEnabled(scan is not None and scan.has_labels and not study.readonly)
         self.add.setEnabled(not study.readonly)
         mark(self.next, "primary", step.action == "next")
-        long = study.busy or (STATES["failed"] if study.saved == "failed" else "")
+        notice = self.desk.session.notice
+        long = study.busy or (STATES["failed"] if study.saved == "failed" else notice if notice in ENDS else "")
         self.state.setText(long)
         self.state.setVisible(bool(long))
         self.history.say("" if long else STATES[study.saved])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_medseg.session.session import Session
 
 SUFFIX = ".medseg"
+ENDS = ("This is the last case of the list", "This is the first case of the list")
 CLOSING = 60.0
 """Seconds the window waits at most for work to reach the disk before it goes; the autosaved draft is there anyhow."""
 
@@ -181,7 +182,7 @@ class Study(StudyBeside):
             return
         case = neighbour(self.rows(), self._heading or self.current, by)
         if case is None:
-            self.session.notice = "This is the last case of the list" if by > 0 else "This is the first case of the list"
+            self.session.notice = ENDS[0] if by > 0 else ENDS[1]
             self.session.changed.emit()
         else:
             self.go(case.id)
