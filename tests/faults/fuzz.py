@@ -303,7 +303,7 @@ def run(kind: str, count: int, opener: Opener, *, seed: int = 0, only: int | Non
             if opener.process is None:  # the last file ended it: the next imports again what it needs
                 opener.ask(honest / original.name, original.opens, 60.0)
             answer = opener.ask(path, original.opens)
-            if "no answer" in answer.get("fault", ""):
+            if "no answer" in answer.get("fault", "") or answer["seconds"] > SECONDS:
                 answer = opener.ask(path, original.opens, 2 * SECONDS)  # a busy machine is no hang
             fault = _fault(answer, path, original) or ("" if _beside(path) == beside else f"changed what lies beside it: {beside} became {_beside(path)}")
             if fault:
