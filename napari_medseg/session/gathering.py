@@ -10,6 +10,9 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.session import pictures
 from napari_medseg.session.pictures import Picture
 
+LABELS = "labels/"
+"""Where an OME-Zarr scan keeps its label maps."""
+
 LARGEST_FOR_A_PICTURE = 64 * 1024 * 1024
 """Bytes on disk; a larger scan gets its thumbnail when it is opened."""
 
@@ -27,8 +30,10 @@ def scans_in(paths: Iterable[Path], faults: list[MedsegError]) -> Iterator[tuple
         except MedsegError as error:
             faults.append(error)
             continue
+        found = [info for info in found if not info.series.startswith(LABELS)]
         readable = [info for info in found if info.readable] or found
-        yield from ((path, info.series) for info in readable) if len(readable) > 1 else [(path, readable[0].series if readable else "")]
+        scans = [info for info in readable if not info.scout] or readable
+        yield from ((path, info.series) for info in scans) if len(scans) > 1 else [(path, scans[0].series if scans else "")]
 
 
 def picture_of(path: Path, series: str) -> Picture | None:
@@ -38,4 +43,5 @@ def picture_of(path: Path, series: str) -> Picture | None:
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz"))
+    name = path.name.lower()
+    return name.endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz")) and not name.endswith(".seg.nrrd")
