@@ -85,8 +85,7 @@ def refine(
 
     Example: medseg refine scans weak_labels -o study --rounds 3
     """
-    from napari_medseg.refine import Folders, RefineRequest
-    from napari_medseg.refine import refine as run
+    from napari_medseg.refine import Folders, RefineRequest, RefineRun
 
     if (heldout_images is None) != (heldout_labels is None):
         raise InvalidInputError("one of the two held-out folders is missing", where="--heldout-images, --heldout-labels", todo="Give both or neither")
@@ -102,7 +101,7 @@ def refine(
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
         seed=seed, device=device,
     )
-    result = last(run(request)).result
+    result = last(iter(RefineRun(request))).result
     if result is None:
         raise CatalogueError("the recipe ended without a result", where=recipe, todo="Try another recipe")
     lines = []
