@@ -14,7 +14,7 @@ from typing import Any
 from napari_medseg.annotation.classes import Code, LabelClass
 from napari_medseg.errors import InvalidInputError
 
-TODO = "Correct it, or write it again from the label map"
+CORRECT_IT = "Correct it, or write it again from the label map"
 
 
 def classes_to_dicts(classes: Iterable[LabelClass]) -> list[dict[str, Any]]:
@@ -38,12 +38,12 @@ def classes_from_dicts(found: object, where: str | Path = "classes") -> tuple[La
         When it is no list of classes, or two of them have one value.
     """
     if not isinstance(found, list):
-        raise InvalidInputError("holds no list of classes", where=where, todo=TODO)
+        raise InvalidInputError("holds no list of classes", where=where, todo=CORRECT_IT)
     classes = tuple(_from_dict(entry, where) for entry in found)
     values = [c.value for c in classes]
     twice = next((v for v in values if values.count(v) > 1), None)
     if twice is not None:
-        raise InvalidInputError(f"gives class {twice} twice", where=where, todo=TODO)
+        raise InvalidInputError(f"gives class {twice} twice", where=where, todo=CORRECT_IT)
     return classes
 
 
@@ -63,7 +63,7 @@ def classes_from_json(text: str | bytes, where: str | Path = "classes") -> tuple
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError("holds classes that are no JSON", where=where, todo=TODO) from error
+        raise InvalidInputError("holds classes that are no JSON", where=where, todo=CORRECT_IT) from error
     return classes_from_dicts(found, where)
 
 
@@ -76,16 +76,16 @@ def _to_dict(one: LabelClass) -> dict[str, Any]:
 
 def _from_dict(entry: object, where: str | Path) -> LabelClass:
     if not isinstance(entry, dict):
-        raise InvalidInputError("holds a class that is no object", where=where, todo=TODO)
+        raise InvalidInputError("holds a class that is no object", where=where, todo=CORRECT_IT)
     value, name, colour, code = (entry.get(key) for key in ("value", "name", "colour", "code"))
     if type(value) is not int or not isinstance(name, str):
-        raise InvalidInputError("holds a class without a whole number as value, or without a name", where=where, todo=TODO)
+        raise InvalidInputError("holds a class without a whole number as value, or without a name", where=where, todo=CORRECT_IT)
     if not isinstance(colour, list) or len(colour) != 3 or not all(type(part) in (int, float) for part in colour):
         raise InvalidInputError(f"class {value} has no colour", where=where, todo="Give red, green and blue between 0 and 1")
     try:
         return LabelClass(value, name, (float(colour[0]), float(colour[1]), float(colour[2])), _code(code, value, where))
     except (InvalidInputError, OverflowError) as error:
-        raise InvalidInputError(getattr(error, "what", "holds a colour that is none"), where=where, todo=getattr(error, "todo", TODO)) from error
+        raise InvalidInputError(getattr(error, "what", "holds a colour that is none"), where=where, todo=getattr(error, "todo", CORRECT_IT)) from error
 
 
 def _code(found: object, value: int, where: str | Path) -> Code | None:
