@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -29,10 +29,9 @@ from superqt import QElidingLabel
 
 from napari_medseg.gui.case_frames import LockedFrame, NameFrame, UnsavedFrame
 from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
-from napari_medseg.gui.desk import desk_for
+from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.history_list import HistoryList
-from napari_medseg.gui.style import SPACING, button, combo, mark, quiet, sheet
-from napari_medseg.gui.window import Once
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.session.cases import SIGNS, STATUSES
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.study import ENDS, SUFFIX
@@ -56,7 +55,7 @@ STATES = {
 }
 
 
-class CasesDock(QWidget):
+class CasesDock(Dock):
     """Views of the session's study.
 
     Parameters
@@ -65,14 +64,10 @@ class CasesDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
-        self._docked = False
+        super().__init__(napari_viewer, WIDTH)
         self._followed = ""
-        self.desk = desk_for(napari_viewer)
         self.study = self.desk.session.study
         self.setObjectName("medsegCases")
-        self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
-        self.desk.rethemed.connect(self._on_theme)
         self.setMinimumSize(WIDTH - 30, 250)  # said here, so that no part that comes and goes makes napari's window grow beyond the screen
         self.setAcceptDrops(True)
         self._room, self._place = QTimer(self), QTimer(self)
@@ -104,14 +99,8 @@ class CasesDock(QWidget):
         column.addWidget(self.pages, 1)
         self.desk.refreshed.connect(self.refresh)
         self.desk.naming.connect(self._on_naming)
-        self._leave = Once(self.desk.leave)
-        self.desk.enter()
-        self.destroyed.connect(self._leave)
+        self.enter()
         self.refresh()
-
-    def sizeHint(self) -> QSize:
-        """As wide as the plan of the window says."""
-        return QSize(WIDTH, 640)
 
     def _empty_page(self) -> QWidget:
         page = QWidget()
@@ -258,9 +247,6 @@ class CasesDock(QWidget):
         for folder in recent:
             self.recent.addWidget(button(_title(folder), folder, partial(self.study.open, Path(folder))))
 
-    def _on_theme(self, theme: str) -> None:
-        self.setStyleSheet(sheet(theme))
-
     # -- what the person does ------------------------------------------------------------------------------------------------------------------------------
 
     def _fill_menu(self) -> None:
@@ -353,16 +339,9 @@ class CasesDock(QWidget):
         self.model.set_wide(wide)
         super().resizeEvent(event)
 
-    def event(self, event: QEvent) -> bool:
-        """Notice when napari docks the widget, or takes it out of its dock: it only lets go of it, and tells nobody."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None and self._docked:
-                self._leave()
-                self.deleteLater()
-            elif self.parent() is not None and not self._docked:
-                self._place.start()
-            self._docked = self.parent() is not None
-        return bool(super().event(event))
+    def docked(self) -> None:
+        """It goes to the left once napari has put it somewhere."""
+        self._place.start()
 
     def _go_left(self) -> None:
         """Plugins' docks are put to the right; cases belong to the left. On a small screen they share the room of napari's list of layers."""

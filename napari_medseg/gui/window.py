@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
-from napari_medseg.gui.desk import desk_for
+from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
 from napari_medseg.gui.labels_table import LabelsTable
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
-from napari_medseg.gui.style import SPACING, WIDTH, sheet
+from napari_medseg.gui.style import SPACING, WIDTH
 from napari_medseg.gui.weak_tab import WeakTab
 
 TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab))
 
 
-class MedsegWidget(QWidget):
+class MedsegWidget(Dock):
     """The whole dock.
 
     Parameters
@@ -30,13 +29,9 @@ class MedsegWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, tabs: tuple[str, ...] = ("segment", "weak", "refine")) -> None:
-        super().__init__()
-        self._docked = False
-        self.desk = desk_for(napari_viewer)
+        super().__init__(napari_viewer, WIDTH)
         session = self.desk.session
         self.setObjectName("medseg")
-        self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
-        self.desk.rethemed.connect(lambda theme: self.setStyleSheet(sheet(theme)))
         self.setMinimumWidth(WIDTH - 20)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._keys = [key for key, _, _ in TABS if key in tabs]
@@ -62,23 +57,8 @@ class MedsegWidget(QWidget):
         for part in (self.labels, self.accept_bar, self.progress, self.guide):
             column.addWidget(part)
         self.desk.refreshed.connect(self.refresh)
-        self._leave = Once(self.desk.leave)
-        self.desk.enter()
-        self.destroyed.connect(self._leave)
+        self.enter()
         self.refresh()
-
-    def sizeHint(self) -> QSize:
-        """As wide as the plan of the window says."""
-        return QSize(WIDTH, 640)
-
-    def event(self, event: QEvent) -> bool:
-        """Notice when napari takes the widget out of its dock: it only lets go of it, and tells nobody."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None and self._docked:
-                self._leave()
-                self.deleteLater()
-            self._docked = self.parent() is not None
-        return bool(super().event(event))
 
     def refresh(self) -> None:
         """Show the session."""
@@ -107,22 +87,6 @@ class RefineDock(MedsegWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, ("refine",))
-
-
-class Once:
-    """A function that is called the first time only. Kept alive until then: Qt may call it while Python already takes the dock apart."""
-
-    _waiting: ClassVar[set[Once]] = set()
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
-        self._waiting.add(self)
-
-    def __call__(self, *_: object) -> None:
-        """Call it, unless it was called."""
-        if self in self._waiting:
-            self._waiting.discard(self)
-            self._function()
 
 
 def _scrolling(widget: QWidget) -> QScrollArea:

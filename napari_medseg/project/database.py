@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, insert, inspect, select
 
 from napari_medseg.errors import MedsegError, ProjectDamagedError, ProjectError, UnwritableFileError
+from napari_medseg.io.atomic import flush_folder
 from napari_medseg.project import schema
-from napari_medseg.project.durable import flush_folder, writing
+from napari_medseg.project.durable import writing
 from napari_medseg.project.layout import Layout
 from napari_medseg.project.network import on_network
 

@@ -6,13 +6,13 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from napari_medseg.errors import MedsegError, ProjectError, UnwritableFileError
 from napari_medseg.io import replacing
-from napari_medseg.io.atomic import FULL
+from napari_medseg.io.atomic import FULL, flush, flush_folder
 
 LARGEST_JSON = 64 << 20
 ELSEWHERE = "save a copy elsewhere; earlier versions are unchanged"
@@ -53,21 +53,8 @@ def flush_tree(folder: Path) -> None:
     """Put every file below a folder, and the folders, on the disk."""
     for here, _, names in os.walk(folder):
         for name in names:
-            with Path(here, name).open("rb+") as file:  # Windows flushes only what is open for writing
-                os.fsync(file.fileno())
+            flush(Path(here, name))
         flush_folder(Path(here))
-
-
-def flush_folder(folder: Path) -> None:
-    """Put a folder's list of names on the disk."""
-    if os.name == "nt":  # a folder cannot be opened there; its entries are journalled
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network folders refuse; the files themselves are safe
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_json(path: Path, facts: Any) -> None:

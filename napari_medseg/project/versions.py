@@ -12,10 +12,11 @@ import numpy as np
 
 from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.errors import InvalidInputError, NoLabelsError, ProjectError
+from napari_medseg.io.atomic import flush_folder
 from napari_medseg.project import arrays as groups
 from napari_medseg.project import folder, rows
 from napari_medseg.project.cases import Cases
-from napari_medseg.project.durable import flush_folder, writing
+from napari_medseg.project.durable import writing
 from napari_medseg.project.layout import PART
 from napari_medseg.project.naming import joined
 from napari_medseg.project.records import KINDS, Case, Kind, Version

@@ -1,0 +1,74 @@
+"""What every dock of ours shares: the viewer's desk while it is open, its theme and size, and noticing when napari takes it away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from qtpy.QtCore import QEvent, QSize
+from qtpy.QtWidgets import QWidget
+
+from napari_medseg.gui.desk import desk_for
+from napari_medseg.gui.style import sheet
+
+
+class Dock(QWidget):
+    """A widget that napari docks. A subclass calls `enter` when it is built.
+
+    Parameters
+    ----------
+    napari_viewer : napari viewer
+    width : int
+        Pixels it asks for.
+    """
+
+    def __init__(self, napari_viewer: Any, width: int) -> None:
+        super().__init__()
+        self._docked = False
+        self._width = width
+        self.desk = desk_for(napari_viewer)
+        self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
+        self.desk.rethemed.connect(self.rethemed)
+
+    def enter(self) -> None:
+        """Keep the desk until this dock goes."""
+        self._leave = _Once(self.desk.leave)
+        self.desk.enter()
+        self.destroyed.connect(self._leave)
+
+    def rethemed(self, theme: str) -> None:
+        """The viewer's theme changed."""
+        self.setStyleSheet(sheet(theme))
+
+    def docked(self) -> None:
+        """It was put into a dock of the window."""
+
+    def sizeHint(self) -> QSize:
+        """As wide as the plan of the window says."""
+        return QSize(self._width, 640)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when napari docks the widget, or takes it out of its dock: it only lets go of it, and tells nobody."""
+        if event.type() == QEvent.Type.ParentChange:
+            before, self._docked = self._docked, self.parent() is not None
+            if before and not self._docked:
+                self._leave()
+                self.deleteLater()
+            elif self._docked and not before:
+                self.docked()
+        return bool(super().event(event))
+
+
+class _Once:
+    """A function that is called the first time only. Kept alive until then: Qt may call it while Python already takes the dock apart."""
+
+    _waiting: ClassVar[set[_Once]] = set()
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._waiting.add(self)
+
+    def __call__(self, *_: object) -> None:
+        if self in self._waiting:
+            self._waiting.discard(self)
+            self._function()
