@@ -192,7 +192,9 @@ def test_ctrl_c_ends_with_a_line_and_leaves_nothing_half_written(study):
     write(Volume(big, Geometry(big.shape)), study.folder / "big.nii.gz")
     (study.folder / "s.json").write_text(json.dumps({"points": [[150, 150, 30], [140, 150, 30], [150, 140, 30]]}), encoding="utf-8")
     before = sorted(p.name for p in study.folder.iterdir())
-    code = "from napari_medseg.cli import main; main()"
+    code = (  # a parent in the background hands down that the signal is ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from napari_medseg.cli import main; main()"
+    )
     command = [sys.executable, "-c", code, "weak", "levelset", "big.nii.gz", "--seeds", "s.json", "-o", "out.nii.gz", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=study.folder)
     first = process.stderr.readline()
