@@ -43,7 +43,7 @@ def describe(path: Path) -> list[SeriesInfo]:
     with opened(path, SOP_CLASSES, "structure set") as data:
         classes = list(_classes(data, path).values())
         names = ", ".join(c.name for c in classes[:NAMED]) + (", ..." if len(classes) > NAMED else "")
-        notes = [f"{len(classes)} structures: {names}"]
+        notes = [f"{len(classes)} structure{'s' * (len(classes) != 1)}: {names}"]
         title = _title(data, path)
         try:
             grid, _ = _own_grid(data, path)

@@ -38,7 +38,7 @@ def describe(path: Path) -> list[SeriesInfo]:
         stacks = stacks_of(frames_of(data, path), path)
         _, classes = classes_of(data.SegmentSequence, data)
         names = ", ".join(c.name for c in classes[:NAMED]) + (", ..." if len(classes) > NAMED else "")
-        note = f"{len(classes)} segments ({data.SegmentationType}): {names}"
+        note = f"{len(classes)} segment{'s' * (len(classes) != 1)} ({data.SegmentationType}): {names}"
         return [_info(data, stack, k if len(stacks) > 1 else 0, path, note) for k, stack in enumerate(stacks, 1)]
 
 
