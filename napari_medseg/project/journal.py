@@ -323,8 +323,8 @@ class Draft:
         for index in indices:
             if index not in self._sums and index in self._journal.chunks:
                 self._sums[index] = self._journal.chunks[index][2:]
-        unknown = [index for index in indices if index not in self._sums]
-        for index, values in _parent(self._shape, unknown, self._base):
+        unknown = {other for index in indices if index not in self._sums for other in _neighbours(self._shape, index)}
+        for index, values in _parent(self._shape, unknown - self._sums.keys() - self._journal.chunks.keys(), self._base):
             self._sums[index] = _summed(values)[1]
 
     def _different(self, base: Base) -> list[int]:
@@ -347,6 +347,14 @@ def damaged(path: Path) -> ProjectError:
 def _chunks(shape: Shape) -> Shape:
     z, y, x = (-(-n // edge) for n, edge in zip(shape, EDGES, strict=True))
     return z, y, x
+
+
+def _neighbours(shape: Shape, index: int) -> range:
+    """The chunks that the parent keeps together with this one: the next strokes will want them."""
+    counts, many = _chunks(shape), CHUNK // EDGES[0]
+    plane = counts[1] * counts[2]
+    first = index // plane // many * many
+    return range(first * plane + index % plane, min(first + many, counts[0]) * plane, plane)
 
 
 def _parent(shape: Shape, indices: Iterable[int], base: Base) -> Iterator[tuple[int, Array]]:
