@@ -121,6 +121,16 @@ class PixelReader:
             raise HeaderFault("holds no pixels")
         view = plane.reshape(-1).view(np.uint8).data
         start = pixels.start + frame.index * frame.size
+        if header.syntax == BIG_ENDIAN and frame.bits <= 8 and pixels.words:  # bytes lie in swapped pairs, which a frame may begin or end within
+            first = frame.index * frame.size // 2 * 2
+            last = min(-(-(frame.index + 1) * frame.size // 2) * 2, pixels.length // 2 * 2)
+            with header.path.open("rb") as file:
+                pairs = np.frombuffer(_exactly(file, pixels.start + first, last - first), np.uint16).byteswap().view(np.uint8)
+            here = frame.index * frame.size - first
+            if len(pairs) < here + len(view):
+                raise HeaderFault("is cut short")
+            view[:] = pairs[here : here + len(view)].data
+            return
         if header.syntax == DEFLATED:
             data = self._unpacked(header, pixels.start + frame.count * frame.size)[start : start + len(view)]
             if len(data) < len(view):
@@ -136,7 +146,7 @@ class PixelReader:
                         raise HeaderFault("is cut short")
                     done += count
         if header.syntax == BIG_ENDIAN:
-            swapped = plane.reshape(-1).view(f"u{frame.bits // 8}" if frame.bits > 8 else np.uint16 if pixels.words and len(view) % 2 == 0 else np.uint8)
+            swapped = plane.reshape(-1).view(f"u{frame.bits // 8}" if frame.bits > 8 else np.uint8)
             swapped.byteswap(inplace=True)
 
     def _unpacked(self, header: Header, needed: int) -> bytes:
