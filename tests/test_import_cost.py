@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "monai", "napari", "qtpy")
+HEAVY = ("torch", "monai", "napari", "qtpy", "numba")
 LIGHT = [
     "napari_medseg", "napari_medseg.catalogue", "napari_medseg.cli", "napari_medseg.cli.app", "napari_medseg.volume", "napari_medseg.io",
     "napari_medseg.metrics", "napari_medseg.annotation", "napari_medseg.weaklabel", "napari_medseg.segmenters", "napari_medseg.segmenters.protocol",
