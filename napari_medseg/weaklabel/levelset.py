@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,9 @@ from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.contrast import LN9, Contrast, fit_contrast, sigmoid
 from napari_medseg.weaklabel.front import advance_edge, advance_region, held, signed_distance
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
+from napari_medseg.weaklabel.settings import LevelSetSettings
 
-Method = Literal["auto", "edge", "region"]
-Start = Literal["auto", "seeds", "limit"]
+__all__ = ["Evolution", "LevelSetSettings", "evolve"]
 
 FARTHEST_ODDS = 4.0  # no voxel's value alone is surer than 98 %
 INDISTINCT = 0.8  # overlap of values above which edges say more than values
@@ -39,58 +39,6 @@ LEAK_SUSPECTED = 0.005  # of it: say so
 EDGE_PERCENTILES = (30, 80)  # of the gradient: flat below, an edge above
 BALLOON = 0.1  # of a geodesic contour; more runs over edges
 EDGE_TENSION = 4.0  # times the region front's: edges alone leave gaps
-
-
-@dataclass(frozen=True, slots=True)
-class LevelSetSettings:
-    """What a person can turn.
-
-    Attributes
-    ----------
-    method : "auto", "region" or "edge"
-        What moves the front: which side a voxel's value is likelier to belong to, or edges. "auto" takes "region" unless the values
-        inside and outside are much the same.
-    start : "auto", "seeds" or "limit"
-        Grow from the seeds, or shrink from the painted limit; "auto" shrinks where there is a limit.
-    smooth_mm : float
-        Detail smaller than this is noise.
-    curvature_mm : float
-        Surface tension: larger makes a rounder result and closes narrow leaks.
-    hand_trust : float
-        How much lying deep inside the painted limit counts for a voxel, in log-odds; 0 ignores its shape.
-    shell_mm : float
-        How far outside the limit the background is looked at.
-    reach_mm : float or None
-        Without a limit nothing farther from the seeds is taken; None: from how far the seeds lie apart.
-    close_mm : float
-        Gaps and holes up to twice this are closed at the end.
-    iterations : int
-        Most iterations of the front.
-    iterations_per_update : int
-        Between two partial results.
-    """
-
-    method: Method = "auto"
-    start: Start = "auto"
-    smooth_mm: float = 1.2
-    curvature_mm: float = 0.05
-    hand_trust: float = 1.0
-    shell_mm: float = 8.0
-    reach_mm: float | None = None
-    close_mm: float = 1.0
-    iterations: int = 1200
-    iterations_per_update: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("smooth_mm", "curvature_mm", "hand_trust", "close_mm"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise InvalidInputError(f"{getattr(self, name)} is not zero or more", where=name, todo="Give millimetres, zero or more")
-        if not 0 < self.shell_mm < np.inf or (self.reach_mm is not None and not 0 < self.reach_mm < np.inf):
-            raise InvalidInputError("the shell and the reach are more than zero mm", where="shell_mm, reach_mm", todo="Give a positive number")
-        if self.iterations < 1 or self.iterations_per_update < 1:
-            raise InvalidInputError("at least one iteration is needed", where="iterations", todo="Give a positive whole number")
-        if self.method not in ("auto", "edge", "region") or self.start not in ("auto", "seeds", "limit"):
-            raise InvalidInputError(f"there is no method '{self.method}' with start '{self.start}'", where="method", todo="Choose auto, edge or region")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
