@@ -17,6 +17,7 @@ from scipy import ndimage as ndi
 from napari_medseg.volume import FloatArray
 
 BINS = 64
+FINE = 1024  # steps of a sigmoid's table
 SMOOTH_BINS = 5.0  # histograms of a few hundred samples are noise below this; measured in docs/weaklabel.md
 FLOOR = 1e-3  # so that a value seen in neither class decides nothing
 LN9 = float(np.log(9.0))
@@ -85,6 +86,40 @@ class Contrast:
 def sigmoid(log_odds: FloatArray) -> FloatArray:
     """1 / (1 + exp(-x)), float32."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds, -STEEPEST, STEEPEST))), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Evidence for the target by grey value.
+
+    Attributes
+    ----------
+    low, step : float
+        The first value and the step to the next, in the scan's units.
+    odds : float32 (n,)
+        ln(p / (1 - p)) at those values; between them on the line, beyond them as at the ends.
+    """
+
+    low: float
+    step: float
+    odds: FloatArray
+
+
+def histogram_table(target: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> Table:
+    """Evidence as the ratio of two smoothed histograms; all 0 when every value is the same."""
+    low, high = np.percentile(np.concatenate([target, background]), [0.5, 99.5])
+    if not high > low:
+        return Table(float(low), 1.0, np.zeros(2, np.float32))
+    step = float(high - low) / BINS
+    ours, theirs = (_density(values, float(low), float(high)) for values in (target, background))
+    return Table(float(low) + step / 2, step, np.asarray(np.log(ours + FLOOR) - np.log(theirs + FLOOR), np.float32))
+
+
+def sigmoid_table(contrast: Contrast, low: float, high: float) -> Table:
+    """The paper's sigmoids as a table over the values from `low` to `high`."""
+    step = max(high - low, 1e-6) / FINE
+    values = low + step * np.arange(FINE + 1)
+    return Table(low, step, contrast.log_odds(values))
 
 
 def fit_contrast(target: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> Contrast:

@@ -1,0 +1,153 @@
+"""Where a weak-label tool first looks: values near the seeds, and values of what lies around. Costs milliseconds on a scan of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
+from napari_medseg.weaklabel.hand import Hand
+from napari_medseg.weaklabel.scene import IntArray
+
+SAMPLE_MM = 2.1  # around a seed everything is taken for the target
+SURROUNDINGS = (0.75, 1.5)  # times the reach: where the background is looked at when nothing was painted
+REACH = 0.75  # times how far the seeds lie apart
+LONE_REACH_MM = 25.0
+LEAST_REACH_MM = 8.0
+MOST = 40_000  # voxels looked at
+SLICES = 48  # of a painted limit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """What is surely the target and what surely is not.
+
+    Attributes
+    ----------
+    target, background : float32 (n,)
+        Finite grey values.
+    places : (n, 3) voxel indices of the target's values
+    """
+
+    target: FloatArray
+    background: FloatArray
+    places: IntArray
+
+
+def reach_of(points: IntArray, spacing: Spacing) -> float:
+    """How far a front may go from the seeds, in mm.
+
+    Seeds lie at least half as deep as the target is thick, so it ends about as far beyond them as they lie apart.
+    """
+    if len(points) < 2:
+        return LONE_REACH_MM
+    return max(LEAST_REACH_MM, REACH * float(np.linalg.norm(np.ptp(points * np.array(spacing), axis=0))))
+
+
+def around_points(points: IntArray, radius_mm: float, spacing: Spacing, shape: Shape) -> IntArray:
+    """Every voxel within a distance of a point, once each, (n, 3); the points' own voxels always."""
+    reach = [int(radius_mm / s) for s in spacing]
+    steps = np.array(list(product(*(range(-r, r + 1) for r in reach))), np.intp)
+    steps = steps[np.linalg.norm(steps * np.array(spacing), axis=1) <= radius_mm]
+    found = (points[:, None] + steps).reshape(-1, 3)
+    found = found[((found >= 0) & (found < shape)).all(axis=1)]
+    return np.asarray(np.unique(found, axis=0), np.intp)
+
+
+def look(
+    image: npt.NDArray[Any], spacing: Spacing, points: IntArray, *,
+    hand: Hand | None, shell_mm: float, init: BoolArray | None, allowed: BoolArray | None, reach_mm: float,
+) -> Samples:
+    """Take the first samples.
+
+    Parameters
+    ----------
+    image : (z, y, x), any real type
+    points : (n, 3) voxel indices
+        Seeds; may be none when there is `init`.
+    hand : Hand or None
+        The painted limit: the background is what lies up to `shell_mm` outside it.
+    init : bool (z, y, x) or None
+        A mask to start from: without seeds it is the target.
+    allowed : bool (z, y, x) or None
+        Where the target may be.
+    reach_mm : float
+        Without a limit the background is looked at around this distance from the seeds.
+
+    Raises
+    ------
+    InvalidInputError
+        When no seed lies on a usable voxel, or the scan shows nothing there.
+    """
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    places = _target(points, spacing, shape, init)
+    if allowed is not None:
+        places = places[allowed[tuple(places.T)]]
+    target, places = _finite(image, places)
+    around = _shell(hand, shell_mm) if hand is not None else _surroundings(points if len(points) else places, spacing, shape, reach_mm)
+    background, _ = _finite(image, around)
+    if not len(target):
+        if not np.isfinite(image).any():
+            raise InvalidInputError("holds no number around the seeds, only NaN", where="scan", todo="Load the scan again or choose another series")
+        raise InvalidInputError("no seed lies on a usable voxel", where="seeds", todo="Place the seeds off the barrier and off holes in the scan")
+    if not len(background):
+        background, _ = _finite(image, _lattice(shape, np.zeros(3), np.array(shape) - 1.0))
+    if target.min() == target.max() == background.min() == background.max():
+        _refuse_constant(image)
+    return Samples(target, background, places)
+
+
+def _refuse_constant(image: npt.NDArray[Any]) -> None:
+    real = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    if real.min() == real.max():
+        raise InvalidInputError(f"holds one value only ({real.min():g}) around the seeds", where="scan", todo="Check that the right scan is open")
+
+
+def _finite(image: npt.NDArray[Any], places: IntArray) -> tuple[FloatArray, IntArray]:
+    values = image[tuple(places.T)].astype(np.float32)
+    real = np.isfinite(values)
+    return values[real], places[real]
+
+
+def _target(points: IntArray, spacing: Spacing, shape: Shape, init: BoolArray | None) -> IntArray:
+    if len(points):
+        return around_points(points, max(SAMPLE_MM, 1.01 * min(spacing)), spacing, shape)
+    if init is None:
+        return np.zeros((0, 3), np.intp)
+    found = np.argwhere(init)
+    return np.asarray(found[:: max(1, len(found) // MOST)], np.intp)
+
+
+def _shell(hand: Hand, width_mm: float) -> IntArray:
+    slices = np.flatnonzero(hand.painted)
+    if len(slices) > SLICES:
+        slices = slices[np.linspace(0, len(slices) - 1, SLICES).astype(int)]
+    found = []
+    for z in slices:
+        y, x = np.nonzero(hand.shell(int(z), width_mm))
+        found.append(np.stack([np.full(len(y), z), y, x], axis=1))
+    places = np.concatenate(found)
+    return np.asarray(places[:: max(1, len(places) // MOST)], np.intp)
+
+
+def _surroundings(points: IntArray, spacing: Spacing, shape: Shape, reach_mm: float) -> IntArray:
+    near, far = (share * reach_mm for share in SURROUNDINGS)
+    margin = far / np.array(spacing)
+    places = _lattice(shape, points.min(axis=0) - margin, points.max(axis=0) + margin)
+    some = points[:: max(1, len(points) // 64)]
+    away = np.min([((places - p) ** 2 * np.square(spacing)).sum(axis=1) for p in some], axis=0)
+    return np.asarray(places[(away > near**2) & (away <= far**2)], np.intp)
+
+
+def _lattice(shape: Shape, low: npt.NDArray[np.floating], high: npt.NDArray[np.floating]) -> IntArray:
+    """Voxels of a box, thinned evenly to at most about `MOST`."""
+    first = np.maximum(np.floor(low), 0).astype(int)
+    last = np.minimum(np.ceil(high), np.array(shape) - 1).astype(int)
+    step = max(1, int(np.ceil((np.prod((last - first + 1).astype(float)) / MOST) ** (1 / 3))))
+    grid = np.meshgrid(*(np.arange(a, b + 1, step) for a, b in zip(first, last, strict=True)), indexing="ij")
+    return np.stack([each.ravel() for each in grid], axis=1).astype(np.intp)

@@ -1,0 +1,251 @@
+"""What drives a front: chances of the target, learned from the seeds and from both sides of the front as it grows.
+
+Four terms can be mixed. *Region*: how much likelier a grey value is in the target than around it, by the whole scan's histograms and by the neighbourhood's
+means, so that shading does not matter. *Window*: values a person named. *Learned*: any segmenter's probability map. *Edges*: a sigmoid of the gradient.
+Everything is made tile by tile where the front is about to come; the first step on a scan of any size costs what a crop of it costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
+from napari_medseg.weaklabel.compiled import in_parts
+from napari_medseg.weaklabel.contrast import Contrast, Table, fit_contrast, histogram_table
+from napari_medseg.weaklabel.edges import EdgeScale, edge_scale, steepness
+from napari_medseg.weaklabel.evidence import FARTHEST, chances, nearness
+from napari_medseg.weaklabel.hand import Hand
+from napari_medseg.weaklabel.local_statistics import NOWHERE, LocalStatistics, learned
+from napari_medseg.weaklabel.samples import Samples, around_points, look, reach_of
+from napari_medseg.weaklabel.scene import Box, IntArray
+from napari_medseg.weaklabel.settings import LevelSetSettings
+from napari_medseg.weaklabel.tiles import TILE, Triple, gaussian, grid_of, inner, listed, smoothed, tile_box, tiles_in, tiles_of
+
+INDISTINCT = 0.8  # overlap of values above which edges say more than values
+BALLOON = 0.1  # of an edge front; more runs over edges
+LOCAL_MM = 8.0
+LOCAL_SHARE = 0.5  # of the neighbourhood's statistics against the whole scan's
+BORDER_DEPTH = 0.35  # share of a slice's depth that painted limits are too wide by
+START_MM = 5.0
+SURROUNDINGS = 1.5  # times the reach
+
+
+class Speed:
+    """The terms of one level set on one grid (what `drive.Drive` asks for).
+
+    Parameters
+    ----------
+    image : (z, y, x), any real type
+        A view is enough: only what tiles need is read.
+    spacing : mm per voxel (z, y, x)
+    settings : LevelSetSettings
+    points : (n, 3) voxel indices
+        Seeds.
+    limit : bool (z, y, x), optional
+        Painted roughly by hand; nothing outside it is the target.
+    init : bool (z, y, x), optional
+        A mask the front starts from; learned from where there is no seed.
+    probability : float (z, y, x), 0-1, optional
+    allowed : bool (z, y, x), optional
+        Where the target may be; it may change later (see `remake`).
+    inward : bool
+        Whether the front starts from the limit.
+
+    Raises
+    ------
+    InvalidInputError
+        When no seed lies on a usable voxel, or the scan shows nothing around them.
+    """
+
+    tile = TILE
+
+    def __init__(
+        self, image: npt.NDArray[Any], spacing: Spacing, settings: LevelSetSettings, points: IntArray, *,
+        limit: BoolArray | None = None, init: BoolArray | None = None, probability: npt.NDArray[Any] | None = None,
+        allowed: BoolArray | None = None, inward: bool = False,
+    ) -> None:
+        self.shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+        self.spacing = spacing
+        self.grid = grid_of(self.shape)
+        self.speed: FloatArray = np.zeros(self.shape, np.float32)
+        self.stopping: FloatArray | None = None
+        self.prepared: BoolArray = np.zeros(self.grid, bool)
+        self._image, self._init, self._probability, self._allowed = image, init, probability, allowed
+        self._hand = None if limit is None else Hand(limit, spacing)
+        self._inward = inward
+        self._local: LocalStatistics = NOWHERE
+        self._learned_from: tuple[float, ...] = ()
+        self.points = points
+        self._take(settings)
+        self._look()
+
+    def change(self, settings: LevelSetSettings) -> None:
+        """Take other settings; what is prepared is made again."""
+        self._take(settings)
+        self._look()
+        self.remake()
+
+    def seeds(self, points: IntArray) -> None:
+        """Learn from these seeds in place of the earlier ones."""
+        self.points = points
+        self._look()
+        self.remake()
+
+    def remake(self, box: Box | None = None) -> None:
+        """Make prepared tiles again: all, or those a box touches."""
+        again = self.prepared if box is None else self.prepared & tiles_in(box, self.shape)
+        self._make(again.copy())
+
+    def prepare(self, tiles: BoolArray) -> None:
+        """Make the tiles asked for, bool over the grid of tiles, that are not made yet."""
+        fresh = tiles & ~self.prepared
+        if fresh.any():
+            self._make(fresh)
+            self.prepared |= fresh
+
+    def start(self) -> BoolArray:
+        """A first front at the seeds, bool (z, y, x): what looks like the target within some mm of them."""
+        near = around_points(self.points, max(START_MM, 2.5 * min(self.spacing)), self.spacing, self.shape)
+        self.prepare(tiles_of(near, self.shape))
+        mask = np.zeros(self.shape, bool)
+        mask[tuple(near.T)] = self.speed[tuple(near.T)] > 0
+        mask[tuple(self.points.T)] = True
+        return mask
+
+    def learn(self, inside: BoolArray) -> bool:
+        """Learn the neighbourhoods' statistics from the front as it stands; whether the speed changed.
+
+        The target is what lies inside and looks like it, the background what looks like background on either side, in the prepared tiles.
+        """
+        if self._local_mm <= 0 or self._value_share <= 0 or self.edge >= 1:
+            return False
+        tiles = list(listed(self.prepared))
+        found: list[tuple[FloatArray, npt.NDArray[np.uint8], IntArray]] = []
+        for part in in_parts(lambda first, stop: [self._sides(tile, inside) for tile in tiles[first:stop]], len(tiles)):
+            found += part
+        local = learned(found, self.shape, self.spacing, self._local_mm)
+        if local is NOWHERE or (self._local is not NOWHERE and np.array_equal(local.lattice, self._local.lattice)):
+            return False
+        self._local = local
+        self.remake()
+        return True
+
+    def describe(self) -> str:
+        """For people: what the front follows."""
+        words = []
+        if self._probability is not None:
+            words.append("follows the probability map")
+        if self._value_share > 0 and self.edge < 1:
+            words.append(self._contrast.describe())
+        if self.edge > 0:
+            words.append("follows edges")
+        return ", ".join(words)
+
+    def _take(self, settings: LevelSetSettings) -> None:
+        self.settings = settings
+        self.curvature_mm, self.advection = settings.curvature_mm, settings.advection
+        self.reach_mm = settings.reach_mm or reach_of(self.points, self.spacing)
+        self._local_mm = LOCAL_MM if settings.local_mm is None else settings.local_mm
+        self._value_share = 0.0 if self._probability is not None else 1.0
+        smooth = settings.smooth_mm if self._value_share > 0 else 0.0
+        z, y, x = (gaussian(smooth / s) for s in self.spacing)
+        self._weights = (z, y, x)
+        self.balloon = 0.0 if self._init is not None else -BALLOON if self._inward else BALLOON
+
+    def _look(self) -> None:
+        self._samples: Samples = look(
+            self._image, self.spacing, self.points, hand=self._hand, shell_mm=self.settings.shell_mm, init=self._init, allowed=self._allowed,
+            reach_mm=self.reach_mm,
+        )
+        self._contrast: Contrast = fit_contrast(self._samples.target, self._samples.background)
+        self._table: Table = histogram_table(self._samples.target, self._samples.background)
+        share = self.settings.edge_share
+        if share is None:
+            share = 1.0 if self._contrast.overlap > INDISTINCT and self._probability is None else 0.0
+        self.edge = share
+        kinds = ["probability"] if self._probability is not None else ["region"] if share < 1 else []
+        self.method = " and ".join(kinds + (["edge"] if share > 0 else []))
+        if share > 0 and self.stopping is None:
+            self.stopping = np.ones(self.shape, np.float32)
+        if share > 0:
+            self._scale: EdgeScale = edge_scale(self._image, self._samples, self.spacing, self.settings.smooth_mm)
+
+    def _make(self, tiles: BoolArray) -> None:
+        todo = list(listed(tiles))
+        if self._hand is not None and todo:  # slices are shared by tiles: before these are spread over the cores
+            halo = len(self._weights[0]) // 2
+            for layer in sorted({tile[0] for tile in todo}):
+                self._hand.depth(max(0, layer * TILE - halo), min(self.shape[0], (layer + 1) * TILE + halo))
+
+        def make(first: int, stop: int) -> None:
+            for tile in todo[first:stop]:
+                self._make_one(tile)
+
+        in_parts(make, len(todo))
+
+    def _make_one(self, tile: Triple) -> None:
+        core = tile_box(tile, self.shape)
+        z, y, x = (len(each) // 2 for each in self._weights)
+        block = tile_box(tile, self.shape, (z, y, x))
+        allowed = self._where(block)
+        values, prior = self._values(block), self._prior(block)
+        out = np.empty(values.shape, np.float32)
+        start = np.array([part.start for part in block], np.intp)
+        table = self._table
+        share = LOCAL_SHARE if self._local is not NOWHERE else 0.0
+        chances(
+            values, prior, allowed, table.odds, table.low, table.step, FARTHEST * self._value_share, self._local.lattice, self._local.cell, start, share,
+            self._local.sharpness, out,
+        )
+        here = inner(core, block)
+        speed = 2 * smoothed(out, self._weights)[here] - 1
+        speed[~allowed[here]] = -1
+        self.speed[core] = speed
+        if self.stopping is not None:
+            self.stopping[core] = self._scale.stopping(steepness(self._image, core, self.spacing, self._scale))
+
+    def _values(self, block: Box) -> FloatArray:
+        return np.ascontiguousarray(self._image[block], np.float32)
+
+    def _where(self, block: Box) -> BoolArray:
+        shape = tuple(part.stop - part.start for part in block)
+        allowed = np.ones(shape, bool) if self._allowed is None else self._allowed[block].copy()
+        if self._hand is not None:
+            allowed &= self._hand.limit[block]
+        return allowed
+
+    def _prior(self, block: Box) -> FloatArray:
+        """Log-odds that do not come from grey values."""
+        shape = tuple(part.stop - part.start for part in block)
+        if self._probability is not None:
+            chance = np.clip(np.nan_to_num(self._probability[block].astype(np.float32), nan=0.0), 1e-5, 1 - 1e-5)
+            return np.asarray(np.log(chance / (1 - chance)) + np.float32(self.settings.size), np.float32)
+        if self._hand is not None:
+            depth = self._hand.depth(block[0].start, block[0].stop)[:, block[1], block[2]]
+            return np.asarray(2 * self.settings.hand_trust * (depth - BORDER_DEPTH) + self.settings.size, np.float32)
+        away = self._away(block, shape)
+        return np.asarray(1 - 3 * away / self.reach_mm + self.settings.size, np.float32)
+
+    def _away(self, block: Box, shape: tuple[int, ...]) -> FloatArray:
+        away = np.empty(shape, np.float32)
+        places = self.points if len(self.points) else self._samples.places[:: max(1, len(self._samples.places) // 256)]
+        nearness(
+            np.asarray(places * np.array(self.spacing), np.float32), np.array([part.start for part in block], np.intp),
+            np.array(self.spacing, np.float32), away,
+        )
+        return away
+
+    def _sides(self, tile: Triple, inside: BoolArray) -> tuple[FloatArray, npt.NDArray[np.uint8], IntArray]:
+        """A tile's values and which side each voxel is on: 1 target, 2 background, 0 neither."""
+        core = tile_box(tile, self.shape)
+        values, speed, within = self._values(core), self.speed[core], inside[core]
+        if self._hand is not None:
+            region = self._hand.region(core[0].start, core[0].stop, self.settings.shell_mm)[:, core[1], core[2]]
+        else:
+            region = self._away(core, values.shape) <= SURROUNDINGS * self.reach_mm
+        side = np.where(within & (speed > 0), 1, np.where(region & (speed <= 0), 2, 0)).astype(np.uint8)
+        side[~np.isfinite(values)] = 0
+        return values, side, np.array([part.start for part in core], np.intp)
