@@ -1,86 +1,196 @@
-"""A front that moves a few iterations at a time: ITK's sparse-field level sets, fed their own output.
-
-Inside is negative, as in ITK. ITK runs to the end in one call; handing the level set back lets a person watch, steer and stop.
-"""
+"""A front that moves on the processor: a sparse field that costs what its surface costs, not what its box costs."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
-from scipy import ndimage as ndi
+import numpy.typing as npt
 
-from napari_medseg.volume import BoolArray, FloatArray, Spacing
+from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
+from napari_medseg.weaklabel import band, flow
+from napari_medseg.weaklabel.compiled import in_parts
+from napari_medseg.weaklabel.drive import Drive
+from napari_medseg.weaklabel.scene import Box
 
-THINNEST = 4
-
-
-def signed_distance(mask: BoolArray, spacing: Spacing) -> FloatArray:
-    """Distance to the mask's surface in mm, negative inside; an empty or full mask is far from any surface."""
-    far = float(np.linalg.norm(np.array(mask.shape) * spacing))
-    if not mask.any():
-        return np.full(mask.shape, far, np.float32)
-    if mask.all():
-        return np.full(mask.shape, -far, np.float32)
-    outside, inside = (ndi.distance_transform_edt(side, sampling=spacing) for side in (~mask, mask))
-    half = min(spacing) / 2  # a surface lies between voxels
-    return np.asarray(np.where(mask, half - inside, outside - half), np.float32)
+COURANT = 0.9  # share of the largest step that is stable
+PART = 4096  # voxels below which a second core is not worth waking
+ROWS = 2048
+SWEEP_EVERY = 16  # iterations
 
 
-def advance_region(front: FloatArray, membership: FloatArray, spacing: Spacing, iterations: int, curvature: float) -> FloatArray:
-    """Move the front by membership - 1/2: out where the target is likely, in where it is not (Lefohn et al., 2003).
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a front did.
+
+    Attributes
+    ----------
+    changed : int
+        Turnings of voxels, to and fro counted as two.
+    box : three slices (z, y, x) or None
+        Around all that changed; None when nothing did.
+    """
+
+    changed: int
+    box: Box | None
+
+
+class Front:
+    """A level set that is known near its surface only.
 
     Parameters
     ----------
-    front : float32 (z, y, x), negative inside
-    membership : float32 (z, y, x), 0-1
-    curvature : float
-        Weight of the surface tension against the speed, in mm.
-    """
-    flow = sitk.ThresholdSegmentationLevelSetImageFilter()
-    flow.SetLowerThreshold(0.5)
-    flow.SetUpperThreshold(1.5)  # the speed is min(x - lower, upper - x), so for memberships it is x - 1/2
-    flow.SetPropagationScaling(1.0)
-    flow.SetCurvatureScaling(curvature)
-    flow.SetMaximumRMSError(0.0)
-    flow.SetNumberOfIterations(iterations)
-    return _run(flow, front, membership, spacing)
+    inside : bool (z, y, x), C order
+        Where it starts; kept up to date in place from now on.
+    spacing : mm per voxel (z, y, x)
+    allowed : bool (z, y, x), C order
+        Voxels it may enter; read while it moves, not copied.
+    kept : bool (z, y, x), C order
+        Voxels that never leave.
 
-
-def advance_edge(front: FloatArray, stopping: FloatArray, spacing: Spacing, iterations: int, curvature: float, balloon: float) -> FloatArray:
-    """Move the front towards edges (geodesic active contours, Caselles et al., 1997).
-
-    Parameters
+    Attributes
     ----------
-    stopping : float32 (z, y, x)
-        1 where the image is flat, 0 on an edge.
-    balloon : float
-        Pushes out (> 0) or in (< 0) where the image is flat.
+    inside : bool (z, y, x)
+    iterations : int
+        Since it was made.
+    time : float
+        Mm that a front of speed 1 would have moved.
     """
-    flow = sitk.GeodesicActiveContourLevelSetImageFilter()
-    flow.SetPropagationScaling(balloon)
-    flow.SetCurvatureScaling(curvature)
-    flow.SetAdvectionScaling(1.0)
-    flow.SetMaximumRMSError(0.0)
-    flow.SetNumberOfIterations(iterations)
-    return _run(flow, front, stopping, spacing)
 
+    def __init__(self, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray) -> None:
+        self.inside, self.allowed, self.kept = inside, allowed, kept
+        self.spacing = spacing
+        self.shape: Shape = (inside.shape[0], inside.shape[1], inside.shape[2])
+        self.iterations, self.time = 0, 0.0
+        real = [step for step, count in zip(spacing, inside.shape, strict=True) if count > 1] or [min(spacing)]
+        self._least = min(real) / 2
+        across = [1.0 / step if count > 1 else 0.0 for step, count in zip(spacing, inside.shape, strict=True)]
+        self._inverse = (across[0], across[1], across[2])
+        self._weights = (spacing[0] ** -2, spacing[1] ** -2, spacing[2] ** -2)
+        self._phi: FloatArray = np.empty(inside.size, np.float32)  # read where the state says so only: memory comes as the front does
+        self.reset(inside)
 
-def held(front: FloatArray, allowed: BoolArray, kept: BoolArray, spacing: Spacing) -> FloatArray:
-    """The front kept off what is not allowed and on what must stay inside."""
-    half = min(spacing) / 2
-    bounded = np.where(allowed, front, np.maximum(front, half))
-    return np.asarray(np.where(kept, np.minimum(bounded, -half), bounded), np.float32)
+    def reset(self, inside: BoolArray) -> None:
+        """Go on from a mask, with its surface half way between voxels."""
+        if inside is not self.inside:
+            self.inside[...] = inside
+        mask, allowed, kept = self.inside.reshape(-1), self.allowed.reshape(-1), self.kept.reshape(-1)
+        in_parts(band.hold, mask.size, mask, allowed, kept, least=ROWS * 256)
+        rows = self.shape[0] * self.shape[1]
+        counts = np.zeros(rows + 1, np.intp)
+        in_parts(band.count_surface, rows, mask, *self.shape, counts, least=ROWS)
+        places = np.concatenate([[0], np.cumsum(counts[:-1])])
+        self._sizes = np.array([places[-1], 0, 0], np.intp)
+        self._active = np.empty(int(places[-1]), np.int32)
+        self._near, self._next = np.empty(0, np.int32), np.empty(0, np.int32)
+        in_parts(band.list_surface, rows, mask, *self.shape, places, self._active, least=ROWS)
+        in_parts(band.first_distances, self._active.size, self._active, mask, *self.shape, *self.spacing, self._phi, least=PART)
+        self._state = np.zeros(mask.size, np.uint8)
+        self._state[self._active] = band.ACTIVE | band.ON_ACTIVE
+        self._tile = 0  # no speed yet
+        self._tiles = np.zeros((0, 0, 0), np.uint8)
+        self._asked = np.zeros((0, 0, 0), bool)
+        self._swept = self.iterations
 
+    def bar(self, barred: BoolArray) -> None:
+        """Never enter nor cross these voxels, bool (z, y, x), from now on; what was inside leaves them, kept or not."""
+        self.allowed &= ~barred
+        self.kept &= ~barred
+        self.reset(self.inside)
 
-def _run(flow: Any, front: FloatArray, feature: FloatArray, spacing: Spacing) -> FloatArray:
-    """ITK's filters want four voxels along each axis: a thin slab is continued beyond its faces, where nothing changes."""
-    pad = [(0, 0) if n >= THINNEST else (THINNEST, THINNEST) for n in front.shape]
-    core = tuple(slice(a, a + n) for (a, _), n in zip(pad, front.shape, strict=True))
-    padded = (sitk.GetImageFromArray(np.ascontiguousarray(np.pad(array, pad, mode="edge"), np.float32)) for array in (front, feature))
-    images = []
-    for image in padded:
-        image.SetSpacing(spacing[::-1])
-        images.append(image)
-    return np.asarray(sitk.GetArrayFromImage(flow.Execute(*images))[core], np.float32)
+    def advance(self, speed: Drive, iterations: int) -> Moved:
+        """Move on; stops before `iterations` where nothing moves any more.
+
+        Parameters
+        ----------
+        speed : Drive
+            On this front's grid. Its tiles are asked for as the front comes to them.
+        """
+        box = np.array([self.inside.size, -1] * 3, np.intp)
+        changed = 0
+        for _ in range(iterations):
+            self.iterations += 1
+            turned = self._step(speed)
+            if turned is None:
+                break
+            changed += turned.size
+            self._relayer(turned, box)
+        if not changed:
+            return Moved(0, None)
+        z, y, x = (slice(int(box[a]), int(box[a + 1]) + 1) for a in (0, 2, 4))
+        return Moved(changed, (z, y, x))
+
+    def _step(self, speed: Drive) -> npt.NDArray[np.int32] | None:
+        """One step of all active voxels; who turned over, or None when nothing moves."""
+        self._ready(speed)
+        size, shape = int(self._sizes[0]), self.shape
+        active, mask = self._active[:size], self.inside.reshape(-1)
+        edges = speed.stopping is not None and speed.edge > 0
+        stopping = speed.stopping.reshape(-1) if edges and speed.stopping is not None else np.zeros(0, np.float32)
+        rate = np.empty(size, np.float32)
+        fastest = max(in_parts(
+            flow.rates, size, active, self._phi, self._state, self.allowed.reshape(-1), speed.speed.reshape(-1), stopping, *shape, *self._inverse,
+            float(speed.edge if edges else 0.0), float(speed.balloon), float(speed.curvature_mm), float(speed.edge * speed.advection), rate, least=PART,
+        ), default=0.0)
+        if fastest <= 0:
+            return None
+        step = COURANT / fastest
+        self.time += step
+        turned = np.empty(size, np.int32)
+        counts = in_parts(
+            flow.move, size, active, rate, step, self._least, self._phi, mask, self._state, self.allowed.reshape(-1), self.kept.reshape(-1),
+            *shape, *self.spacing, turned, least=PART,
+        )
+        starts = [size * part // len(counts) for part in range(len(counts))]
+        return np.concatenate([turned[start : start + count] for start, count in zip(starts, counts, strict=True)])
+
+    def _relayer(self, turned: npt.NDArray[np.int32], box: npt.NDArray[np.intp]) -> None:
+        """Layers and distances after a step."""
+        mask, shape = self.inside.reshape(-1), self.shape
+        if turned.size:
+            fresh = np.empty(7 * turned.size, np.int32)
+            self._room(7 * turned.size, 25 * turned.size, 63 * turned.size)
+            flow.turn(turned, mask, *shape, box)
+            count = flow.follow(
+                turned, self._active, self._near, self._sizes, fresh, np.empty(fresh.size, np.float32), self._phi, mask, self._state,
+                *shape, *self._weights, self._least,
+            )
+            flow.wrap(fresh, count, self._near, self._next, self._sizes, self._state, *shape, self._tile, self._tiles.reshape(-1))
+        if self.iterations - self._swept >= SWEEP_EVERY:
+            self._swept = self.iterations
+            self._room(0, 0, int(self._sizes[1]))
+            flow.sweep(self._active, self._near, self._next, self._sizes, self._state)
+            for voxels, size in zip((self._active, self._near, self._next), self._sizes, strict=True):
+                voxels[:size].sort()  # neighbours in memory are neighbours on the list again
+        self._distances()
+
+    def _distances(self) -> None:
+        mask = self.inside.reshape(-1)
+        for voxels, size, layer in ((self._near, self._sizes[1], band.NEAR), (self._near, self._sizes[1], band.NEXT), (self._next, self._sizes[2], band.NEXT)):
+            in_parts(band.relayer, int(size), voxels, layer, self._phi, mask, self._state, *self.shape, *self._weights, least=PART)
+
+    def _ready(self, speed: Drive) -> None:
+        """See that the speed is made wherever the band lies."""
+        if not self._tile:
+            self._tile = speed.tile
+            grid = [-(-count // speed.tile) for count in self.shape]
+            self._tiles, self._asked = np.zeros(grid, np.uint8), np.zeros(grid, bool)
+            size = int(self._sizes[0])
+            self._room(0, 6 * size, 18 * size)
+            flow.wrap(self._active, size, self._near, self._next, self._sizes, self._state, *self.shape, self._tile, self._tiles.reshape(-1))
+            self._distances()
+        wanted = (self._tiles > 0) & ~self._asked
+        if wanted.any():
+            speed.prepare(wanted)
+            self._asked |= wanted
+
+    def _room(self, *more: int) -> None:
+        """Make the three lists long enough for so many more voxels."""
+        lists = []
+        for voxels, size, extra in zip((self._active, self._near, self._next), self._sizes, more, strict=True):
+            if voxels.size < size + extra:
+                longer = np.empty(int(size + extra) * 3 // 2, np.int32)
+                longer[:size] = voxels[:size]
+                voxels = longer
+            lists.append(voxels)
+        self._active, self._near, self._next = lists

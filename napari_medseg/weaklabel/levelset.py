@@ -19,12 +19,13 @@ from napari_medseg.errors import InvalidInputError, NoSeedsError
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.contrast import LN9, Contrast, fit_contrast, sigmoid
-from napari_medseg.weaklabel.front import advance_edge, advance_region, held, signed_distance
+from napari_medseg.weaklabel.front import Front
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
 from napari_medseg.weaklabel.settings import LevelSetSettings
 
 __all__ = ["Evolution", "LevelSetSettings", "evolve"]
 
+DEFAULT = LevelSetSettings()
 FARTHEST_ODDS = 4.0  # no voxel's value alone is surer than 98 %
 INDISTINCT = 0.8  # overlap of values above which edges say more than values
 SAMPLE_MM = 2.1
@@ -38,7 +39,6 @@ LEAK_SHARE = 0.05  # of the reach's outer rim: stop
 LEAK_SUSPECTED = 0.005  # of it: say so
 EDGE_PERCENTILES = (30, 80)  # of the gradient: flat below, an edge above
 BALLOON = 0.1  # of a geodesic contour; more runs over edges
-EDGE_TENSION = 4.0  # times the region front's: edges alone leave gaps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +86,7 @@ def evolve(
     image: npt.NDArray[Any],
     seeds: npt.ArrayLike,
     spacing: Spacing,
-    settings: LevelSetSettings = LevelSetSettings(),
+    settings: LevelSetSettings = DEFAULT,
     *,
     limit: npt.NDArray[Any] | None = None,
     init: npt.NDArray[Any] | None = None,
@@ -173,48 +173,40 @@ def _evolve(
             method = "edge" if contrast.overlap > INDISTINCT else "region"
         why = contrast.describe() if method == "region" else "follows edges"
     inward = limit is not None and settings.start != "seeds"
-    membership = _membership(work, contrast, settings)
-    front = _first_front(work, membership, inward)
+    speed = _Contrast(work, contrast, settings, method)
+    front = Front(_first_mask(work, speed.membership, inward), spacing, work.allowed, work.kept)
 
     def tick(iteration: int, fraction: float, message: str, part: BoolArray, reason: str = "") -> Evolution:
         return Evolution(work.box, part, work.shape, iteration, fraction, message, reason, method)
 
-    yield tick(0, 0.0, f"Starting ({why})", front < 0)
-    stopping = _stopping(work, contrast, settings) if method == "edge" else None
-    balloon = 0.0 if work.init is not None else -BALLOON if inward else BALLOON
-    tension = settings.curvature_mm if inward or work.init is not None else 0.0  # it would crush a front as small as the seeds
-    was = front < 0
+    yield tick(0, 0.0, f"Starting ({why})", front.inside.copy())
+    speed.balloon = 0.0 if work.init is not None else -BALLOON if inward else BALLOON
+    if not (inward or work.init is not None) and method != "edge":
+        speed.curvature_mm = 0.0  # it would crush a front as small as the seeds
+    was = front.inside.copy()
     done, calm, fits, reason = 0, 0, 0, ""
     while not reason:
-        count = min(settings.iterations_per_update, settings.iterations - done)
-        if (front < 0).all() or not (front < 0).any():
-            reason = "vanished" if not (front < 0).any() else "converged"
-            break
-        if stopping is not None:
-            front = advance_edge(front, stopping, spacing, count, settings.curvature_mm, balloon)
-        else:
-            front = advance_region(front, membership, spacing, count, tension)
-        front = held(front, work.allowed, work.kept, spacing)
-        done += count
-        now = front < 0
-        changed = int((now ^ was).sum())
-        calm = calm + 1 if changed <= SETTLED * now.sum() else 0
-        was = now
-        if calm >= CALM_UPDATES and tension < settings.curvature_mm:
-            tension, calm = settings.curvature_mm, 0
+        front.advance(speed, min(settings.iterations_per_update, settings.iterations - done))
+        done = front.iterations
+        voxels = int(front.inside.sum())
+        calm = calm + 1 if np.count_nonzero(front.inside ^ was) <= SETTLED * voxels else 0
+        was = front.inside.copy()
+        if not voxels:
+            reason = "vanished"
+        elif calm >= CALM_UPDATES and speed.curvature_mm < settings.curvature_mm:
+            speed.curvature_mm, calm = settings.curvature_mm, 0
         elif calm >= CALM_UPDATES:
             reason = "converged"
         elif done >= settings.iterations:
             reason = "iterations"
-        elif limit is None and work.rim.any() and (now & work.rim).sum() > LEAK_SHARE * work.rim.sum():
+        elif limit is None and work.rim.any() and (front.inside & work.rim).sum() > LEAK_SHARE * work.rim.sum():
             reason = "leak"
         if method == "region" and fits < REFITS and done >= (fits + 1) * REFIT_EVERY:
             fits += 1
-            contrast = _refit(work, now)
-            membership = _membership(work, contrast, settings)
+            speed.learn(front.inside)
             calm = 0
-        ml = now.sum() * float(np.prod(spacing)) / 1000
-        yield tick(done, min(0.99, done / settings.iterations), f"{ml:.3g} ml ({why})", now)
+        ml = voxels * float(np.prod(spacing)) / 1000
+        yield tick(done, min(0.99, done / settings.iterations), f"{ml:.3g} ml ({why})", was)
     final = _finish(was | work.kept, work, settings)
     yield tick(done, 1.0, _last_word(reason, final, work, why), final, reason)
 
@@ -274,14 +266,44 @@ def _reach(points: scene.IntArray, spacing: Spacing) -> float:
     return max(8.0, 0.75 * float(np.linalg.norm(np.ptp(mm, axis=0))))
 
 
-def _first_front(work: _Work, membership: FloatArray, inward: bool) -> FloatArray:
+class _Contrast:
+    """A speed from one contrast for the whole box, made at once."""
+
+    tile = 32
+    advection = 1.0
+
+    def __init__(self, work: _Work, contrast: Contrast, settings: LevelSetSettings, method: str) -> None:
+        self.work, self.settings, self.method = work, settings, method
+        self.spacing, self.shape = work.spacing, work.image.shape
+        self.edge = float(method == "edge")
+        self.balloon = 0.0
+        self.curvature_mm = settings.curvature_mm
+        self.stopping = _stopping(work, contrast, settings) if method == "edge" else None
+        self._make(contrast)
+
+    def _make(self, contrast: Contrast) -> None:
+        self.membership = _membership(self.work, contrast, self.settings)
+        self.speed = 2 * self.membership - 1
+
+    def prepare(self, tiles: BoolArray) -> None:
+        """All is made."""
+
+    def learn(self, inside: BoolArray) -> bool:
+        """Fit the contrast again."""
+        self._make(_refit(self.work, inside))
+        return True
+
+    def describe(self) -> str:
+        """For people."""
+        return self.method
+
+
+def _first_mask(work: _Work, membership: FloatArray, inward: bool) -> BoolArray:
     if work.init is not None:
-        mask = work.init & work.allowed
-    elif inward:
-        mask = work.allowed
-    else:
-        mask = work.allowed & (membership > 0.5) & (scene.distance_to(work.kept, work.spacing) <= max(START_MM, 2.5 * min(work.spacing)))
-    return held(signed_distance(mask | work.kept, work.spacing), work.allowed, work.kept, work.spacing)
+        return work.init & work.allowed
+    if inward:
+        return work.allowed.copy()
+    return work.allowed & (membership > 0.5) & (scene.distance_to(work.kept, work.spacing) <= max(START_MM, 2.5 * min(work.spacing)))
 
 
 def _membership(work: _Work, contrast: Contrast, settings: LevelSetSettings) -> FloatArray:

@@ -1,0 +1,185 @@
+"""The compiled loops of a front that is only known near its surface (a sparse field).
+
+Whitaker (International Journal of Computer Vision, 1998) moves the voxels that touch the surface and gives their neighbours distances from them; Lefohn et al.
+(IEEE TVCG, 2004) do so on graphics cards. Here voxels are boxes in millimetres: the voxels on both sides of the surface (the active ones) follow the
+equation with Godunov's upwind differences (Osher and Sethian, 1988), and two layers around them get their distances from Eikonal's equation
+|grad phi| = 1, solved from the layer before (Rouy and Tourin, 1992).
+
+All arrays are flat views of one box in C order. Each voxel has a byte of state: its layer, and which lists it is on. A list may hold voxels that have
+left its layer since; they are passed over and swept out now and then.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.weaklabel.compiled import compiled
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.intp]
+
+LAYER = 3  # the bits of the state that hold the layer
+ACTIVE, NEAR, NEXT = 1, 2, 3
+ON_ACTIVE, ON_NEAR, ON_NEXT, FRESH = 4, 8, 16, 32  # bits: on which lists it is, and that its distance is still to be found
+NONE = 1e30
+
+
+@compiled
+def hold(start: int, stop: int, inside: Bools, allowed: Bools, kept: Bools) -> None:
+    """Take out of a mask what is not allowed and put in what is kept."""
+    for v in range(start, stop):
+        inside[v] = kept[v] or (inside[v] and allowed[v])
+
+
+@compiled
+def crossed(v: int, inside: Bools, nz: int, ny: int, nx: int) -> bool:
+    """Whether the surface runs between a voxel and one of its six neighbours."""
+    plane = ny * nx
+    z = v // plane
+    y = (v - z * plane) // nx
+    x = v - z * plane - y * nx
+    own = inside[v]
+    return (
+        (x > 0 and inside[v - 1] != own)
+        or (x < nx - 1 and inside[v + 1] != own)
+        or (y > 0 and inside[v - nx] != own)
+        or (y < ny - 1 and inside[v + nx] != own)
+        or (z > 0 and inside[v - plane] != own)
+        or (z < nz - 1 and inside[v + plane] != own)
+    )
+
+
+@compiled
+def uneven(row: int, inside: Bools, nz: int, ny: int, nx: int) -> bool:
+    """Whether the surface touches a row (all x of one z, y); quick where it does not."""
+    z, y = row // ny, row % ny
+    first = row * nx
+    own = inside[first]
+    differs = False
+    for v in range(first, first + nx):
+        differs |= inside[v] != own
+    for there, step in ((z > 0, -ny * nx), (z < nz - 1, ny * nx), (y > 0, -nx), (y < ny - 1, nx)):
+        if there:
+            for v in range(first + step, first + step + nx):
+                differs |= inside[v] != own
+    return differs
+
+
+@compiled
+def count_surface(start: int, stop: int, inside: Bools, nz: int, ny: int, nx: int, counts: Counts) -> None:
+    """How many voxels touch the surface, row by row."""
+    for row in range(start, stop):
+        found = 0
+        if uneven(row, inside, nz, ny, nx):
+            for v in range(row * nx, (row + 1) * nx):
+                if crossed(v, inside, nz, ny, nx):
+                    found += 1
+        counts[row] = found
+
+
+@compiled
+def list_surface(start: int, stop: int, inside: Bools, nz: int, ny: int, nx: int, places: Counts, active: Indices) -> None:
+    """The voxels that touch the surface, in order; a row begins at `places[row]` of the list."""
+    for row in range(start, stop):
+        place = places[row]
+        if place == places[row + 1]:
+            continue
+        for v in range(row * nx, (row + 1) * nx):
+            if crossed(v, inside, nz, ny, nx):
+                active[place] = v
+                place += 1
+
+
+@compiled
+def first_distances(start: int, stop: int, active: Indices, inside: Bools, nz: int, ny: int, nx: int, sz: float, sy: float, sx: float, phi: Floats) -> None:
+    """Distances of a mask whose surface runs half way between voxels."""
+    plane = ny * nx
+    for k in range(start, stop):
+        v = active[k]
+        z = v // plane
+        y = (v - z * plane) // nx
+        x = v - z * plane - y * nx
+        own = inside[v]
+        steep = 0.0
+        if (x > 0 and inside[v - 1] != own) or (x < nx - 1 and inside[v + 1] != own):
+            steep += 4.0 / (sx * sx)
+        if (y > 0 and inside[v - nx] != own) or (y < ny - 1 and inside[v + nx] != own):
+            steep += 4.0 / (sy * sy)
+        if (z > 0 and inside[v - plane] != own) or (z < nz - 1 and inside[v + plane] != own):
+            steep += 4.0 / (sz * sz)
+        distance = 1.0 / sqrt(steep)
+        phi[v] = -distance if own else distance
+
+
+@compiled
+def eikonal(az: float, ay: float, ax: float, wz: float, wy: float, wx: float) -> float:
+    """The distance whose upwind gradient is 1, from a neighbour's distance along each axis (NONE: no neighbour); w is 1 / spacing^2."""
+    lowest = min(az, ay, ax)
+    if az == lowest:
+        a1, w1, a2, w2, a3, w3 = az, wz, ay, wy, ax, wx
+    elif ay == lowest:
+        a1, w1, a2, w2, a3, w3 = ay, wy, az, wz, ax, wx
+    else:
+        a1, w1, a2, w2, a3, w3 = ax, wx, az, wz, ay, wy
+    if a2 > a3:
+        a2, w2, a3, w3 = a3, w3, a2, w2
+    found = a1 + 1.0 / sqrt(w1)
+    if found <= a2:
+        return found
+    weight, first, second = w1 + w2, w1 * a1 + w2 * a2, w1 * a1 * a1 + w2 * a2 * a2
+    found = (first + sqrt(max(first * first - weight * (second - 1.0), 0.0))) / weight
+    if found <= a3:
+        return found
+    weight, first, second = weight + w3, first + w3 * a3, second + w3 * a3 * a3
+    return (first + sqrt(max(first * first - weight * (second - 1.0), 0.0))) / weight
+
+
+@compiled
+def from_layer(v: int, layer: int, mask: int, phi: Floats, inside: Bools, state: Bytes, nz: int, ny: int, nx: int, wz: float, wy: float, wx: float) -> float:
+    """A voxel's distance from its neighbours in a layer, positive on its own side; NONE without such a neighbour.
+
+    `mask` is which bits of the state must equal `layer`.
+    """
+    plane = ny * nx
+    z = v // plane
+    y = (v - z * plane) // nx
+    x = v - z * plane - y * nx
+    sign = -1.0 if inside[v] else 1.0
+    az, ay, ax = NONE, NONE, NONE
+    if x > 0 and state[v - 1] & mask == layer:
+        ax = min(ax, sign * phi[v - 1])
+    if x < nx - 1 and state[v + 1] & mask == layer:
+        ax = min(ax, sign * phi[v + 1])
+    if y > 0 and state[v - nx] & mask == layer:
+        ay = min(ay, sign * phi[v - nx])
+    if y < ny - 1 and state[v + nx] & mask == layer:
+        ay = min(ay, sign * phi[v + nx])
+    if z > 0 and state[v - plane] & mask == layer:
+        az = min(az, sign * phi[v - plane])
+    if z < nz - 1 and state[v + plane] & mask == layer:
+        az = min(az, sign * phi[v + plane])
+    if min(az, ay, ax) == NONE:
+        return NONE
+    return eikonal(az, ay, ax, wz, wy, wx)
+
+
+@compiled
+def relayer(
+    start: int, stop: int, voxels: Indices, layer: int, phi: Floats, inside: Bools, state: Bytes, nz: int, ny: int, nx: int, wz: float, wy: float, wx: float,
+) -> None:
+    """Distances of the voxels of one layer from the layer before; who has no neighbour there any more falls back by one."""
+    for k in range(start, stop):
+        v = voxels[k]
+        if state[v] & LAYER != layer:
+            continue
+        distance = from_layer(v, layer - 1, LAYER, phi, inside, state, nz, ny, nx, wz, wy, wx)
+        if distance == NONE:
+            state[v] = (state[v] & ~LAYER & 255) | (0 if layer == NEXT else NEXT)
+        else:
+            phi[v] = -distance if inside[v] else distance
