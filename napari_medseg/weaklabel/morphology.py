@@ -69,7 +69,7 @@ def _nearest(
 ) -> None:
     """Squared distances of slices `start` to `stop`; `squares` holds the squared length of 0, 1, 2 ... steps along an axis."""
     slices, rows, columns = mask.shape
-    reach, high, wide = len(squares_z) - 1, len(squares_y) - 1, len(squares_x) - 1
+    reach, high = len(squares_z) - 1, len(squares_y) - 1
     kept = 2 * reach + 1
     planes = np.empty((kept, rows, columns), np.float32)
     filled = np.zeros(kept, np.bool_)
