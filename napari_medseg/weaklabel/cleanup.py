@@ -152,7 +152,7 @@ def _narrow(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return labels.copy(order="C")
     if labels.size and (int(labels.min()) < 0 or int(labels.max()) > HIGHEST):
         raise InvalidInputError("holds values below 0 or above 65535", where="labels", todo="Number the classes from 1 to 65535")
-    return np.ascontiguousarray(labels, np.uint8 if labels.dtype == bool else np.uint16)
+    return np.array(labels, np.uint8 if labels.dtype == bool else np.uint16, order="C")
 
 
 def _same_grid(other: npt.NDArray[Any], labels: npt.NDArray[Any], where: str) -> None:

@@ -52,7 +52,6 @@ class Bench:
     def begin(self) -> None:
         """A new step begins: find the classes again where the last one changed them."""
         if self.touched is not None:
-            self.labels = self.labels.copy()
             self._boxes = boxes(self.labels)
         self.touched, self.changed = None, 0
 
