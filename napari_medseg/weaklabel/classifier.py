@@ -118,7 +118,8 @@ def _count(classes: IntArray, weights: FloatArray, order: Order, begin: int, end
 
 @compiled
 def _purity(
-    samples: FloatArray, feature: int, cut: np.float32, classes: IntArray, weights: FloatArray, order: Order, begin: int, end: int, whole: Weights, below: Weights,
+    samples: FloatArray, feature: int, cut: np.float32, classes: IntArray, weights: FloatArray,
+    order: Order, begin: int, end: int, whole: Weights, below: Weights,
 ) -> float:
     """How pure the two sides of a cut are (Gini); larger is better."""
     for c in range(below.size):
