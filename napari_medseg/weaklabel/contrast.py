@@ -115,11 +115,11 @@ def histogram_table(target: npt.NDArray[np.floating], background: npt.NDArray[np
     return Table(float(low) + step / 2, step, np.asarray(np.log(ours + FLOOR) - np.log(theirs + FLOOR), np.float32))
 
 
-def sigmoid_table(contrast: Contrast, low: float, high: float) -> Table:
-    """The paper's sigmoids as a table over the values from `low` to `high`."""
+def sigmoid_table(contrast: Contrast, values: npt.NDArray[np.floating]) -> Table:
+    """The paper's sigmoids as a table over the range of some values."""
+    low, high = float(values.min()), float(values.max())
     step = max(high - low, 1e-6) / FINE
-    values = low + step * np.arange(FINE + 1)
-    return Table(low, step, contrast.log_odds(values))
+    return Table(low, step, contrast.log_odds(low + step * np.arange(FINE + 1)))
 
 
 def fit_contrast(target: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> Contrast:

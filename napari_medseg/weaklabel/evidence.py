@@ -18,7 +18,8 @@ FARTHEST = 4.0  # log-odds: no voxel's value alone is surer than 98 %
 @compiled
 def chances(
     values: FloatArray, prior: FloatArray, allowed: BoolArray, table: FloatArray, low: float, step: float, farthest: float,
-    lattice: FloatArray, cell: IntArray, start: IntArray, share: float, sharpness: float, out: FloatArray,
+    lattice: FloatArray, cell: IntArray, start: IntArray, share: float, sharpness: float, window_low: float, window_high: float, blur: float,
+    out: FloatArray,
 ) -> None:
     """Chance of the target in a block, 0-1; 0 where the target may not be.
 
@@ -39,6 +40,8 @@ def chances(
         0 the table only ... 1 the lattice only.
     sharpness : float
         1 / (2 variance) about the lattice's means.
+    window_low, window_high, blur : float
+        Values outside the window speak against the target, by 1 log-odds each `blur`; infinite bounds for no window.
     """
     depth, height, width = values.shape
     last = len(table) - 1
@@ -77,6 +80,7 @@ def chances(
                         away += off if side else -off
                     here = min(max(float(away) * sharpness, -farthest), farthest)
                     odds = (1 - share) * odds + share * here
+                odds = min(odds, max(min(value - window_low, window_high - value) / blur, -farthest))
                 out[z, y, x] = 1 / (1 + np.exp(-np.float32(odds + prior[z, y, x])))
 
 

@@ -12,6 +12,7 @@ from napari_medseg.errors import InvalidInputError
 
 Method = Literal["auto", "edge", "region"]
 Start = Literal["auto", "seeds", "limit"]
+Contrast = Literal["histogram", "sigmoid"]
 Device = Literal["auto", "cpu", "cuda", "torch"]
 
 AMOUNTS = ("smooth_mm", "curvature_mm", "advection", "hand_trust", "close_mm")  # zero or more
@@ -33,7 +34,11 @@ class LevelSetSettings:
     edge : float or None
         0 grey values only ... 1 edges only; None from the data. `method` "region" means 0 and "edge" 1.
     window : (low, high) or None
-        Only values between these belong to the target, in the scan's units.
+        Only values between these belong to the target, in the scan's units; what the seeds tell counts among them.
+    contrast : "histogram" or "sigmoid"
+        How the whole scan's grey values become evidence: by the ratio of two histograms, or by the paper's sigmoid.
+    learned : float
+        How much a probability map counts where one is given: 1 the map alone ... 0 grey values alone.
     local_mm : float or None
         How far the local statistics of grey values look; None: from the data, 0: one statistic for the whole scan.
     smooth_mm : float
@@ -63,6 +68,8 @@ class LevelSetSettings:
     size: float = 0.0
     edge: float | None = None
     window: tuple[float, float] | None = None
+    contrast: Contrast = "histogram"
+    learned: float = 1.0
     local_mm: float | None = None
     smooth_mm: float = 1.2
     curvature_mm: float = 0.05
@@ -72,7 +79,7 @@ class LevelSetSettings:
     reach_mm: float | None = None
     close_mm: float = 1.0
     iterations: int = 1200
-    iterations_per_update: int = 10
+    iterations_per_update: int = 3
     device: Device = "auto"
 
     def __post_init__(self) -> None:
@@ -89,6 +96,10 @@ class LevelSetSettings:
             raise InvalidInputError(f"{self.size} is no number", where="size", todo="Give 0, or less for a smaller result, or more for a bigger one")
         if self.edge is not None and not 0 <= self.edge <= 1:
             raise InvalidInputError(f"{self.edge} is not from 0 to 1", where="edge", todo="Give 0 for grey values only up to 1 for edges only")
+        if not 0 <= self.learned <= 1:
+            raise InvalidInputError(f"{self.learned} is not from 0 to 1", where="learned", todo="Give 0 for grey values only up to 1 for the map only")
+        if self.contrast not in ("histogram", "sigmoid"):
+            raise InvalidInputError(f"there is no contrast '{self.contrast}'", where="contrast", todo="Choose histogram or sigmoid")
         if self.iterations < 1 or self.iterations_per_update < 1:
             raise InvalidInputError("at least one iteration is needed", where="iterations", todo="Give a positive whole number")
         if self.method not in ("auto", "edge", "region") or self.start not in ("auto", "seeds", "limit"):
@@ -106,8 +117,12 @@ class LevelSetSettings:
 
     @classmethod
     def salah2023(cls) -> LevelSetSettings:
-        """The paper's own pipeline: sigmoid, seeds, level set, times the hand-painted limit, closed (Salah et al., MIUA 2023)."""
-        return cls(method="region", start="seeds", local_mm=0.0, hand_trust=0.0)
+        """The paper's own pipeline: sigmoid contrast, seeds, level set, times the hand-painted limit, closed (Salah et al., MIUA 2023).
+
+        Two deviations: alpha and beta come from the seeds of each scan (the paper has 80 and 200 for one scanner), and the limit bounds the front at every
+        step, where the paper multiplies at the end; the product of the two is the same but for growth around a corner outside the limit.
+        """
+        return cls(method="region", start="seeds", contrast="sigmoid", local_mm=0.0, hand_trust=0.0)
 
 
 def _window(given: Sequence[float] | None) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
 from napari_medseg.weaklabel.compiled import in_parts
-from napari_medseg.weaklabel.contrast import Contrast, Table, fit_contrast, histogram_table
+from napari_medseg.weaklabel.contrast import Contrast, Table, fit_contrast, histogram_table, sigmoid_table
 from napari_medseg.weaklabel.edges import EdgeScale, edge_scale, steepness
 from napari_medseg.weaklabel.evidence import FARTHEST, chances, nearness
 from napari_medseg.weaklabel.hand import Hand
@@ -31,6 +31,9 @@ LOCAL_SHARE = 0.5  # of the neighbourhood's statistics against the whole scan's
 BORDER_DEPTH = 0.35  # share of a slice's depth that painted limits are too wide by
 START_MM = 5.0
 SURROUNDINGS = 1.5  # times the reach
+LEAST_IN_WINDOW = 0.1  # share of the background's values that a window must leave before they are worth telling apart from the target's
+WINDOW_BLUR = 0.02  # of its width: 1 log-odds
+SUREST = 1e-5  # a probability map is never surer
 
 
 class Speed:
@@ -53,6 +56,11 @@ class Speed:
         Where the target may be; it may change later (see `remake`).
     inward : bool
         Whether the front starts from the limit.
+
+    Attributes
+    ----------
+    version : int
+        Grows by one whenever tiles that were made are made again.
 
     Raises
     ------
@@ -77,7 +85,7 @@ class Speed:
         self._hand = None if limit is None else Hand(limit, spacing)
         self._inward = inward
         self._local: LocalStatistics = NOWHERE
-        self._learned_from: tuple[float, ...] = ()
+        self.version = 0
         self.points = points
         self._take(settings)
         self._look()
@@ -96,6 +104,7 @@ class Speed:
 
     def remake(self, box: Box | None = None) -> None:
         """Make prepared tiles again: all, or those a box touches."""
+        self.version += 1
         again = self.prepared if box is None else self.prepared & tiles_in(box, self.shape)
         self._make(again.copy())
 
@@ -120,7 +129,7 @@ class Speed:
 
         The target is what lies inside and looks like it, the background what looks like background on either side, in the prepared tiles.
         """
-        if self._local_mm <= 0 or self._value_share <= 0 or self.edge >= 1:
+        if self._local_mm <= 0 or self._value_share <= 0 or self._by_window or self.edge >= 1:
             return False
         tiles = list(listed(self.prepared))
         found: list[tuple[FloatArray, npt.NDArray[np.uint8], IntArray]] = []
@@ -136,9 +145,11 @@ class Speed:
     def describe(self) -> str:
         """For people: what the front follows."""
         words = []
-        if self._probability is not None:
+        if self._by_map > 0:
             words.append("follows the probability map")
-        if self._value_share > 0 and self.edge < 1:
+        if self.settings.window is not None:
+            words.append(f"keeps values from {self.settings.window[0]:.4g} to {self.settings.window[1]:.4g}")
+        if self._value_share > 0 and not self._by_window and self.edge < 1:
             words.append(self._contrast.describe())
         if self.edge > 0:
             words.append("follows edges")
@@ -149,7 +160,8 @@ class Speed:
         self.curvature_mm, self.advection = settings.curvature_mm, settings.advection
         self.reach_mm = settings.reach_mm or reach_of(self.points, self.spacing)
         self._local_mm = LOCAL_MM if settings.local_mm is None else settings.local_mm
-        self._value_share = 0.0 if self._probability is not None else 1.0
+        self._by_map = 0.0 if self._probability is None else settings.learned
+        self._value_share = 1.0 - self._by_map
         smooth = settings.smooth_mm if self._value_share > 0 else 0.0
         z, y, x = (gaussian(smooth / s) for s in self.spacing)
         self._weights = (z, y, x)
@@ -160,18 +172,37 @@ class Speed:
             self._image, self.spacing, self.points, hand=self._hand, shell_mm=self.settings.shell_mm, init=self._init, allowed=self._allowed,
             reach_mm=self.reach_mm,
         )
-        self._contrast: Contrast = fit_contrast(self._samples.target, self._samples.background)
-        self._table: Table = histogram_table(self._samples.target, self._samples.background)
+        target, background = self._in_window(self._samples.target), self._in_window(self._samples.background)
+        self._by_window = len(background) < LEAST_IN_WINDOW * len(self._samples.background) or not len(target)
+        if self._by_window:
+            target, background = self._samples.target, self._samples.background
+        self._contrast: Contrast = fit_contrast(target, background)
+        if self._by_window:
+            self._table = Table(0.0, 1.0, np.full(2, FARTHEST, np.float32))
+        elif self.settings.contrast == "sigmoid":
+            self._table = sigmoid_table(self._contrast, np.concatenate([target, background]))
+        else:
+            self._table = histogram_table(target, background)
         share = self.settings.edge_share
         if share is None:
-            share = 1.0 if self._contrast.overlap > INDISTINCT and self._probability is None else 0.0
+            share = 1.0 if self._contrast.overlap > INDISTINCT and not self._by_map and not self._by_window else 0.0
         self.edge = share
-        kinds = ["probability"] if self._probability is not None else ["region"] if share < 1 else []
-        self.method = " and ".join(kinds + (["edge"] if share > 0 else []))
+        self.method = self._kind()
         if share > 0 and self.stopping is None:
             self.stopping = np.ones(self.shape, np.float32)
         if share > 0:
             self._scale: EdgeScale = edge_scale(self._image, self._samples, self.spacing, self.settings.smooth_mm)
+
+    def _kind(self) -> str:
+        kinds = ["probability"] if self._by_map > 0 else []
+        if self.edge < 1:
+            kinds += ["region"] * (self._value_share > 0 and not self._by_window) + ["threshold"] * (self.settings.window is not None)
+        return " and ".join(kinds + ["edge"] * (self.edge > 0))
+
+    def _in_window(self, values: FloatArray) -> FloatArray:
+        if self.settings.window is None:
+            return values
+        return values[(values >= self.settings.window[0]) & (values <= self.settings.window[1])]
 
     def _make(self, tiles: BoolArray) -> None:
         todo = list(listed(tiles))
@@ -196,9 +227,12 @@ class Speed:
         start = np.array([part.start for part in block], np.intp)
         table = self._table
         share = LOCAL_SHARE if self._local is not NOWHERE else 0.0
+        low, high = self.settings.window or (-np.inf, np.inf)
+        blur = WINDOW_BLUR * (high - low) if self.settings.window else 1.0
+        worth = self._value_share
         chances(
-            values, prior, allowed, table.odds, table.low, table.step, FARTHEST * self._value_share, self._local.lattice, self._local.cell, start, share,
-            self._local.sharpness, out,
+            values, prior, allowed, table.odds * np.float32(worth), table.low, table.step, FARTHEST * worth, self._local.lattice, self._local.cell, start,
+            share, self._local.sharpness * worth, low, high, blur, out,
         )
         here = inner(core, block)
         speed = 2 * smoothed(out, self._weights)[here] - 1
@@ -219,15 +253,16 @@ class Speed:
 
     def _prior(self, block: Box) -> FloatArray:
         """Log-odds that do not come from grey values."""
-        shape = tuple(part.stop - part.start for part in block)
-        if self._probability is not None:
-            chance = np.clip(np.nan_to_num(self._probability[block].astype(np.float32), nan=0.0), 1e-5, 1 - 1e-5)
-            return np.asarray(np.log(chance / (1 - chance)) + np.float32(self.settings.size), np.float32)
-        if self._hand is not None:
+        odds = np.full(tuple(part.stop - part.start for part in block), self.settings.size, np.float32)
+        if self._by_map < 1 and self._hand is not None:
             depth = self._hand.depth(block[0].start, block[0].stop)[:, block[1], block[2]]
-            return np.asarray(2 * self.settings.hand_trust * (depth - BORDER_DEPTH) + self.settings.size, np.float32)
-        away = self._away(block, shape)
-        return np.asarray(1 - 3 * away / self.reach_mm + self.settings.size, np.float32)
+            odds += np.float32(2 * (1 - self._by_map) * self.settings.hand_trust) * (depth - np.float32(BORDER_DEPTH))
+        elif self._by_map < 1:
+            odds += np.float32(1 - self._by_map) * (1 - 3 * self._away(block, odds.shape) / np.float32(self.reach_mm))
+        if self._by_map > 0 and self._probability is not None:
+            chance = np.clip(np.nan_to_num(self._probability[block].astype(np.float32), nan=0.0), SUREST, 1 - SUREST)
+            odds += np.float32(self._by_map) * np.log(chance / (1 - chance))
+        return np.asarray(odds, np.float32)
 
     def _away(self, block: Box, shape: tuple[int, ...]) -> FloatArray:
         away = np.empty(shape, np.float32)
