@@ -17,18 +17,20 @@ from qtpy.QtWidgets import QApplication
 from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError
 from napari_medseg.gui import layers
+from napari_medseg.gui.bubble import BubbleTool
 from napari_medseg.gui.drops import Drops
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
 from napari_medseg.gui.opening import Opener
+from napari_medseg.gui.picking import PickTool
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
-from napari_medseg.session import showing
+from napari_medseg.session import barrier, levelset_live, showing
 from napari_medseg.session.session import Session
-from napari_medseg.session.state import Scan, labels_for
+from napari_medseg.session.state import Mode, Scan, labels_for
 from napari_medseg.session.study import is_study
 
 log = logging.getLogger(__name__)
@@ -106,6 +108,8 @@ class Desk(QObject):
         self.session = Session(self._dispatcher)
         self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
+        self.bubble = BubbleTool(self, viewer)
+        self.picking = PickTool(self, viewer)
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
         self.opener = Opener(self.session, viewer, self.pictures, self)
@@ -146,6 +150,8 @@ class Desk(QObject):
         self._timer.stop()
         self.session.set(tool="")
         self.opener.close()
+        self.bubble.close()
+        self.picking.close()
         self.drops.close()
         self.letters.close()
         self.cursor_line.close()
@@ -166,12 +172,7 @@ class Desk(QObject):
 
     def focus(self) -> int | None:
         """Display slice in view of the current scan."""
-        scan = self.session.current
-        layer = self.pictures.image(scan) if scan is not None else None
-        if scan is None or layer is None:
-            return None
-        index = round(float(layer.world_to_data(self.viewer.dims.point)[0]))
-        return int(np.clip(index, 0, scan.display.geometry.shape[0] - 1))
+        return self.slice_in_view(0)
 
     def run(self) -> None:
         """Run what the open tab is for, from the slice in view."""
@@ -185,12 +186,76 @@ class Desk(QObject):
                 session.begin_limit()
             elif tool == "scribbles":
                 session.begin_scribbles()
+            elif tool == "barrier":
+                barrier.begin(session)
+            elif tool == "bubble":
+                levelset_live.begin_bubble(session)
             elif session.current is None:
                 raise InvalidInputError(session.declined or "no scan is open", where="Seeds", todo="Drop a scan on the window, or try a sample")
             else:
                 session.set(tool="" if session.tool == "seeds" else "seeds")
         except MedsegError as error:
             session.report(error)
+
+    def enter_mode(self, mode: Mode) -> None:
+        """Turn to one of the weak-label tools; one that begins with a brush has it in hand at once."""
+        self.session.set(mode=mode)
+        if mode in ("scribbles", "limit") and self.session.current is not None and not self.session.current.arriving:
+            self.arm(mode)
+
+    def slice_in_view(self, axis: int) -> int | None:
+        """Display slice that is looked at along an axis of the current scan."""
+        scan = self.session.current
+        layer = self.pictures.image(scan) if scan is not None else None
+        if scan is None or layer is None:
+            return None
+        index = round(float(layer.world_to_data(self.viewer.dims.point)[axis]))
+        return int(np.clip(index, 0, scan.display.geometry.shape[axis] - 1))
+
+    def show_slice(self, axis: int, index: int) -> None:
+        """Go to a display slice of the current scan; the plane in view is turned to it where it is another one."""
+        scan = self.session.current
+        layer = self.pictures.image(scan) if scan is not None else None
+        if scan is None or layer is None:
+            return
+        dims = self.viewer.dims
+        if dims.ndisplay == 2 and axis in dims.displayed:
+            dims.order = (axis, *(each for each in range(3) if each != axis))
+        voxel = [0.0, 0.0, 0.0]
+        voxel[axis] = index
+        dims.set_point(axis, float(layer.data_to_world(voxel)[axis]))
+
+    def step(self) -> None:
+        """Let the level set make one update."""
+        self._or_report(levelset_live.step)
+
+    def rewind(self) -> None:
+        """Take the level set's last update back."""
+        self._or_report(levelset_live.rewind)
+
+    def show_neck(self) -> None:
+        """Bring the narrow neck a front went through into the middle of the view."""
+        scan = self.session.current
+        layer = self.pictures.image(scan) if scan is not None else None
+        if scan is None or layer is None or scan.preview is None or scan.preview.neck is None:
+            return
+        place = np.array(layer.data_to_world(scan.preview.neck), float)
+        self.viewer.dims.set_point(range(3), place)
+        centre = np.array(self.viewer.scene.camera.center, float)
+        shown = list(self.viewer.dims.displayed)
+        centre[-len(shown):] = place[shown]
+        self.viewer.scene.camera.center = tuple(centre)
+
+    def clear_barrier(self) -> None:
+        """Remove the current scan's barrier; Ctrl+Z on its layer brings it back."""
+        if self.session.current is not None:
+            barrier.clear(self.session, self.session.current)
+
+    def _or_report(self, act: Callable[[Session], None]) -> None:
+        try:
+            act(self.session)
+        except MedsegError as error:
+            self.session.report(error)
 
     def name_version(self) -> None:
         """Save a version of the labels: under a name where the Cases dock is there to ask for one."""
@@ -229,6 +294,7 @@ class Desk(QObject):
         session.scan_closed.connect(self._on_scan_closed)
         session.preview_changed.connect(self._on_preview)
         session.labels_changed.connect(self._on_labels)
+        session.painted_over.connect(self.writer.show_painted)
         session.classes_changed.connect(self._on_classes)
         session.grid_changed.connect(self._on_grid)
         session.problem.connect(self._say)
@@ -251,6 +317,7 @@ class Desk(QObject):
         wanted = (session.tool, id(scan), session.chosen, session.background)
         if scan is not None:
             self.seeds.show(scan)
+            self.writer.follow_brush(scan)
         if wanted == self._armed:
             return
         was, self._armed = self._armed, wanted
@@ -263,9 +330,15 @@ class Desk(QObject):
             layer = self.writer.brush(scan, session.tool, session.classes)
             if layer is not None and session.tool == "scribbles":
                 layer.selected_label = 255 if session.background else session.chosen
+        elif session.tool == "barrier":
+            layer = self.writer.barrier_brush(scan)
+        elif session.tool in ("bubble", "pick"):
+            layer = self.pictures.image(scan)
         elif was[0]:
             layer = self.pictures.image(scan)
             self._disarm(scan)
+        if session.tool != "bubble":
+            self.bubble.disarm()
         self.seeds.follow_class(scan)
         held = self.writer.of(scan)
         if held.labels is not None:
@@ -273,12 +346,18 @@ class Desk(QObject):
         if layer is not None and layer in self.viewer.layers:
             layer.visible = True
             self.viewer.layers.selection.active = layer
-            if session.tool:  # after it is selected: napari takes the mode of a layer that is not
+            if session.tool == "bubble" and isinstance(layer, Image):
+                self.bubble.arm(layer)
+            elif session.tool == "pick":
+                layer.mode = "pan_zoom"
+            elif session.tool == "limit":
+                layer.mode = "erase" if session.limit_brush.erase else "paint"
+            elif session.tool:  # after it is selected: napari takes the mode of a layer that is not
                 layer.mode = "add" if session.tool == "seeds" else "paint"
 
     def _disarm(self, scan: Scan) -> None:
         held = self.writer.of(scan)
-        for layer in (self.seeds.get(scan), held.limit, held.strokes):
+        for layer in (self.seeds.get(scan), held.limit, held.strokes, held.barrier):
             if layer is not None:
                 layer.mode = "pan_zoom"
 
@@ -350,10 +429,18 @@ class Desk(QObject):
             scan.hold(None)
         elif found[1] in ("preview", "outline") and scan.preview is not None:
             self.session.discard()
+        elif found[1] == "barrier":
+            barrier.forget(self.session, scan)
         elif found[1] == "limit":
-            scan.limit = None
+            scan.limit = scan.limit_weight = None
+            scan.limit_log.clear()
+            edge = self.writer.of(scan).limit_edge
+            if edge is not None:
+                edge.visible = False
         elif found[1] == "strokes":
-            scan.strokes, scan.drawn = None, (False, False)
+            scan.strokes = None
+            scan.stroke_log.clear()
+            self.session.stroked(scan)
         self.session.set(tool="")
 
     def _take(self, layer: Layer) -> None:

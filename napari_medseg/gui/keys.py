@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from napari_medseg.session import levelset_live
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
 SHEET = (
-    ("G", "Run: grow from seeds, run the segmenter, start the refinement"),
+    ("G", "Run: grow from seeds, run the segmenter, start the refinement; a level set: run, pause, go on"),
+    (", and .", "Level set: one update back, one update on"),
+    ("8 and 9", "Level set: smaller, bigger; with Alt sharper, smoother; with Ctrl grey values, edges"),
+    ("Shift+O", "Bubble on or off: a click adds a ball, with Shift it cuts one out"),
+    ("Shift+B", "Barrier on or off: paint what a level set never crosses"),
+    ("J", "Show the place to look at: the neck a level set went through"),
     ("K", "Accept the preview"),
     ("Shift+K", "Discard the preview"),
-    ("Q", "Add seeds on or off; with scribbles: class or background"),
+    ("Q", "Add seeds on or off; with scribbles: class or background; limit brush: add or erase; bubbles: add or cut out"),
     ("H", "Hold to hide preview and labels"),
     ("N, Shift+N", "Next and previous case of the study"),
     ("Ctrl+Alt+V", "Save a version of the labels under a name"),
-    ("Ctrl+Z, Ctrl+Shift+Z", "Undo and redo, on the label layer"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "Undo and redo: the stroke on the layer that is selected, else the last change of the labels, or a Discard"),
 )
 
 
@@ -45,6 +53,13 @@ class Keys:
             return
         acts: dict[str, Callable[[Any], Any]] = {
             "G": self._act(self._desk.run),
+            ".": self._act(self._desk.step),
+            ",": self._act(self._desk.rewind),
+            "Shift-O": self._act(lambda: self._tool("bubble")),
+            "Shift-B": self._act(lambda: self._tool("barrier")),
+            "J": self._act(self._desk.show_neck),
+            "Control-Z": self._act(self._desk.session.undo),
+            "Control-Shift-Z": self._act(self._desk.session.redo),
             "K": self._act(self._desk.session.accept),
             "Shift-K": self._act(self._desk.session.discard),
             "Q": self._act(self._flip),
@@ -53,6 +68,9 @@ class Keys:
             "Shift-N": self._act(lambda: self._desk.session.study.step(-1)),
             "Control-Alt-V": self._act(self._desk.name_version),
         }
+        for modifier, slider in (("", "size"), ("Alt-", "smoothness"), ("Control-", "edge")):
+            for key, by in (("8", -1), ("9", 1)):
+                acts[modifier + key] = self._act(partial(self._slide, slider, by))
         for key, act in acts.items():
             self._before[key] = self._viewer.bind_key(key, act, overwrite=True)
 
@@ -69,9 +87,22 @@ class Keys:
 
         return on_key
 
+    def _tool(self, tool: str) -> None:
+        session = self._desk.session
+        if (session.tab, session.mode) != ("weak", "levelset"):
+            session.set(tab="weak", mode="levelset")
+        self._desk.arm(tool)
+
+    def _slide(self, slider: str, by: int) -> None:
+        session = self._desk.session
+        if (session.tab, session.mode) == ("weak", "levelset"):
+            levelset_live.slide(session, slider, by)
+
     def _flip(self) -> None:
         session = self._desk.session
-        if session.tab == "weak" and session.mode == "scribbles":
+        if session.tool == "bubble":
+            session.flip()
+        elif session.tab == "weak" and session.mode in ("scribbles", "limit"):
             session.flip()
         elif session.tab == "weak" and session.mode == "levelset":
             self._desk.arm("seeds")

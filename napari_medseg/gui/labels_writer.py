@@ -17,8 +17,10 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import move_layer, placement, scan_metadata
+from napari_medseg.gui.limit_brush import LimitBrush
 from napari_medseg.gui.paint_log import PaintLog
-from napari_medseg.session.history import History, Step, change
+from napari_medseg.session import barrier
+from napari_medseg.session.history import Box, History, Step, change
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, full_box
 from napari_medseg.volume import Array
@@ -26,6 +28,8 @@ from napari_medseg.volume import Array
 REDRAW_MS = 40
 BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
 LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
+LIMIT_OPACITY = 0.25
+BARRIER_COLOUR = (1.0, 0.15, 0.65, 1.0)
 CLEAR = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -37,11 +41,14 @@ class ScanLabels:
     preview: Labels | None = None
     outline: Labels | None = None
     limit: Labels | None = None
+    limit_edge: Labels | None = None
     strokes: Labels | None = None
+    barrier: Labels | None = None
 
     def all(self) -> tuple[Labels, ...]:
         """Those that exist."""
-        return tuple(layer for layer in (self.labels, self.preview, self.outline, self.limit, self.strokes) if layer is not None)
+        held = (self.labels, self.preview, self.outline, self.limit, self.limit_edge, self.strokes, self.barrier)
+        return tuple(layer for layer in held if layer is not None)
 
 
 class LabelsWriter(QObject):
@@ -60,6 +67,7 @@ class LabelsWriter(QObject):
         self._session, self._add = session, add
         self._of: dict[int, ScanLabels] = {}
         self._logs: dict[Labels, PaintLog] = {}
+        self._brushes: dict[Labels, LimitBrush] = {}
         self._stale: set[Labels] = set()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -79,7 +87,7 @@ class LabelsWriter(QObject):
     def lost(self, layer: Labels) -> tuple[int, str] | None:
         """A layer was removed from the viewer: (id of its scan, which one it was), None when it is none of ours."""
         for key, held in self._of.items():
-            for name in ("labels", "preview", "outline", "limit", "strokes"):
+            for name in ("labels", "preview", "outline", "limit", "limit_edge", "strokes", "barrier"):
                 if getattr(held, name) is layer:
                     setattr(held, name, None)
                     self._stale.discard(layer)
@@ -128,26 +136,55 @@ class LabelsWriter(QObject):
     def brush(self, scan: Scan, kind: str, classes: Sequence[LabelClass]) -> Labels | None:
         """The layer a person paints the limit or the scribbles on; made when the session has its array."""
         held = self.of(scan)
-        if kind == "limit" and scan.limit is not None and held.limit is None:
-            table = DirectLabelColormap(color_dict={None: CLEAR, 0: CLEAR, 1: LIMIT_COLOUR})
-            held.limit = self._make(scan, scan.limit, "limit", opacity=0.3, colormap=table)
-            self._logs[held.limit] = PaintLog(held.limit, _Brushed(self, scan, held.limit))
-            held.limit.selected_label, held.limit.n_edit_dimensions = 1, 3
-            held.limit.brush_size = max(10, scan.display.geometry.shape[1] // 10)
+        if kind == "limit" and scan.limit is not None and scan.limit_weight is not None and held.limit is None:
+            held.limit = self._make(scan, scan.limit_weight, "limit", opacity=LIMIT_OPACITY, colormap=fading(LIMIT_COLOUR))
+            self._logs[held.limit] = PaintLog(held.limit, _Limit(self, scan, held.limit))
+            self._brushes[held.limit] = LimitBrush(self._session, scan, held.limit)
+            held.limit.selected_label, held.limit.n_edit_dimensions = 255, 3
+            table = DirectLabelColormap(color_dict={None: LIMIT_COLOUR, 0: CLEAR})
+            held.limit_edge = held.limit_edge or self._make(scan, scan.limit, "limit outline", opacity=0.9, colormap=table, editable=False)
+            held.limit_edge.contour, held.limit_edge.visible = 2, True
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
-            self._logs[held.strokes] = PaintLog(held.strokes, _Brushed(self, scan, held.strokes))
+            self._logs[held.strokes] = PaintLog(held.strokes, _Strokes(self, scan, held.strokes))
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
         return held.limit if kind == "limit" else held.strokes
+
+    def barrier_brush(self, scan: Scan) -> Labels | None:
+        """The layer a person paints the barrier on, a ball a few millimetres thick at a time."""
+        held = self.of(scan)
+        if scan.barrier is not None and held.barrier is None:
+            table = DirectLabelColormap(color_dict={None: CLEAR, 0: CLEAR, 1: BARRIER_COLOUR})
+            held.barrier = self._make(scan, scan.barrier, "barrier", opacity=0.75, colormap=table)
+            self._logs[held.barrier] = PaintLog(held.barrier, _Barrier(self, scan))
+            held.barrier.selected_label, held.barrier.n_edit_dimensions = 1, 3
+            held.barrier.brush_size = max(3, round(barrier.BRUSH_MM / min(scan.display.geometry.spacing)))
+        return held.barrier
 
     def move(self, scan: Scan) -> None:
         """The scan lies on another display grid: its layers go there, with the arrays that the session has for it now."""
         held, preview = self.of(scan), scan.preview.labels if scan.preview is not None else None
-        arrays = (held.labels, scan.labels), (held.preview, preview), (held.outline, preview), (held.limit, scan.limit), (held.strokes, scan.strokes)
+        arrays = (
+            (held.labels, scan.labels), (held.preview, preview), (held.outline, preview), (held.limit, scan.limit_weight), (held.limit_edge, scan.limit),
+            (held.strokes, scan.strokes), (held.barrier, scan.barrier),
+        )
         for layer, array in arrays:
             if layer is not None:
                 layer.metadata = {**layer.metadata, **scan_metadata(scan)}
                 move_layer(layer, array if array is not None else np.zeros(scan.display.geometry.shape, np.uint8), scan.display.geometry)
+
+    def follow_brush(self, scan: Scan) -> None:
+        """The limit brush may have another size or side."""
+        layer = self.of(scan).limit
+        if layer is not None and layer in self._brushes:
+            self._brushes[layer].show()
+
+    def show_painted(self, scan: Scan, kind: str) -> None:
+        """The session wrote into the scan's "limit", "strokes" or "barrier"."""
+        held = self.of(scan)
+        for layer in {"limit": (held.limit, held.limit_edge), "strokes": (held.strokes,), "barrier": (held.barrier,)}[kind]:
+            if layer is not None:
+                self._later(layer)
 
     def recolour(self, classes: Sequence[LabelClass]) -> None:
         """Names and colours of the classes changed."""
@@ -165,13 +202,9 @@ class LabelsWriter(QObject):
         return layer
 
     def _unwire(self, layer: Labels) -> None:
-        log = self._logs.pop(layer, None)
-        if log is not None:
-            log.close()
-
-    def _after_paint(self, scan: Scan) -> None:
-        """Tell it when the stroke is in the array: for a fill or a polygon napari speaks before it writes."""
-        QTimer.singleShot(0, lambda: self._session.stroked(scan))
+        for wired in (self._brushes.pop(layer, None), self._logs.pop(layer, None)):
+            if wired is not None:
+                wired.close()
 
     def _later(self, layer: Labels) -> None:
         self._stale.add(layer)
@@ -204,7 +237,7 @@ class _Accepted:
     def redo(self) -> None:
         self._session.redo(self._scan)
 
-    def drawing(self) -> None:
+    def drawing(self, box: Box) -> None:
         self._session.drawing(self._scan)
 
     def replaced(self, array: Any) -> None:
@@ -222,33 +255,97 @@ class _Accepted:
             self._session.adopt_labels(self._scan, values)
 
 
-class _Brushed:
-    """The limit or the scribbles of a scan, with a log of their own."""
+class _Strokes:
+    """The scribbles of a scan, whose log is the scan's."""
 
     def __init__(self, writer: LabelsWriter, scan: Scan, layer: Labels) -> None:
-        self._writer, self._scan, self._layer = writer, scan, layer
-        self.history = History()
+        self._writer, self._session, self._scan, self._layer = writer, writer._session, scan, layer
+
+    @property
+    def history(self) -> History:
+        return self._scan.stroke_log
 
     def keep(self, step: Step) -> None:
-        self.history.push(step)
-        self._writer._after_paint(self._scan)
+        """Told when the stroke is in the array: for a fill or a polygon napari speaks before it writes."""
+        self._scan.keep_stroke(step)
+        QTimer.singleShot(0, lambda: self._session.stroked(self._scan, step.boxes))
 
     def undo(self) -> None:
-        self._changed(self.history.undo())
+        self._session.undo_stroke(self._scan)
 
     def redo(self) -> None:
-        self._changed(self.history.redo())
+        self._session.redo_stroke(self._scan)
 
-    def drawing(self) -> None:
-        """Nothing follows a stroke of these while it is drawn."""
+    def drawing(self, box: Box) -> None:
+        self._session.stroking(self._scan, box)
 
     def replaced(self, array: Any) -> None:
         self.history.clear()
 
-    def _changed(self, step: Step | None) -> None:
-        if step is not None:
-            self._writer._later(self._layer)
-            self._writer._session.stroked(self._scan)
+
+class _Barrier:
+    """The barrier of a scan, whose log is the scan's."""
+
+    def __init__(self, writer: LabelsWriter, scan: Scan) -> None:
+        self._session, self._scan = writer._session, scan
+
+    @property
+    def history(self) -> History:
+        return self._scan.barrier_log
+
+    def keep(self, step: Step) -> None:
+        self.history.push(step)
+        QTimer.singleShot(0, lambda: barrier.painted(self._session, self._scan, step))
+
+    def undo(self) -> None:
+        barrier.walk(self._session, self._scan, back=True)
+
+    def redo(self) -> None:
+        barrier.walk(self._session, self._scan, back=False)
+
+    def drawing(self, box: Box) -> None:
+        barrier.painting(self._session, self._scan, box)
+
+    def replaced(self, array: Any) -> None:
+        self.history.clear()
+
+
+class _Limit:
+    """The limit of a scan, whose log is the scan's."""
+
+    def __init__(self, writer: LabelsWriter, scan: Scan, layer: Labels) -> None:
+        self._writer, self._session, self._scan, self._layer = writer, writer._session, scan, layer
+
+    @property
+    def history(self) -> History:
+        return self._scan.limit_log
+
+    def keep(self, step: Step) -> None:
+        self.history.push(step)
+        QTimer.singleShot(0, lambda: self._told(step))
+
+    def _told(self, step: Step) -> None:
+        self._session.limited(self._scan, step.boxes)
+        self._writer.show_painted(self._scan, "limit")
+
+    def undo(self) -> None:
+        self._session.undo_limit(self._scan)
+
+    def redo(self) -> None:
+        self._session.redo_limit(self._scan)
+
+    def drawing(self, box: Box) -> None:
+        """Nothing follows a limit while it is painted."""
+
+    def replaced(self, array: Any) -> None:
+        self.history.clear()
+
+
+def fading(colour: tuple[float, float, float, float]) -> DirectLabelColormap:
+    """One colour for weights: 255 full, 0 none."""
+    red, green, blue, _ = colour
+    table: dict[int | None, Any] = {value: (red, green, blue, value / 255) for value in range(256)}
+    return DirectLabelColormap(color_dict={None: CLEAR, **table})
 
 
 def colours(classes: Any, *, background: bool = False) -> DirectLabelColormap:

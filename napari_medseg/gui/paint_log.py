@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
-from napari_medseg.session.history import History, Step, of_paint
+from napari_medseg.session.history import Box, History, Step, of_paint
 
 NAPARI_STEPS = 100
 LARGEST_BYTES = 256 * 1024 * 1024  # of what napari keeps beside our log; beyond it napari's is dropped
@@ -36,8 +36,8 @@ class Keeper(Protocol):
     def redo(self) -> None:
         """Do it again."""
 
-    def drawing(self) -> None:
-        """A stroke goes on; its voxels are in the array before napari tells them."""
+    def drawing(self, box: Box) -> None:
+        """A stroke goes on, here; its voxels are in the array before napari tells them."""
 
     def replaced(self, array: Any) -> None:
         """Somebody gave the layer another array."""
@@ -88,12 +88,25 @@ class PaintLog:
         """From press to release is one step, however often napari tells of it."""
         history, draws = self._keeper.history, layer.mode in ("paint", "erase")
         history.press()
+        last = layer.world_to_data(event.position)
         yield
         while event.type == "mouse_move":
+            here = layer.world_to_data(event.position)
             if draws:
-                self._keeper.drawing()
+                self._brushed(last, here)
+            last = here
             yield
         _soon(history.release)  # the tool itself may tell its stroke after us
+
+    def _brushed(self, last: Any, here: Any) -> None:
+        """Tell the box that the brush passed through between two places; some voxels more do no harm."""
+        layer, shape = self._layer, self._layer.data.shape
+        reach = layer.brush_size / 2 + 2
+        low = np.floor(np.minimum(last, here) - reach).astype(int)
+        high = np.ceil(np.maximum(last, here) + reach).astype(int)
+        z, y, x = (slice(max(int(a), 0), min(int(b), size)) for a, b, size in zip(low[-3:], high[-3:], shape[-3:], strict=True))
+        if min(side.stop - side.start for side in (z, y, x)) > 0:
+            self._keeper.drawing((z, y, x))
 
 
 def _soon(function: Callable[[], None]) -> None:

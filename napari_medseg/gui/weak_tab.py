@@ -1,17 +1,34 @@
-"""The Weak label tab: seeds and a limit grow into a label; scribbles and clean-up."""
+"""The Weak label tab: level set, scribbles, limit brush, interpolation and clean-up, a page each."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, combo, mark
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.gui.weak_cleanup import CleanupPage
+from napari_medseg.gui.weak_interpolate import InterpolatePage
 from napari_medseg.gui.weak_levelset import LevelSetPage
+from napari_medseg.gui.weak_limit import LimitPage
 from napari_medseg.gui.weak_scribbles import ScribblePage
+from napari_medseg.gui.work_time import WorkTime
+from napari_medseg.session import warming
 from napari_medseg.session.guide import next_step
 
-MODES = (("levelset", "Level set"), ("scribbles", "Scribbles"), ("cleanup", "Clean up"))
+MODES = (
+    ("levelset", "Level set", "Grows from a few clicks"),
+    ("scribbles", "Scribbles", "Strokes of each class grow into regions, live"),
+    ("limit", "Paint limit", "A rough outer bound with a soft brush, for the level set"),
+    ("interpolate", "Interpolate", "Fills between slices that were painted"),
+    ("cleanup", "Clean up", "Tidies accepted labels"),
+)
+RUN = {
+    "levelset": "Grow from seeds", "scribbles": "Grow strokes", "limit": "Grow inside it", "interpolate": "Fill between slices", "cleanup": "Clean up labels",
+}
+WARM_AFTER_MS = 1500  # once the window stands
+SOON = 0.7  # seconds that work may take before the button offers to stop it; a live answer is through by then
 
 
 class WeakTab(QWidget):
@@ -20,14 +37,14 @@ class WeakTab(QWidget):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
-        session = desk.session
-        self.mode = combo("Level set: grows from a few clicks. Scribbles: grows strokes. Clean up: tidies accepted labels.")
-        for key, title in MODES:
+        self.mode = combo("; ".join(f"{title}: {what[0].lower()}{what[1:]}" for _, title, what in MODES))
+        for key, title, _ in MODES:
             self.mode.addItem(title, key)
-        self.mode.activated.connect(lambda i: session.set(mode=self.mode.itemData(i)))
-        self.pages = QStackedWidget()
-        for page in (LevelSetPage(desk), ScribblePage(desk), CleanupPage(desk)):
-            self.pages.addWidget(page)
+        self.mode.activated.connect(lambda i: desk.enter_mode(self.mode.itemData(i)))
+        self.pages: dict[str, QWidget] = {
+            "levelset": LevelSetPage(desk), "scribbles": ScribblePage(desk), "limit": LimitPage(desk), "interpolate": InterpolatePage(desk),
+            "cleanup": CleanupPage(desk),
+        }
         head = QHBoxLayout()
         head.addWidget(QLabel("Tool"))
         head.addWidget(self.mode, 1)
@@ -36,21 +53,34 @@ class WeakTab(QWidget):
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
         column.addLayout(head)
-        column.addWidget(self.pages)
+        for page in self.pages.values():
+            column.addWidget(page)
         column.addWidget(self.run)
+        self.work_time = WorkTime(desk)
+        self.preparing = quiet()
+        column.addWidget(self.preparing)
         column.addStretch(1)
+        column.addWidget(self.work_time)
         desk.refreshed.connect(self.refresh)
         self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Somebody will use the tools soon: they are made ready meanwhile."""
+        QTimer.singleShot(WARM_AFTER_MS, lambda: warming.begin(self._desk.session))
+        super().showEvent(event)
 
     def refresh(self) -> None:
         """Show the session."""
         session = self._desk.session
-        index = [key for key, _ in MODES].index(session.mode)
-        self.mode.setCurrentIndex(index)
-        self.pages.setCurrentIndex(index)
+        self.mode.setCurrentIndex([key for key, *_ in MODES].index(session.mode))
+        for key, page in self.pages.items():
+            page.setVisible(key == session.mode)
         job = session.jobs.of("preview")
-        running = job is not None and job.is_active
-        title = {"levelset": "Grow from seeds", "scribbles": "Grow scribbles", "cleanup": "Clean up labels"}[session.mode]
+        running = job is not None and job.is_active and (session.mode == "levelset" or job.seconds > SOON)
+        self.run.setVisible(session.mode != "levelset")  # whose page has a row of its own
+        self.preparing.setText(session.preparing)
+        self.preparing.setVisible(bool(session.preparing))
+        title = RUN[session.mode]
         self.run.setText("Stop" if running else title)
         self.run.setToolTip("Stop here; the preview so far stays" if running else f"{title} into a preview you can accept or discard (G)")
         self.run.setEnabled(running or session.current is not None)

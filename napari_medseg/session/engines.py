@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,81 +12,24 @@ import numpy as np
 import platformdirs
 
 from napari_medseg.catalogue import Entry, install_hint
-from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, NoSeedsError, NoStrokesError, UnavailableError
+from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, UnavailableError
 from napari_medseg.session import patches, study_refinement
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
 from napari_medseg.session.patches import Patch
-from napari_medseg.session.state import Preview, Scan, full_box, source_labels
-from napari_medseg.volume import LabelArray
+from napari_medseg.session.state import Learned, Preview, Scan, source_labels
+from napari_medseg.volume import Array, LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.refine import Case, RefineRequest, RefineRun, Tick
+    from napari_medseg.segmenters.protocol import Prediction
     from napari_medseg.session.session import Session
     from napari_medseg.volume import Volume
 
 PROPOSAL = "proposal round"
+LARGEST_LEARNED = 1 << 29  # bytes of probabilities that are kept
 REFINED = "refined"
 """Engine id of the model the last refinement wrote."""
-
-
-def start_levelset(session: Session) -> None:
-    """Grow the chosen class from its seeds, inside the limit if one is painted."""
-    from napari_medseg.annotation import seed_voxels
-
-    scan = _scan(session)
-    points = scan.seeds.get(session.chosen, ())
-    if not points:
-        raise NoSeedsError("no seed point was given", where=session.label_class.name, todo="Press Add seeds and click three to five points inside the organ")
-    seeds = seed_voxels(points, scan.display.geometry)
-    choices, value = session.levelset.settings(), session.chosen
-    limit = scan.limit > 0 if scan.limit is not None and session.levelset.use_limit and scan.limit.any() else None
-    prompts = {"seeds": {str(value): [list(point) for point in points]}}
-    made = Making("levelset", parameters=asdict(choices), prompts=prompts, arrays={} if limit is None else {"limit": limit.view(np.uint8)})
-
-    def make() -> Iterator[Patch]:
-        from napari_medseg.weaklabel.levelset import evolve
-
-        yield from patches.of_evolution(evolve(scan.display.array, seeds, scan.display.geometry.spacing, choices, limit=limit), value)
-
-    session.run_preview(f"Growing {session.label_class.name}", "level set", lambda _: make, [session.label_class], made)
-
-
-def start_scribbles(session: Session) -> None:
-    """Grow strokes into regions."""
-    scan = _scan(session)
-    if scan.strokes is None or not scan.strokes.any():
-        raise NoStrokesError("nothing is scribbled", where=scan.name, todo="Draw a stroke inside the organ and one on the background")
-    strokes = scan.strokes.copy()
-    present = {int(v) for v in np.unique(strokes)} - {0, 255}
-    classes = [c for c in session.classes if c.value in present]
-
-    def make() -> Iterator[Patch]:
-        from napari_medseg.weaklabel.scribble import grow
-
-        yield from patches.of_growth(grow(scan.display.array, strokes, scan.display.geometry.spacing))
-
-    session.run_preview("Growing scribbles", "scribbles", lambda _: make, classes, Making("scribble", arrays={"strokes": strokes}))
-
-
-def start_cleanup(session: Session) -> None:
-    """Tidy the accepted labels into a preview."""
-    scan = _scan(session)
-    if scan.labels is None or not scan.has_labels:
-        raise NoLabelsError("there is nothing to clean up", where=scan.name, todo="Accept a preview or paint a label first")
-    labels, choices = np.asarray(scan.labels, np.uint8).copy(), session.cleanup.settings()
-    present = {int(v) for v in np.unique(labels)}
-    classes = [c for c in session.classes if c.value in present]
-    if len(classes) == 1:
-        session.choose_class(classes[0].value)
-
-    def make() -> Iterator[Patch]:
-        from napari_medseg.weaklabel.cleanup import clean
-
-        cleaned = clean(labels, scan.display.geometry.spacing, choices)
-        yield Patch(full_box(labels), cleaned.labels, 1.0, f"{cleaned.removed_components} piece{'' if cleaned.removed_components == 1 else 's'} removed")
-
-    session.run_preview("Cleaning up", "clean-up", lambda _: make, classes, Making("cleanup", parameters=asdict(choices)))
 
 
 def segmenters(session: Session) -> list[tuple[str, str, str, tuple[str, ...]]]:
@@ -122,9 +64,23 @@ def start_segmenter(session: Session, focus: int | None) -> None:
         values = [c.value for c in classes]
         if len(segmenter.capabilities.classes) > len(values):
             values = list(range(1, len(segmenter.capabilities.classes) + 1))
-        yield from patches.of_predictions(segmenter.predict(scan.display, device=device, focus=focus), values, segmenter.capabilities.threshold, to_labels)
+        pieces = _remembered(session, scan, segmenter.predict(scan.display, device=device, focus=focus), values, title)
+        yield from patches.of_predictions(pieces, values, segmenter.capabilities.threshold, to_labels)
 
     session.run_preview(f"Running {title}", title, lambda _: make, classes, made)
+
+
+def _remembered(session: Session, scan: Scan, pieces: Iterator[Prediction], values: Sequence[int], title: str) -> Iterator[Prediction]:
+    """Pass a segmenter's pieces on, and keep the probabilities once all are there: a level set can follow them."""
+    kept: list[Array] = []
+    for piece in pieces:
+        if not kept and len(values) * scan.display.array.size * 2 <= LARGEST_LEARNED:
+            kept = [np.zeros(scan.display.geometry.shape, np.float16) for _ in values]
+        for chance, part in zip(kept, piece.probabilities, strict=False):
+            chance[piece.box] = part
+        yield piece
+    learned = {value: Learned(title, chance) for value, chance in zip(values, kept, strict=False)}
+    session.jobs.dispatch(lambda: scan.learned.update(learned))
 
 
 def device_in_words(name: str) -> str:

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from napari_medseg.session import guide_tools
+from napari_medseg.session.guide_step import Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study_refinement import learners
 
-Action = Literal["open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "none"]
+if TYPE_CHECKING:
+    from napari_medseg.session.levelset_live import LiveLevelSet
+
 ENOUGH_SEEDS = 3
 
 
 NO_STUDY = "Begin a study in the Cases dock and all you draw is saved by itself; without one, save it yourself."
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One next step.
-
-    Attributes
-    ----------
-    sentence : str
-    action : str
-        What the one filled button does.
-    key : str
-        Its key, "" without one.
-    why : str
-        Why, for those who ask.
-    waiting : str
-        What it waits for; "" when it waits for the person.
-    trouble : bool
-        Whether the sentence says what went wrong and how to mend it.
-    plain : bool
-        Whether the sentence tells more than a next step and stands as it is.
-    """
-
-    sentence: str
-    action: Action = "none"
-    key: str = ""
-    why: str = ""
-    waiting: str = ""
-    trouble: bool = False
-    plain: bool = False
 
 
 def next_step(session: Session) -> Step:
@@ -82,7 +56,13 @@ def _in_study(session: Session) -> Step:
 
 
 def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
-    if job is not None and job.is_active:
+    front = session.front
+    if front is not None and session.tab == "weak" and session.mode in ("levelset", "limit"):
+        return _steered(session, scan, front)
+    drawn = guide_tools.drawn(session, scan, job)
+    if drawn is not None:
+        return drawn
+    if job is not None and job.is_active and not job.quiet:
         return _while_waiting(session, scan, job)
     if scan.preview is not None:
         return _preview(session, scan)
@@ -118,6 +98,34 @@ def _while_waiting(session: Session, scan: Scan, job: Job) -> Step:
     return Step(f"{job.title}: getting ready", "stop", "", job.message or "The first run loads the engine.", waiting=job.title)
 
 
+def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
+    """While a level set can be steered."""
+    name, preview, title = session.label_class.name, front.preview, f"Growing {session.label_class.name}"
+    running = title if front.state == "running" else ""
+    act: Action = "stop" if running else "run" if front.state == "paused" else "accept"
+    key = "K" if act == "accept" else "G"
+    if session.tool == "barrier":
+        return Step("Paint across the leak: the front never enters nor crosses a barrier", act, key, "What lies behind it is given up at once.", running)
+    if session.tool == "bubble":
+        what = "cut a ball out" if session.background else "add a ball"
+        why = "Q changes between adding and cutting; Shift does it for one click."
+        return Step(f"Click where to {what}; the ring shows how big", act, key, why, running)
+    if running and preview.is_empty:
+        return Step(f"{title}: getting ready", "stop", "", session.preparing or preview.detail or "The first run loads the engine.", running)
+    if running:
+        why = "Sliders, seeds, bubbles and barriers act while it grows."
+        return Step("Watch it grow; pause it to correct it, or accept as soon as you like it", "stop", "G", why, running)
+    if front.state == "paused":
+        return Step(f"Paused: go on, or correct it first with a seed, a bubble or a barrier; accept it into {name} at any time", "run", "G", preview.detail)
+    if preview.neck is not None:
+        sentence = f"It went through a narrow neck near slice {preview.neck[0]}: look there and draw a barrier across"
+        return Step(sentence, "neck", "J", "A barrier takes away what lies behind the neck; if the neck belongs to it, accept.")
+    if preview.is_empty or preview.leaked:
+        return _preview(session, scan)
+    why = preview.detail or "Nothing enters a label without your yes; Ctrl+Z takes it back."
+    return Step(f"It came to rest: accept it into {name}, or move a slider and it goes on", "accept", "K", why)
+
+
 def _preview(session: Session, scan: Scan) -> Step:
     preview = scan.preview
     if preview is None or preview.is_empty:
@@ -133,12 +141,8 @@ def _preview(session: Session, scan: Scan) -> Step:
 
 def _weak(session: Session, scan: Scan) -> Step:
     name = session.label_class.name
-    if session.mode == "scribbles":
-        return _scribbles(session, scan)
-    if session.mode == "cleanup":
-        if not scan.has_labels:
-            return Step("There is no label to clean up yet: make one with Level set or Scribbles", "none")
-        return Step("Choose what to tidy, then clean up; you will see it before it counts", "run", "G")
+    if session.mode in guide_tools.TOOLS:
+        return _after_accept(session, scan) if session.notice.startswith("Accepted") else guide_tools.TOOLS[session.mode](session, scan)
     if scan.has_labels and not session.seed_count and session.notice:
         return _after_accept(session, scan)
     if session.notice.startswith("Accepted"):
@@ -147,6 +151,11 @@ def _weak(session: Session, scan: Scan) -> Step:
     if session.tool == "limit":
         sentence = f"Paint roughly over {name} with the big brush; nothing outside will be taken"
         return Step(sentence, "run" if count else "seeds", "G" if count else "", "A rough limit stops leaks.")
+    if session.tool == "bubble":
+        return Step(f"Click inside {name}: the ball is what it grows from", "none", "", "The ring round the cursor shows how big it is.")
+    if session.tool == "barrier":
+        sentence = f"Paint walls where {name} must not go"
+        return Step(sentence, "run" if count else "seeds", "G" if count else "", "The front never enters nor crosses them.")
     why = "Seeds show what the organ looks like; spread them over its slices."
     if count == 0 and session.tool != "seeds":
         return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", why)
@@ -154,17 +163,6 @@ def _weak(session: Session, scan: Scan) -> Step:
         more = f"{ENOUGH_SEEDS - count} more" if count else "3 to 5"
         return Step(f"Click {more} points inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
     return Step(f"Grow {name} from its {count} seeds", "run", "G", "It can be watched, stopped and run again; nothing is lost.")
-
-
-def _scribbles(session: Session, scan: Scan) -> Step:
-    has_class, has_background = scan.drawn
-    if session.notice.startswith("Accepted"):
-        return _after_accept(session, scan)
-    if not has_class:
-        return Step(f"Draw a stroke inside {session.label_class.name}", "scribbles" if session.tool != "scribbles" else "none", "")
-    if not has_background:
-        return Step("Now flip to background and draw a stroke around the organ", "none", "Q", "Two kinds of strokes meet where the organ ends.")
-    return Step("Grow the strokes", "run", "G", "Every voxel takes the class of the stroke it most likely belongs to.")
 
 
 def _after_accept(session: Session, scan: Scan) -> Step:

@@ -199,6 +199,14 @@ def around(array: Array) -> Box | None:
     return None if y is None or x is None else (z, y, x)
 
 
+def both(first: Box | None, second: Box | None) -> Box | None:
+    """The box around two; None where there is none."""
+    if first is None or second is None:
+        return first or second
+    z, y, x = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+    return z, y, x
+
+
 def _span(line: Array) -> slice | None:
     where = np.flatnonzero(line)
     return slice(int(where[0]), int(where[-1]) + 1) if len(where) else None

@@ -51,6 +51,8 @@ class Job:
     fraction : float or None
     message : str
         The engine's last words.
+    quiet : bool
+        Whether it is a matter of a moment that is not worth a progress bar.
     """
 
     key: str
@@ -61,6 +63,7 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     cancel: Callable[[], None] = lambda: None
+    quiet: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -109,7 +112,7 @@ class Jobs:
     def start(
         self, key: str, title: str, make: Callable[[], Iterator[Any]], *,
         apply: Callable[[Any], None], done: Callable[[], None], failed: Callable[[MedsegError], None],
-        own_thread: bool = False, cancel: Callable[[], None] | None = None,
+        own_thread: bool = False, cancel: Callable[[], None] | None = None, quiet: bool = False,
     ) -> Job:
         """Run an engine.
 
@@ -127,7 +130,7 @@ class Jobs:
             Called besides at a stop, to reach what does not come to its next tick soon.
         """
         self.stop(key)
-        job = Job(key, title)
+        job = Job(key, title, quiet=quiet)
         self._lanes[key] = job
         inbox = _Inbox(lambda: self.dispatch(lambda: self._drain(job, inbox, apply)))
 

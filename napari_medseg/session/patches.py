@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_medseg.session.history import Box, around
+from napari_medseg.session.history import Box, around, both
 from napari_medseg.volume import Array, BoolArray, LabelArray
 
 if TYPE_CHECKING:  # the engines load when they first run, not when a dock opens
@@ -30,6 +30,8 @@ class Patch:
         The engine's.
     leaked : bool
         Whether the engine thinks that the front ran out of the organ.
+    neck : (z, y, x) or None
+        Voxel of the narrow neck it went through.
     """
 
     box: Box
@@ -37,17 +39,15 @@ class Patch:
     fraction: float | None
     message: str
     leaked: bool = False
+    neck: tuple[int, int, int] | None = None
 
 
 def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
-    """A front as patches: each covers where the mask is and where it just was."""
-    last: Box | None = None
-    for step in evolutions:
-        labels = np.where(step.part, np.uint8(value), np.uint8(0))
-        if last is not None and last != step.box:  # not seen with today's engine, whose box stays; a moving one must still wipe what it left
-            yield Patch(last, np.zeros([s.stop - s.start for s in last], np.uint8), step.fraction, step.message)
-        last = step.box
-        yield Patch(step.box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak")
+    """A front as patches: the first holds all of it, the others only what changed."""
+    for count, step in enumerate(evolutions):
+        box, part = step.patch if count else (step.box, step.part)
+        labels = np.multiply(part, np.uint8(value), dtype=np.uint8)
+        yield Patch(box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak", neck=step.neck)
 
 
 def of_growth(growths: Iterator[Growth]) -> Iterator[Patch]:
@@ -84,7 +84,7 @@ def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target:
     """
     ours = (target,) if target is not None else tuple(values)
     held = None if add else _around_values(labels, ours)
-    box = _both(around(preview), held)
+    box = both(around(preview), held)
     if box is None:
         return None
     part, new = labels[box].copy(), preview[box]
@@ -116,11 +116,3 @@ def _around_values(labels: Array, values: Sequence[int]) -> Box | None:
             plane |= found
     inner = around(plane[None])
     return None if inner is None else (slice(slices[0], slices[-1] + 1), *inner[1:])
-
-
-def _both(first: Box | None, second: Box | None) -> Box | None:
-    """The box around two."""
-    if first is None or second is None:
-        return first or second
-    z, y, x = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
-    return z, y, x

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
@@ -16,17 +16,24 @@ from psygnal import Signal
 from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
-from napari_medseg.session import engines, patches
-from napari_medseg.session.history import Step, change
+from napari_medseg.session import engines, levelset_live, limit_painting, patches
+from napari_medseg.session.history import Box, Step, change
+from napari_medseg.session.interpolating import Interpolating
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
 from napari_medseg.session.making import Making
 from napari_medseg.session.naming import merged_classes
 from napari_medseg.session.patches import Patch
-from napari_medseg.session.settings import CleanupChoices, LevelSetChoices, RefineChoices
+from napari_medseg.session.scribbles_live import LiveScribbles
+from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices
 from napari_medseg.session.showing import Windows
 from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
 from napari_medseg.session.study import Study
+from napari_medseg.session.tidy_choices import CleanupChoices, InterpolateChoices
+from napari_medseg.session.tidying import Tidying
 from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medseg.session.levelset_live import LiveLevelSet
 
 
 class Session:
@@ -63,6 +70,8 @@ class Session:
         Whether the canvas has orientation letters, and the status bar the place under the cursor.
     edited : signal of Scan and boxes
         Accepted labels changed there; None means anywhere, an empty tuple that a stroke goes on and its boxes are told when it ends.
+    painted_over : signal of Scan and str
+        The session wrote into the scan's "strokes" or "limit".
     """
 
     changed = Signal()
@@ -71,6 +80,7 @@ class Session:
     preview_changed = Signal(Scan, object)
     labels_changed = Signal(Scan, object)
     edited = Signal(Scan, object)
+    painted_over = Signal(Scan, str)
     accepted = Signal(Scan, Making)
     refined = Signal(tuple, Making, dict)
     classes_changed = Signal()
@@ -94,7 +104,10 @@ class Session:
         self.notice = ""
         self.trouble = ""
         self.levelset = LevelSetChoices()
+        self.scribble = ScribbleChoices()
+        self.limit_brush = LimitChoices()
         self.cleanup = CleanupChoices()
+        self.interpolation = InterpolateChoices()
         self.windows = Windows()
         self.letters = True
         self.readout = True
@@ -102,8 +115,12 @@ class Session:
         self.engine = "unet"
         self.device = "auto"
         self.devices = ""
+        self.preparing = ""
         self.catalogue = catalogue.load()
         self.study = Study(self)
+        self.live = LiveScribbles(self)
+        self.tidy = Tidying(self)
+        self.between = Interpolating(self)
 
     # -- scans and classes ---------------------------------------------------------------------------------------------------------------------------
 
@@ -146,6 +163,8 @@ class Session:
         self.declined = ""
         if self.current is not scan:
             self.jobs.stop(PREVIEW)
+            if self.current is not None:
+                self.current.clock.leave()
             self.current, self.tool, self.notice, self.trouble = scan, "", "", ""
         self.changed.emit()
 
@@ -155,8 +174,15 @@ class Session:
             self.declined = why
             self.changed.emit()
 
+    def act(self) -> None:
+        """The person did something: the time since the last act counts as work on the current scan."""
+        self.study.clock.act()
+        if self.current is not None:
+            self.current.clock.act()
+
     def set(self, **values: Any) -> None:
         """Set attributes of this session, such as tab, mode or tool, and tell the views once."""
+        self.act()
         self.trouble = ""
         if values.get("tool") or values.get("tab") or values.get("mode"):
             self.notice = ""
@@ -164,6 +190,7 @@ class Session:
             setattr(self, name, value)
         if "mode" in values or "tab" in values:
             self.tool = values.get("tool", "")
+            self.between.look()
         self.changed.emit()
 
     @property
@@ -225,6 +252,7 @@ class Session:
         if kept != scan.seeds:
             scan.seeds = kept
             self.notice = self.trouble = ""
+            levelset_live.follow_seeds(self, scan)
             self.changed.emit()
 
     @property
@@ -237,6 +265,8 @@ class Session:
         scan = self._scan()
         if scan.limit is None:
             scan.limit = np.zeros(scan.display.geometry.shape, np.uint8)
+        if scan.limit_weight is None:
+            scan.limit_weight = scan.limit * np.uint8(255)
         self.set(tool="" if self.tool == "limit" else "limit")
 
     def begin_scribbles(self) -> None:
@@ -246,16 +276,49 @@ class Session:
             scan.strokes = np.zeros(scan.display.geometry.shape, np.uint8)
         self.set(tool="" if self.tool == "scribbles" else "scribbles")
 
-    def stroked(self, scan: Scan) -> None:
-        """A person painted strokes or the limit."""
-        if scan.strokes is not None:
-            scan.drawn = bool(((scan.strokes > 0) & (scan.strokes < 255)).any()), bool((scan.strokes == 255).any())
+    def stroked(self, scan: Scan, boxes: tuple[Box, ...] | None = None) -> None:
+        """A person drew strokes there, or took them back; None tells that they are others altogether."""
+        self.notice = self.trouble = ""
+        self.live.drawn(scan, boxes)
+        self.changed.emit()
+
+    def stroking(self, scan: Scan, box: Box) -> None:
+        """A stroke goes on; the brush is here now."""
+        self.live.drawing(scan, box)
+
+    def limited(self, scan: Scan, boxes: tuple[Box, ...]) -> None:
+        """A person painted the limit there, or took it back."""
+        limit_painting.harden(scan, boxes)
         self.notice = self.trouble = ""
         self.changed.emit()
 
+    def undo_stroke(self, scan: Scan) -> None:
+        """Take the last stroke back."""
+        self._walk_strokes(scan, scan.undo_stroke())
+
+    def redo_stroke(self, scan: Scan) -> None:
+        """Draw the stroke again that was taken back."""
+        self._walk_strokes(scan, scan.redo_stroke())
+
+    def undo_limit(self, scan: Scan) -> None:
+        """Take the last stroke of the limit back."""
+        self._walk_limit(scan, scan.limit_log.undo())
+
+    def redo_limit(self, scan: Scan) -> None:
+        """Paint it again."""
+        self._walk_limit(scan, scan.limit_log.redo())
+
     def flip(self) -> None:
-        """Strokes change between the chosen class and the background."""
-        self.set(background=not self.background)
+        """Strokes change between the chosen class and the background; the limit brush between adding and erasing."""
+        if self.mode == "limit":
+            self.set(limit_brush=replace(self.limit_brush, erase=not self.limit_brush.erase))
+        else:
+            self.set(background=not self.background)
+
+    def begin_pick(self) -> None:
+        """Arm the tool that clicks the pieces a clean-up keeps, or put it down."""
+        self._scan()
+        self.set(tool="" if self.tool == "pick" else "pick")
 
     # -- engines -------------------------------------------------------------------------------------------------------------------------------------
 
@@ -272,14 +335,30 @@ class Session:
                 engines.start_refinement(self)
             elif self.tab == "segment":
                 engines.start_segmenter(self, focus)
-            elif self.mode == "levelset":
-                engines.start_levelset(self)
+            elif self.mode in ("levelset", "limit"):
+                levelset_live.run(self)
             elif self.mode == "scribbles":
-                engines.start_scribbles(self)
+                self.live.start()
+            elif self.mode == "interpolate":
+                self.between.start()
             else:
-                engines.start_cleanup(self)
+                self.tidy.start()
         except MedsegError as error:
             self.report(error)
+
+    def ready(self) -> Scan:
+        """The current scan.
+
+        Raises
+        ------
+        InvalidInputError
+            When there is none, or its slices still come.
+        """
+        if self.current is None:
+            raise InvalidInputError(self.declined or "no scan is open", where="Medseg", todo="Drop a scan on the window, or try a sample")
+        if self.current.arriving:
+            raise InvalidInputError("is still being read", where=self.current.name, todo="Try again when all of its slices are there")
+        return self.current
 
     def stop(self) -> None:
         """Stop what runs in the open tab; the preview so far stays."""
@@ -291,31 +370,47 @@ class Session:
         own = self.jobs.of(TRAINING if self.tab == "refine" else PREVIEW)
         if own is not None and own.is_active:
             return own
-        return next(iter(self.jobs.active), own)
+        return next((job for job in self.jobs.active if not job.quiet), own)
 
     def run_preview(self, title: str, heading: str, make: Callable[[Scan], Callable[[], Iterator[Patch]]], classes: Iterable[LabelClass], made: Making) -> Job:
         """Start an engine whose patches fill a fresh preview of the current scan; `made` is how, for the label version it may become."""
         scan = self._scan()
-        self.jobs.stop(PREVIEW)
         preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), heading, tuple(classes), made=made)
-        scan.preview, self.tool, self.notice, self.trouble = preview, "", "", ""
-        self.preview_changed.emit(scan, None)
-
-        def apply(patch: Patch) -> None:
-            preview.labels[patch.box] = patch.labels
-            preview.detail, preview.leaked = patch.message, patch.leaked
-            self.preview_changed.emit(scan, patch.box)
+        self.show_preview(scan, preview)
 
         def done() -> None:
             preview.finished = True
 
+        return self.fill(scan, preview, title, make(scan), done)
+
+    def show_preview(self, scan: Scan, preview: Preview, *, tool: Tool = "") -> None:
+        """A fresh preview takes the place of the one before, which can be had back."""
+        self.jobs.stop(PREVIEW)
+        scan.dropped = scan.preview
+        scan.preview, self.tool, self.notice, self.trouble = preview, tool, "", ""
+        self.preview_changed.emit(scan, None)
+
+    def fill(self, scan: Scan, preview: Preview, title: str, make: Callable[[], Iterator[Patch]], done: Callable[[], None]) -> Job:
+        """Start an engine whose patches go into a preview that is shown; what it gave before a fault stays."""
+
+        def apply(patch: Patch) -> None:
+            preview.labels[patch.box] = patch.labels
+            preview.detail, preview.leaked, preview.neck = patch.message, patch.leaked, patch.neck
+            self.preview_changed.emit(scan, patch.box)
+
         def failed(error: MedsegError) -> None:
-            if scan.preview is preview:
+            if scan.preview is preview and preview.is_empty:
                 scan.preview = None
                 self.preview_changed.emit(scan, None)
             self.report(error)
 
-        return self.jobs.start(PREVIEW, title, make(scan), apply=apply, done=done, failed=failed)
+        return self.jobs.start(PREVIEW, title, make, apply=apply, done=done, failed=failed)
+
+    @property
+    def front(self) -> LiveLevelSet | None:
+        """The level set that the current preview is of, while it can be steered."""
+        preview = self.current.preview if self.current is not None else None
+        return preview.live if preview is not None else None
 
     def classes_named(self, names: Iterable[str]) -> list[LabelClass]:
         """Classes for an engine's names: those that exist, else new ones that are not in the table until accepted."""
@@ -338,25 +433,27 @@ class Session:
             return
         self.jobs.stop(PREVIEW)
         labels = scan.labels if scan.labels is not None else scan.hold_nothing()
-        target = self.chosen if len(preview.classes) == 1 else None
+        self.live.settle(scan)
+        target = self.chosen if len(preview.classes) == 1 and not preview.keeps_values else None
         if target is None:
             known = {c.value for c in self.classes}
             self.classes += [c for c in preview.classes if c.value not in known]
             self.classes_changed.emit()
         ours = [c.value for c in preview.classes] if target is None else [target]
-        add = self.add or not any(scan.voxels[value] for value in ours)
+        add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
         result = patches.merged(labels, preview.labels, ours, target=target, add=add)
         step = change(labels, *result) if result is not None else None
         if step is not None:
             scan.keep(step)
         title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
-        scan.preview, scan.is_saved = None, False
+        made = preview.live.record() if preview.live is not None else preview.made
+        scan.preview, scan.dropped, scan.is_saved = None, None, False
         self.notice, self.trouble = f"Accepted {preview.title} into {title}", ""
         self.preview_changed.emit(scan, None)
         self.labels_changed.emit(scan, step.box if step is not None else None)
         if step is not None:
             self.edited.emit(scan, step.boxes)
-            self.accepted.emit(scan, preview.made)
+            self.accepted.emit(scan, made)
         self.changed.emit()
 
     def discard(self) -> None:
@@ -364,15 +461,15 @@ class Session:
         self.jobs.stop(PREVIEW)
         scan = self.current
         if scan is not None and scan.preview is not None:
-            scan.preview = None
-            self.notice = "Discarded; the labels are as before"
+            scan.preview, scan.dropped = None, scan.preview
+            self.notice = "Discarded; the labels are as before. Ctrl+Z brings the preview back"
             self.preview_changed.emit(scan, None)
         self.changed.emit()
 
     def painted(self, scan: Scan, step: Step) -> None:
         """A person painted on the labels with a brush; it joins the undo log."""
         scan.keep(step)
-        scan.is_saved = False
+        scan.is_saved, scan.dropped = False, None
         self.edited.emit(scan, step.boxes)
         self.changed.emit()
 
@@ -419,6 +516,11 @@ class Session:
 
     def _walk(self, scan: Scan | None, *, back: bool) -> None:
         scan = scan or self.current
+        if back and scan is not None and scan.preview is None and scan.dropped is not None:
+            scan.preview, scan.dropped, self.notice = scan.dropped, None, "The preview is back"
+            self.preview_changed.emit(scan, None)
+            self.changed.emit()
+            return
         if scan is None or scan.labels is None:
             return
         step = scan.undo() if back else scan.redo()
@@ -429,6 +531,16 @@ class Session:
             self.labels_changed.emit(scan, None)
             self.edited.emit(scan, step.boxes)
         self.changed.emit()
+
+    def _walk_strokes(self, scan: Scan, step: Step | None) -> None:
+        if step is not None:
+            self.painted_over.emit(scan, "strokes")
+            self.stroked(scan, step.boxes)
+
+    def _walk_limit(self, scan: Scan, step: Step | None) -> None:
+        if step is not None:
+            self.limited(scan, step.boxes)
+            self.painted_over.emit(scan, "limit")
 
     def _scan(self) -> Scan:
         if self.current is None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from napari_medseg.refine import RoundFigures
-    from napari_medseg.weaklabel.cleanup import CleanupSettings
-    from napari_medseg.weaklabel.levelset import LevelSetSettings
+    from napari_medseg.weaklabel.scribble_settings import ScribbleSettings
+    from napari_medseg.weaklabel.settings import Device, LevelSetSettings
 
-Drive = Literal["auto", "region", "edge"]
+Solver = Literal["auto", "geodesic", "growcut", "walker"]
+Begin = Literal["", "label", "preview"]
+Preset = Literal["", "salah2023"]
 
 SMOOTH_STEP, CURVATURE_STEP = 1.5, 2.0
+SIZE_STEP = 0.25  # log-odds
+SIZES, SMOOTHS, EDGE_STEPS = 8, 3, 10  # how far each slider goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,64 +26,109 @@ class LevelSetChoices:
 
     Attributes
     ----------
-    drive : "auto", "region" or "edge"
-        What stops the front: other values, or edges.
-    reach_mm : int
-        Nothing farther from the seeds is taken; 0 leaves it to the engine. A painted limit replaces it.
+    size : int
+        Below 0 smaller, above 0 bigger.
     smoothness : int
         -3 sharp ... 0 ... 3 smooth.
-    close_mm : float
-        Holes and gaps up to twice this are closed at the end.
+    edge : int or None
+        0 grey values only ... 10 edges only; None leaves it to the data.
+    preset : "" or "salah2023"
+        What the sliders start from: our own settings, or the paper's pipeline.
+    begin : "", "label" or "preview"
+        What the front starts from: the seeds and the limit, the accepted label, or the preview that is shown.
+    learned : bool
+        Whether a segmenter's probabilities, where there are some, drive the front in place of the grey values.
+    window : (low, high) or None
+        Only these values belong to the target, in the scan's units.
+    local_mm : float or None
+        How far the statistics of grey values look; None leaves it to the data, 0 is the whole scan.
+    reach_mm : int
+        Nothing farther from the seeds is taken; 0 leaves it to the engine. A painted limit replaces it.
+    close_mm : float or None
+        Holes and gaps up to twice this are closed at the end; None is the preset's own.
+    device : str
+        "auto", "cpu" or "cuda".
     use_limit : bool
         Whether a painted limit counts.
+    bubble_mm : float
+        Radius of the next bubble.
     """
 
-    drive: Drive = "auto"
-    reach_mm: int = 0
+    size: int = 0
     smoothness: int = 0
-    close_mm: float = 1.0
+    edge: int | None = None
+    preset: Preset = ""
+    begin: Begin = ""
+    learned: bool = True
+    window: tuple[float, float] | None = None
+    local_mm: float | None = None
+    reach_mm: int = 0
+    close_mm: float | None = None
+    device: Device = "auto"
     use_limit: bool = True
+    bubble_mm: float = 5.0
 
     def settings(self) -> LevelSetSettings:
         """For the engine."""
-        from napari_medseg.weaklabel.levelset import LevelSetSettings
+        from napari_medseg.weaklabel.settings import LevelSetSettings
 
-        plain = LevelSetSettings()
-        return LevelSetSettings(
-            method=self.drive,
+        plain = LevelSetSettings.salah2023() if self.preset == "salah2023" else LevelSetSettings()
+        return replace(
+            plain,
+            size=plain.size + SIZE_STEP * self.size,
+            edge=plain.edge if self.edge is None else self.edge / EDGE_STEPS,
+            window=self.window,
+            local_mm=plain.local_mm if self.local_mm is None else self.local_mm,
             reach_mm=float(self.reach_mm) if self.reach_mm else None,
             smooth_mm=plain.smooth_mm * SMOOTH_STEP**self.smoothness,
             curvature_mm=plain.curvature_mm * CURVATURE_STEP**self.smoothness,
-            close_mm=self.close_mm,
+            close_mm=plain.close_mm if self.close_mm is None else self.close_mm,
+            device=self.device,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class CleanupChoices:
-    """How accepted labels are tidied.
+class ScribbleChoices:
+    """How strokes grow.
 
     Attributes
     ----------
-    min_ml : float
-        Smaller pieces go; 0 keeps all.
-    close_mm : float
-        Gaps up to twice this are closed.
-    fill : bool
-        Holes are filled.
-    largest : bool
-        Only the largest piece of each class stays.
+    solver : "auto", "geodesic", "growcut" or "walker"
+        What spreads them.
+    learn : bool
+        Whether what tissue looks like may be learned from the strokes; automatic decides whether it helps.
+    live : bool
+        Whether every stroke answers at once.
     """
 
-    min_ml: float = 0.1
-    close_mm: float = 0.0
-    fill: bool = True
-    largest: bool = False
+    solver: Solver = "auto"
+    learn: bool = True
+    live: bool = True
 
-    def settings(self) -> CleanupSettings:
+    def settings(self) -> ScribbleSettings:
         """For the engine."""
-        from napari_medseg.weaklabel.cleanup import CleanupSettings
+        from napari_medseg.weaklabel.scribble_settings import ScribbleSettings
 
-        return CleanupSettings(min_ml=self.min_ml, close_mm=self.close_mm, fill=self.fill, largest=self.largest)
+        return ScribbleSettings(method=self.solver, classifier=(None if self.solver == "auto" else True) if self.learn else False)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChoices:
+    """The brush that paints the limit.
+
+    Attributes
+    ----------
+    radius_mm : float
+        Of its ball.
+    softness : float
+        Share of the radius over which it fades, 0-1.
+    erase : bool
+        Whether it takes away.
+    """
+
+    radius_mm: float = 15.0
+    softness: float = 0.5
+    erase: bool = False
 
 
 @dataclass(slots=True)

@@ -132,10 +132,10 @@ def _turn(session: Session, scan: Scan) -> None:
         turn, channels, labels = made[0]
         if scan.labels is not None and (before is None or not np.array_equal(before, scan.labels)):
             labels = turn.apply(axes.undo(scan.labels))  # somebody painted meanwhile
-        limit, strokes = (None if array is None else turn.apply(axes.undo(array)) for array in (scan.limit, scan.strokes))
+        limit, strokes, barrier = (None if array is None else turn.apply(axes.undo(array)) for array in (scan.limit, scan.strokes, scan.barrier))
         scan.aside = AsStored(scan.channels, axes, scan.labels, None if labels is None else labels.copy(), scan.history, scan.voxels)
         _show(session, scan, tuple(channels), turn, labels)
-        scan.limit, scan.strokes = limit, strokes
+        scan.limit, scan.strokes, scan.barrier = limit, strokes, barrier
         session.notice = "Shown on the patient's axes; labels are saved on the grid of the file"
         _tell(session, scan)
 
@@ -157,9 +157,10 @@ def _turn_back(session: Session, scan: Scan) -> None:
         labels = made[0]
         if scan.labels is not None and (now is None or not np.array_equal(now, scan.labels)):
             labels = aside.axes.apply(labels_in_file(scan, scan.labels))
-        limit, strokes = (None if array is None else aside.axes.apply(scan.axes.undo(array)) for array in (scan.limit, scan.strokes))
+        drawn = scan.limit, scan.strokes, scan.barrier
+        limit, strokes, barrier = (None if array is None else aside.axes.apply(scan.axes.undo(array)) for array in drawn)
         _show(session, scan, aside.channels, aside.axes, aside.labels, aside.history)
-        scan.limit, scan.strokes, scan.aside = limit, strokes, None
+        scan.limit, scan.strokes, scan.barrier, scan.aside = limit, strokes, barrier, None
         if labels is not None and aside.labels is None:
             scan.hold(labels)
         elif labels is not None and aside.labels is not None:
@@ -189,14 +190,20 @@ def _show(
     session: Session, scan: Scan, channels: tuple[Volume, ...], axes: AxisMap | Straightening, labels: Array | None, history: History | None = None,
 ) -> None:
     session.jobs.stop(PREVIEW)
-    scan.preview = None
+    scan.preview = scan.dropped = None
+    scan.learned = {}
     scan.channels, scan.display, scan.axes = channels, channels[scan.channel], axes
     scan.labels, scan.history = labels, history or History()
     scan.voxels = count_values(labels) if labels is not None else count_values(np.zeros(0, np.uint8))
 
 
 def _tell(session: Session, scan: Scan) -> None:
+    scan.barred = 0 if scan.barrier is None else int(np.count_nonzero(scan.barrier))
+    for log in (scan.stroke_log, scan.limit_log, scan.barrier_log):  # what they tell lies on the grid before
+        log.clear()
+    scan.limit_weight = None if scan.limit is None else scan.limit * np.uint8(255)
     session.grid_changed.emit(scan)
+    session.stroked(scan)
     session.preview_changed.emit(scan, None)
     session.labels_changed.emit(scan, None)
     if scan.labels is not None and not scan.is_saved:  # boxes told before the grid changed mean nothing on the new one

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_medseg.annotation import LabelClass
+from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import GridMismatchError, InvalidInputError
 from napari_medseg.session.history import Box, History, Step, count_values
 from napari_medseg.session.making import Making, brush
+from napari_medseg.session.work_clock import WorkClock
 from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, format_shape, orient, orientation, require_same_grid
 from napari_medseg.volume.fusion import split
 from napari_medseg.volume.straighten import Straightening
 from napari_medseg.volume.windows import Window
 
+if TYPE_CHECKING:
+    from napari_medseg.session.levelset_live import LiveLevelSet
+
 Tab = Literal["segment", "weak", "refine"]
-Mode = Literal["levelset", "scribbles", "cleanup"]
-Tool = Literal["", "seeds", "limit", "scribbles"]
+Mode = Literal["levelset", "scribbles", "limit", "interpolate", "cleanup"]
+Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble"]
 PointLPS = tuple[float, float, float]
 LARGE_BYTES = 1 << 26
 """Scans from this size on are shown without a copy."""
@@ -46,6 +51,14 @@ class Preview:
     finished : bool
     made : Making
         How it came to be.
+    neck : (z, y, x) or None
+        Voxel of a narrow neck through which it may have run out of the organ.
+    live : LiveLevelSet or None
+        The run that fills it, which can be steered.
+    keeps_values : bool
+        Whether it goes into the classes of its own values even where it has one only.
+    replaces : bool
+        Whether it takes the place of what its classes hold, whatever the person chose for other tools.
     """
 
     labels: LabelArray
@@ -56,11 +69,34 @@ class Preview:
     doubt: str = ""
     finished: bool = False
     made: Making = field(default_factory=brush)
+    keeps_values: bool = False
+    replaces: bool = False
+    neck: tuple[int, int, int] | None = None
+    live: LiveLevelSet | None = None
+    _filled: tuple[Any, ...] | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was outlined."""
-        return not self.labels.any()
+        """Whether nothing was outlined. Asked for with every redraw, so a voxel that was filled the last time is looked at first."""
+        if self._filled is None or not self.labels[self._filled]:
+            found = self.labels.size and self.labels.max()
+            self._filled = np.unravel_index(int(self.labels.argmax()), self.labels.shape) if found else None
+        return self._filled is None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What a segmenter thinks of one class.
+
+    Attributes
+    ----------
+    title : str
+        The segmenter's.
+    chance : float16 (z, y, x) on the display grid, 0-1
+    """
+
+    title: str
+    chance: Array
 
 
 @dataclass(eq=False)
@@ -115,16 +151,25 @@ class Scan:
         Whether its voxels are still being read.
     labels : integer (z, y, x) or None
         Accepted labels on the display grid; the array the window's label layer shows and the brush writes.
-    limit, strokes : uint8 (z, y, x) or None
-        The hand-painted limit; scribbles (0 unknown, 255 background, 1-254 classes).
+    limit_weight : uint8 (z, y, x) or None
+        The limit as it was painted with a soft tip: 255 surely inside, above 127 inside.
+    limit, strokes, barrier : uint8 (z, y, x) or None
+        The hand-painted limit (1 inside); scribbles (0 unknown, 255 background, 1-254 classes); what a level set never enters nor crosses.
     seeds : class value to its points, LPS mm (x, y, z)
-    preview : Preview or None
+    preview, dropped : Preview or None
+        The one that waits, and the one that was discarded or replaced last.
     is_saved : bool
         Whether the labels are on disk as they stand.
     case : str
         Its case in the open study; "" when it is in none.
-    drawn : (bool, bool)
-        Whether there are strokes of a class, and of the background.
+    stroked : Counter
+        Voxels of the strokes by value, kept by every stroke.
+    learned : class value to Learned
+        Probabilities of the segmenter that was run last; a level set can follow them.
+    barred : int
+        Voxels of the barrier, kept by every stroke.
+    stroke_log, limit_log, barrier_log : History
+        What was drawn there, to be taken back.
     voxels : Counter
         Voxels of the accepted labels by value, kept by every step, so that nothing counts a whole map to show a volume.
     """
@@ -134,12 +179,21 @@ class Scan:
     geometry: Geometry
     labels: Array | None = None
     limit: LabelArray | None = None
+    limit_weight: LabelArray | None = None
     strokes: LabelArray | None = None
     seeds: dict[int, tuple[PointLPS, ...]] = field(default_factory=dict)
     preview: Preview | None = None
+    dropped: Preview | None = None
     history: History = field(default_factory=History)
     is_saved: bool = True
-    drawn: tuple[bool, bool] = (False, False)
+    stroked: Counter[int] = field(default_factory=Counter)
+    stroke_log: History = field(default_factory=History)
+    limit_log: History = field(default_factory=History)
+    barrier: LabelArray | None = None
+    learned: dict[int, Learned] = field(default_factory=dict)
+    barred: int = 0
+    barrier_log: History = field(default_factory=History)
+    clock: WorkClock = field(default_factory=WorkClock)
     voxels: Counter[int] = field(default_factory=Counter)
     case: str = ""
     channels: tuple[Volume, ...] = ()
@@ -174,6 +228,11 @@ class Scan:
     def has_labels(self) -> bool:
         """Whether anything was accepted."""
         return self.labels is not None and any(count > 0 for value, count in self.voxels.items() if value)
+
+    @property
+    def drawn(self) -> tuple[bool, bool]:
+        """Whether there are strokes of a class, and of the background."""
+        return any(count > 0 for value, count in self.stroked.items() if 0 < value < BACKGROUND), self.stroked[BACKGROUND] > 0
 
     def orientation_note(self) -> str:
         """How it lies: the file's voxel axes, and whether they are turned against the patient's."""
@@ -219,6 +278,25 @@ class Scan:
         step = self.history.redo()
         if step is not None:
             self.voxels.update(step.gained)
+        return step
+
+    def keep_stroke(self, step: Step) -> None:
+        """Log a stroke that was just drawn."""
+        self.stroke_log.push(step)
+        self.stroked.update(step.gained)
+
+    def undo_stroke(self) -> Step | None:
+        """Take the last stroke back; None when there is none."""
+        step = self.stroke_log.undo()
+        if step is not None:
+            self.stroked.subtract(step.gained)
+        return step
+
+    def redo_stroke(self) -> Step | None:
+        """Draw the stroke again that was taken back last."""
+        step = self.stroke_log.redo()
+        if step is not None:
+            self.stroked.update(step.gained)
         return step
 
     def ml(self, value: int) -> float:

@@ -100,7 +100,7 @@ def test_data_that_somebody_replaced_is_one_step(viewer, scan, layer):
 def test_a_drag_told_in_pieces_is_one_step(scan, layer, qtbot):
     from types import SimpleNamespace
 
-    event = SimpleNamespace(type="mouse_press")
+    event = SimpleNamespace(type="mouse_press", position=(11, 20, 20))
     drags = [callback(layer, event) for callback in layer.mouse_drag_callbacks if callback.__name__ == "_on_drag"]
     assert len(drags) == 1
     next(drags[0])

@@ -6,6 +6,7 @@ from napari.layers import Labels
 
 from napari_medseg.io import read_labels
 from napari_medseg.session import next_step
+from napari_medseg.session.state import full_box
 from napari_medseg.volume import orient
 
 pytestmark = pytest.mark.qt
@@ -100,8 +101,10 @@ def test_a_limit_is_painted_with_a_ball_and_counts(viewer, desk, session, open_s
     limit = desk.writer.of(scan).limit
     assert (limit.mode, limit.n_edit_dimensions) == ("paint", 3)
     centre = np.argwhere(truth).mean(0).astype(int)
-    limit.paint(tuple(centre), 1)
-    scan.limit[truth] = 1
+    limit.paint(tuple(centre), 255)
+    qtbot.waitUntil(lambda: bool(scan.limit.any()))
+    scan.limit_weight[truth] = 255
+    session.limited(scan, (full_box(truth),))
     desk.run()
     qtbot.waitUntil(lambda: not session.job.is_active, timeout=60_000)
     assert scan.preview.labels.any()
