@@ -1,106 +1,61 @@
-"""The paper's weak label: contrast from the seeds, a level set, times the hand-painted limit, closed.
+"""The paper's weak label: contrast from the seeds, a level set, times the hand-painted limit, closed; and it can be steered while it runs.
 
 Salah et al. (MIUA 2023): sigmoid contrast -> seeds -> level set -> binary; voxel-wise product with what an annotator painted roughly;
-dilation and erosion to close holes. Here the contrast is fitted to the seeds and to what lies around (contrast.py), and the front can be
-watched, stopped, started from any mask and driven by a network's probabilities.
+dilation and erosion to close holes. Here what drives the front is learned from the seeds and from both sides of the front (speed.py), and the front can be
+watched, stopped, taken back, started from any mask, driven by a network's probabilities, and changed from another thread while it moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage as ndi
 
 from napari_medseg.errors import InvalidInputError, NoSeedsError
-from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
-from napari_medseg.weaklabel import scene
-from napari_medseg.weaklabel.contrast import LN9, Contrast, fit_contrast, sigmoid
+from napari_medseg.volume import BoolArray, Shape, Spacing
+from napari_medseg.weaklabel import leak, scene
+from napari_medseg.weaklabel.evolution import Evolution
 from napari_medseg.weaklabel.front import Front
+from napari_medseg.weaklabel.ground import Given, Ground, box_of, cut, cut_off, draw_balls, rooms_with
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
+from napari_medseg.weaklabel.samples import around_points
+from napari_medseg.weaklabel.scene import Box, IntArray
 from napari_medseg.weaklabel.settings import LevelSetSettings
+from napari_medseg.weaklabel.speed import START_MM, Speed
+from napari_medseg.weaklabel.tiles import tiles_of
+from napari_medseg.weaklabel.trail import Trail, differences
 
-__all__ = ["Evolution", "LevelSetSettings", "evolve"]
+__all__ = ["Evolution", "LevelSet", "LevelSetSettings", "evolve"]
 
 DEFAULT = LevelSetSettings()
-FARTHEST_ODDS = 4.0  # no voxel's value alone is surer than 98 %
-INDISTINCT = 0.8  # overlap of values above which edges say more than values
-SAMPLE_MM = 2.1
-START_MM = 5.0
-SURROUNDINGS = 1.5  # times the reach: where the background is looked at when nothing was painted
-SETTLED = 0.002  # share of the mask that still changes in an update when it has come to rest
-CALM_UPDATES = 4  # a front needs about ten iterations for a voxel
-REFIT_EVERY = 40  # iterations
-REFITS = 4  # then the contrast stays, so that the front can come to rest
-LEAK_SHARE = 0.05  # of the reach's outer rim: stop
+SETTLED = 0.002  # share of the mask that at most differs from what it was CALM iterations ago when it has come to rest
+CALM = 12  # iterations; under tension single voxels may go to and fro for ever
+LEARN_EVERY = 40  # iterations
+LEARNINGS = 3  # then the speed stays, so that the front can come to rest
+LEAK_SHARE = 0.05  # of the end of the reach: stop
 LEAK_SUSPECTED = 0.005  # of it: say so
-EDGE_PERCENTILES = (30, 80)  # of the gradient: flat below, an edge above
-BALLOON = 0.1  # of a geodesic contour; more runs over edges
+LOOK_EVERY = 4  # updates between two looks for a leak
+HALF_WAY = 60  # iterations a usual run takes about twice
+REBUILT_BY = ("shell_mm", "reach_mm", "device")  # settings that change where is looked, not only what is seen
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evolution:
-    """The front as it stands.
+class LevelSet:
+    """One front on one scan, from its start to its rest and on.
 
-    Attributes
-    ----------
-    box : three slices (z, y, x)
-        Outside it the mask is empty.
-    part : bool, the box's (z, y, x)
-        The mask inside the box.
-    shape : (z, y, x)
-        Of the whole scan.
-    iteration : int
-        Iterations so far.
-    fraction : float or None
-        Share of the work done, 0-1.
-    message : str
-        What is being done, for people.
-    stopped_because : str
-        "" while it moves; at the end "converged", "iterations", "vanished" or "leak".
-    method : str
-        What moves the front: "region", "edge" or "probability".
-    """
-
-    box: scene.Box
-    part: BoolArray
-    shape: Shape
-    iteration: int
-    fraction: float | None
-    message: str
-    stopped_because: str = ""
-    method: str = ""
-
-    @property
-    def mask(self) -> BoolArray:
-        """The mask on the whole scan's grid, bool (z, y, x); made anew at each call."""
-        whole = np.zeros(self.shape, bool)
-        whole[self.box] = self.part
-        return whole
-
-
-def evolve(
-    image: npt.NDArray[Any],
-    seeds: npt.ArrayLike,
-    spacing: Spacing,
-    settings: LevelSetSettings = DEFAULT,
-    *,
-    limit: npt.NDArray[Any] | None = None,
-    init: npt.NDArray[Any] | None = None,
-    barrier: npt.NDArray[Any] | None = None,
-    probability: npt.NDArray[Any] | None = None,
-) -> Iterator[Evolution]:
-    """Grow a weak label from seeds, yielding as it grows.
+    Iterating it runs until it settles, pauses or is stopped; iterating it again goes on from where it stands. All that steers it may be called from
+    another thread while it runs; it is taken up in order at the next update, and what it changes is yielded at once.
 
     Parameters
     ----------
     image : (z, y, x), any real type
+    spacing : mm per voxel (z, y, x)
+    settings : LevelSetSettings
     seeds : (n, 3) voxel indices z, y, x
         Inside the target. May be empty when `init` is given.
-    spacing : mm per voxel (z, y, x)
     limit : mask (z, y, x), optional
         Painted roughly by hand: every step and the result stay inside. What lies outside informs the background.
     init : mask (z, y, x), optional
@@ -110,251 +65,456 @@ def evolve(
     probability : float (z, y, x), 0-1, optional
         Drives the front in place of the scan's values, e.g. a network's.
 
-    Yields
-    ------
-    Evolution
-        The first at once, the last is the finished weak label, inside the limit. Stop iterating to cancel.
-
     Raises
     ------
     NoSeedsError
         When there is no seed and no `init`, or a seed outside the scan.
     InvalidInputError
-        When the limit is empty or holds no seed, a mask has another shape, or the scan is not usable around the seeds.
+        When the limit is empty or holds no seed, a mask has another shape, or (when it is iterated) the scan is not usable around the seeds.
     """
-    scene.checked_image(image)
-    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-    spacing = scene.checked_spacing(spacing)
-    points = scene.checked_seeds(seeds, shape)
-    limit, init, barrier = (scene.checked_mask(m, shape, n) for m, n in ((limit, "limit"), (init, "starting mask"), (barrier, "barrier")))
-    if limit is not None and not limit.any():
-        raise InvalidInputError("nothing is painted", where="limit", todo="Paint roughly over the organ, or go on without a limit")
-    if probability is not None and probability.shape != shape:
-        scene.checked_mask(probability, shape, "probability")
-    if not points.size and (init is None or not init.any()):
-        raise NoSeedsError("no seed point was given", where="seeds", todo="Click three to five points inside the organ")
-    if points.size and limit is not None:
-        points = points[limit[tuple(points.T)]]
-        if not points.size and init is None:
+
+    def __init__(
+        self, image: npt.NDArray[Any], spacing: Spacing, settings: LevelSetSettings = DEFAULT, *, seeds: npt.ArrayLike = (),
+        limit: npt.NDArray[Any] | None = None, init: npt.NDArray[Any] | None = None, barrier: npt.NDArray[Any] | None = None,
+        probability: npt.NDArray[Any] | None = None,
+    ) -> None:
+        scene.checked_image(image)
+        shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+        limit, init, barrier = (scene.checked_mask(m, shape, n) for m, n in ((limit, "limit"), (init, "starting mask"), (barrier, "barrier")))
+        if limit is not None and not limit.any():
+            raise InvalidInputError("nothing is painted", where="limit", todo="Paint roughly over the organ, or go on without a limit")
+        if probability is not None and probability.shape != shape:
+            scene.checked_mask(probability, shape, "probability")
+        self._given = Given(image, scene.checked_spacing(spacing), np.zeros((0, 3), np.intp), limit, init, barrier, probability)
+        self._given = replace(self._given, points=self._checked(seeds))
+        self._settings = settings
+        self._trail = Trail(shape)
+        self._waiting: deque[Callable[[], Box | None]] = deque()
+        self._paused, self._owed, self._stopping = False, 0, False
+        self._iteration, self._begun, self._own_barrier = 0, False, False
+        self._bubbles: list[tuple[IntArray, float, bool]] = []
+        self._why = ""
+        self._stale = False  # whether the front still has to take up a mask that a person went back to
+        self._insisted = False  # whether a person ran on past a leak that was told
+        self._suspicions = 0
+        self._neck: tuple[int, int, int] | None = None
+
+    # -- steering --------------------------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def updates(self) -> int:
+        """How many updates one can go back."""
+        return len(self._trail)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it stands still until it is told to go on."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Stand still after the update that is being made: the iteration ends there."""
+        self._paused, self._owed = True, 0
+
+    def resume(self) -> None:
+        """Go on when it is iterated."""
+        self._paused, self._owed = False, 0
+
+    def step(self, updates: int = 1) -> None:
+        """Make a few updates and stand still again."""
+        self._owed = (self._owed if self._paused else 0) + updates
+        self._paused = True
+
+    def stop(self) -> None:
+        """Finish with what there is."""
+        self._stopping = True
+
+    def rewind(self, updates: int = 1) -> None:
+        """Go back to the mask of some updates ago, and stand still there."""
+        self.pause()
+        self._waiting.append(lambda: self._rewind(updates))
+
+    def change(self, settings: LevelSetSettings) -> None:
+        """Go on with other settings."""
+        self._waiting.append(lambda: self._change(settings))
+
+    def seeds(self, points: npt.ArrayLike) -> None:
+        """Go on with these seeds in place of the earlier ones, (n, 3) voxel indices; the box grows where they lie outside.
+
+        Raises
+        ------
+        NoSeedsError
+            When one lies outside the scan, or all outside the painted limit.
+        """
+        checked = self._checked(points, running=True)
+        self._waiting.append(lambda: self._seed(checked))
+
+    def add_seeds(self, points: npt.ArrayLike) -> None:
+        """Go on with more seeds, (n, 3) voxel indices.
+
+        Raises
+        ------
+        NoSeedsError
+            When one lies outside the scan, or all outside the painted limit.
+        """
+        checked = self._checked(points, running=True)
+        self._waiting.append(lambda: self._seed(np.unique(np.concatenate([self._given.points, checked]), axis=0)))
+
+    def bubble(self, centre: tuple[int, int, int], radius_mm: float, add: bool) -> None:
+        """Add a ball to the front, or take one away: where one was taken nothing grows, until one is added there again.
+
+        Raises
+        ------
+        InvalidInputError
+            When the centre lies outside the scan or the radius is no length.
+        """
+        place = scene.checked_seeds([centre], self._given.shape)[0]
+        if not 0 < radius_mm < np.inf:
+            raise InvalidInputError(f"{radius_mm} mm is no radius", where="bubble", todo="Give more than zero mm")
+        self._waiting.append(lambda: self._bubble(place, radius_mm, add))
+
+    def bar(self, mask: npt.NDArray[Any], box: Box) -> None:
+        """In this box of the scan the barrier is this mask from now on; what it severs from the seeds goes.
+
+        Raises
+        ------
+        InvalidInputError
+            When the mask is not the box's.
+        """
+        z, y, x = (slice(*part.indices(count)) for part, count in zip(box, self._given.shape, strict=True))
+        barred = scene.checked_mask(mask, (z.stop - z.start, y.stop - y.start, x.stop - x.start), "barrier")
+        if barred is not None:
+            copy = barred.copy()
+            self._waiting.append(lambda: self._bar(copy, (z, y, x)))
+
+    # -- running ---------------------------------------------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Evolution]:
+        """Run until it settles, is paused or stopped; the first yield shows where it stands, the last of a run that ended is finished (closed)."""
+        if not self._begun:
+            self._begin()
+        self._stopping, self._suspicions, self._neck = False, 0, None
+        self._watch()
+        self._first, reason = self._iteration, ""
+        yield self._tick(self._extent, f"Starting ({self._why})" if not self._iteration else self._words())
+        while not reason:
+            while self._waiting:
+                self._watch()
+                changed = self._waiting.popleft()()
+                if changed is not None:
+                    yield self._tick(changed, self._words())
+            if self._stopping:
+                reason = "stopped"
+                break
+            if self._paused:
+                if not self._owed:
+                    return
+                self._owed -= 1
+            changed, reason = self._update(self._settings.iterations - (self._iteration - self._first))
+            yield self._tick(changed, self._words())
+        yield self._finished(reason)
+
+    def _update(self, left: int) -> tuple[Box | None, str]:
+        """Move on by some iterations: what changed, and why it should end here."""
+        count = min(self._settings.iterations_per_update, left)
+        before, known = self._front.iterations, not self._stale
+        if self._stale:
+            self._front.reset(self._shown.copy())
+            self._stale = False
+        moved = self._front.advance(self._speed, count)
+        self._iteration += self._front.iterations - before
+        left -= self._front.iterations - before
+        changed = self._take_changes(moved.box if known else self._everywhere)
+        self._watched += 1
+        self._since_watched += count
+        self._since_learning += count
+        if self._leaks():
+            return changed, "leak"
+        if moved.changed == 0 or self._since_watched >= CALM:
+            rests = self._trail.net(self._watched) <= SETTLED * self._voxels
+            self._watch()
+            if rests:
+                return changed, self._rest()
+        if self._since_learning >= LEARN_EVERY:
+            self._learn()
+        return changed, "iterations" if left <= 0 else ""
+
+    def _watch(self) -> None:
+        """Compare with the mask as it is now from now on."""
+        self._watched = self._since_watched = 0
+
+    def _rest(self) -> str:
+        """What to do when it has come to rest: learn, put it under tension, or end."""
+        if self._learn():
+            return ""
+        if self._speed.curvature_mm < self._settings.curvature_mm:
+            self._tense, self._speed.curvature_mm = True, self._settings.curvature_mm
+            return ""
+        return "vanished" if self._voxels <= np.count_nonzero(self._ground.kept) else "converged"
+
+    def _learn(self) -> bool:
+        self._since_learning = 0
+        if self._learned >= LEARNINGS:
+            return False
+        self._learned += 1
+        return self._speed.learn(self._front.inside)
+
+    def _leaks(self) -> bool:
+        """Whether the front has left the target: at the end of the reach, or through a neck at two looks in a row."""
+        if self._given.limit is not None:
+            return False
+        if self._at_the_end() > LEAK_SHARE:
+            return True
+        self._looks += 1
+        if self._looks % LOOK_EVERY or self._insisted:
+            return False
+        found = leak.suspected(self._front.inside, self._ground.kept, self._given.spacing)
+        self._neck = None
+        if found is not None:
+            z, y, x = (int(v) + part.start for v, part in zip(found.neck, self._ground.box, strict=True))
+            self._neck = z, y, x
+        self._suspicions = self._suspicions + 1 if found is not None else 0
+        self._insisted = self._suspicions >= 2
+        return self._insisted
+
+    def _at_the_end(self) -> float:
+        rim = self._ground.rim
+        return float(np.count_nonzero(self._shown.reshape(-1)[rim]) / rim.size) if rim.size else 0.0
+
+    # -- the pieces ------------------------------------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        ground = cut(self._given, self._settings)
+        inward = self._given.limit is not None and self._settings.start != "seeds"
+        self._tense = inward or self._given.init is not None  # it would crush a front as small as the seeds
+        speed = self._speed_on(ground, None)
+        mask = ground.first_mask
+        if mask is None:
+            mask = ground.allowed.copy() if inward else speed.start() & ground.allowed
+        if self._given.barrier is not None:
+            mask = rooms_with(mask, ground.kept if ground.kept.any() else mask)
+        self._set(ground, speed, mask | ground.kept)
+        self._shown = self._front.inside.copy()
+        self._voxels = int(np.count_nonzero(self._shown))
+        self._extent = box_of(self._shown, 0, self._given.spacing) if self._voxels else (slice(0, 1), slice(0, 1), slice(0, 1))
+        self._learned = self._since_learning = self._looks = 0
+        self._begun = True
+
+    def _speed_on(self, ground: Ground, mask: BoolArray | None) -> Speed:
+        """What drives the front on some ground; without seeds and starting mask it learns from the mask."""
+        init = ground.part(self._given.init)
+        if init is None and not len(ground.points):
+            init = mask
+        speed = Speed(
+            self._given.image[ground.box], self._given.spacing, self._settings, ground.points, limit=ground.part(self._given.limit), init=init,
+            probability=ground.part(self._given.probability), allowed=ground.allowed,
+            inward=self._given.limit is not None and self._settings.start != "seeds",
+        )
+        self._pull(speed)
+        return speed
+
+    def _pull(self, speed: Speed) -> None:
+        speed.curvature_mm = self._settings.curvature_mm if self._tense else 0.0
+
+    def _set(self, ground: Ground, speed: Speed, mask: BoolArray) -> None:
+        """Go on with another ground, speed and front; what was shown stays known, so that the change can be told."""
+        self._front = Front(np.ascontiguousarray(mask), self._given.spacing, ground.allowed, ground.kept)
+        self._ground, self._speed, self._stale = ground, speed, False
+        self._why = speed.describe()
+        self._insisted, self._suspicions, self._neck = False, 0, None
+
+    def _rebuilt(self, given: Given, points: IntArray | None = None, least: Box | None = None) -> None:
+        """Cut anew, at least as wide as now; new seeds begin with what looks like the target around them."""
+        before, self._given = self._given, given
+        try:
+            ground = self._edited(cut(given, self._settings, self._ground.box if least is None else scene.joined(self._ground.box, least)))
+            mask = ground.place(self._ground.box, self._shown)
+            speed = self._speed_on(ground, mask)
+        except InvalidInputError:
+            self._given = before
+            raise
+        if points is not None and len(points):
+            near = around_points(points - [part.start for part in ground.box], max(START_MM, 2.5 * min(given.spacing)), given.spacing, ground.shape)
+            speed.prepare(tiles_of(near, ground.shape))
+            mask[tuple(near[speed.speed[tuple(near.T)] > 0].T)] = True
+        self._shown = ground.place(self._ground.box, self._shown)
+        self._extent = _moved(self._extent, self._ground.box, ground.box)
+        self._set(ground, speed, mask)
+        self._learned = 0
+
+    def _edited(self, ground: Ground) -> Ground:
+        """The ground with the bubbles so far: where the front may be."""
+        limit, barrier = (ground.part(array) for array in (self._given.limit, self._given.barrier))
+        for centre, radius, add in self._bubbles:
+            draw_balls(ground.allowed, centre[None] - [part.start for part in ground.box], radius, self._given.spacing, add)
+        if self._bubbles and limit is not None:
+            ground.allowed[~limit] = False
+        if self._bubbles and barrier is not None:
+            ground.allowed[barrier] = False
+        ground.kept[...] &= ground.allowed
+        return ground
+
+    def _reallowed(self, mask: BoolArray, box: Box) -> Box | None:
+        """Where the front may be has changed in a box of the scan: go on from a mask."""
+        fresh = self._edited(cut(self._given, self._settings, self._ground.box))
+        self._ground.allowed[...], self._ground.kept[...] = fresh.allowed, fresh.kept  # the speed reads this very array
+        z, y, x = (slice(max(0, p.start - b.start), max(0, min(p.stop, b.stop) - b.start)) for p, b in zip(box, self._ground.box, strict=True))
+        self._speed.remake((z, y, x))
+        self._set(self._ground, self._speed, mask & self._ground.allowed)
+        return self._take_changes(self._everywhere)
+
+    # -- what steering does ----------------------------------------------------------------------------------------------------------------------------
+
+    def _rewind(self, updates: int) -> Box | None:
+        changed: list[Box] = []
+        for _ in range(min(updates, len(self._trail))):
+            box, gain = self._trail.back(self._shown, self._ground.box)
+            self._voxels += gain
+            changed += [box] if box is not None else []
+        self._stale = True
+        self._insisted, self._suspicions, self._neck = False, 0, None
+        return self._widened(changed)
+
+    def _change(self, settings: LevelSetSettings) -> Box | None:
+        before, self._settings = self._settings, settings
+        try:
+            if any(getattr(before, name) != getattr(settings, name) for name in REBUILT_BY):
+                self._rebuilt(self._given)
+            else:
+                self._speed.change(settings)
+        except InvalidInputError:
+            self._settings = before
+            raise
+        self._pull(self._speed)
+        self._why, self._learned = self._speed.describe(), 0
+        return None
+
+    def _seed(self, points: IntArray) -> Box | None:
+        known = {tuple(point) for point in self._given.points.tolist()}
+        new = np.array([point for point in points.tolist() if tuple(point) not in known], np.intp).reshape(-1, 3)
+        self._rebuilt(replace(self._given, points=points), new)
+        return self._take_changes(self._everywhere)
+
+    def _bubble(self, centre: IntArray, radius_mm: float, add: bool) -> Box | None:
+        self._bubbles.append((centre, radius_mm, add))
+        box = scene.box_around_points(centre[None], radius_mm, self._given.spacing, self._given.shape)
+        if add and scene.joined(box, self._ground.box) != self._ground.box:
+            self._rebuilt(self._given, least=box)
+        mask = self._shown.copy()
+        draw_balls(mask, centre[None] - [part.start for part in self._ground.box], radius_mm, self._given.spacing, add)
+        return self._reallowed(mask, box)
+
+    def _bar(self, mask: BoolArray, box: Box) -> Box | None:
+        if not self._own_barrier:
+            self._own_barrier = True
+            barrier = np.zeros(self._given.shape, bool) if self._given.barrier is None else self._given.barrier.copy()
+            self._given = replace(self._given, barrier=barrier)
+        assert self._given.barrier is not None
+        self._given.barrier[box] = mask
+        here = self._given.barrier[self._ground.box]
+        return self._reallowed(cut_off(self._shown, here, self._ground.kept & ~here), box)
+
+    # -- what is told ----------------------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _everywhere(self) -> Box:
+        z, y, x = (slice(0, count) for count in self._ground.shape)
+        return z, y, x
+
+    def _take_changes(self, box: Box | None) -> Box | None:
+        """Note where the front's mask differs from what was shown, within a box of the ground; around what does."""
+        turned = differences(self._front.inside, self._shown, box) if box is not None else np.zeros(0, np.intp)
+        self._trail.add(turned, self._ground.box)
+        if not turned.size:
+            return None
+        self._voxels += 2 * int(np.count_nonzero(self._shown.reshape(-1)[turned])) - turned.size
+        places = np.unravel_index(turned, self._ground.shape)
+        z, y, x = (slice(int(place.min()), int(place.max()) + 1) for place in places)
+        return self._widened([(z, y, x)])
+
+    def _widened(self, boxes: list[Box]) -> Box | None:
+        """One box around all; the extent grows with it."""
+        if not boxes:
+            return None
+        changed = boxes[0]
+        for box in boxes[1:]:
+            changed = scene.joined(changed, box)
+        self._extent = scene.joined(self._extent, changed)
+        return changed
+
+    def _words(self) -> str:
+        ml = self._voxels * float(np.prod(self._given.spacing)) / 1000
+        return f"{ml:.3g} ml ({self._why})"
+
+    def _tick(self, changed: Box | None, message: str) -> Evolution:
+        """The mask as it is shown; boxes are the ground's."""
+        done = self._iteration - self._first
+        fraction = min(0.99, max(done / (done + HALF_WAY), done / self._settings.iterations))
+        return Evolution(
+            self._on_scan(self._extent), self._shown[self._extent].copy(), self._given.shape, self._iteration, fraction, message, "", self._speed.method,
+            self._neck, None if changed is None else self._on_scan(changed),
+        )
+
+    def _finished(self, reason: str) -> Evolution:
+        """The last word: islands dropped and gaps closed around the mask, inside what is allowed."""
+        ground, settings, spacing = self._ground, self._settings, self._given.spacing
+        margins = [int(np.ceil(settings.close_mm / step)) + 1 for step in spacing]
+        z, y, x = (slice(max(0, e.start - m), min(n, e.stop + m)) for e, m, n in zip(self._extent, margins, ground.shape, strict=True))
+        self._extent = box = z, y, x
+        allowed = ground.allowed[box]
+        if self._given.image.dtype.kind == "f":
+            allowed = allowed & np.isfinite(self._given.image[self._on_scan(box)])
+        mask = close_mm(drop_islands(self._shown[box] & allowed, ground.kept[box]), settings.close_mm, spacing) & allowed
+        size = f"{np.count_nonzero(mask) * float(np.prod(spacing)) / 1000:.3g} ml"
+        return Evolution(
+            self._on_scan(box), mask, self._given.shape, self._iteration, 1.0, f"{size}; {self._last_word(reason)}", reason, self._speed.method, self._neck,
+            self._on_scan(box),
+        )
+
+    def _last_word(self, reason: str) -> str:
+        """Why it ended, and what to do about it."""
+        if reason == "leak" and self._neck is not None:
+            return f"stopped: growth through a narrow neck near slice {self._neck[0]}. Draw a barrier across it, or run on if it belongs to the target"
+        if reason == "leak":
+            return "stopped: the front went as far from the seeds as it may and has leaked. Paint a limit, add seeds, or lower the reach"
+        if self._at_the_end() > LEAK_SUSPECTED:
+            return "part of it lies as far from the seeds as it may: probably a leak. Paint a limit, add seeds, or lower the reach"
+        if reason == "vanished":
+            return "nothing but the seeds looks like the target. Add seeds, or paint closer"
+        if reason == "iterations":
+            return f"stopped at the most iterations allowed ({self._why})"
+        return f"{'stopped' if reason == 'stopped' else 'came to rest'} ({self._why})"
+
+    def _on_scan(self, box: Box) -> Box:
+        z, y, x = (slice(part.start + whole.start, part.stop + whole.start) for part, whole in zip(box, self._ground.box, strict=True))
+        return z, y, x
+
+    def _checked(self, seeds: npt.ArrayLike, *, running: bool = False) -> IntArray:
+        """Seeds that can be used."""
+        given = self._given
+        points = scene.checked_seeds(seeds, given.shape)
+        if not points.size and not running and (given.init is None or not given.init.any()):
+            raise NoSeedsError("no seed point was given", where="seeds", todo="Click three to five points inside the organ")
+        if points.size and given.limit is not None and not given.limit[tuple(points.T)].any() and given.init is None:
             raise NoSeedsError("every seed lies outside the painted limit", where="seeds", todo="Place seeds inside the limit, or paint over them")
-    return _evolve(image, points, spacing, settings, limit, init, barrier, probability)
+        return points
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """The cropped problem; all arrays are the box's."""
-
-    box: scene.Box
-    shape: Shape
-    spacing: Spacing
-    image: FloatArray
-    allowed: BoolArray
-    kept: BoolArray
-    sample: BoolArray
-    shell: BoolArray
-    prior: FloatArray
-    rim: BoolArray
-    limit: BoolArray | None
-    init: BoolArray | None
-    probability: FloatArray | None
-
-
-def _evolve(
-    image: npt.NDArray[Any], points: scene.IntArray, spacing: Spacing, settings: LevelSetSettings,
-    limit: BoolArray | None, init: BoolArray | None, barrier: BoolArray | None, probability: npt.NDArray[Any] | None,
+def evolve(
+    image: npt.NDArray[Any], seeds: npt.ArrayLike, spacing: Spacing, settings: LevelSetSettings = DEFAULT, *,
+    limit: npt.NDArray[Any] | None = None, init: npt.NDArray[Any] | None = None, barrier: npt.NDArray[Any] | None = None,
+    probability: npt.NDArray[Any] | None = None,
 ) -> Iterator[Evolution]:
-    work = _cut(image, points, spacing, settings, limit, init, barrier, probability)
-    contrast = fit_contrast(work.image[work.sample], work.image[work.shell])
-    method: str = settings.method
-    if work.probability is not None:
-        method, why = "probability", "follows the probability map"
-    else:
-        if method == "auto":
-            method = "edge" if contrast.overlap > INDISTINCT else "region"
-        why = contrast.describe() if method == "region" else "follows edges"
-    inward = limit is not None and settings.start != "seeds"
-    speed = _Contrast(work, contrast, settings, method)
-    front = Front(_first_mask(work, speed.membership, inward), spacing, work.allowed, work.kept)
+    """Grow a weak label from seeds, yielding as it grows: a `LevelSet` that nobody steers. What is given and raised is told there.
 
-    def tick(iteration: int, fraction: float, message: str, part: BoolArray, reason: str = "") -> Evolution:
-        return Evolution(work.box, part, work.shape, iteration, fraction, message, reason, method)
-
-    yield tick(0, 0.0, f"Starting ({why})", front.inside.copy())
-    speed.balloon = 0.0 if work.init is not None else -BALLOON if inward else BALLOON
-    if not (inward or work.init is not None) and method != "edge":
-        speed.curvature_mm = 0.0  # it would crush a front as small as the seeds
-    was = front.inside.copy()
-    done, calm, fits, reason = 0, 0, 0, ""
-    while not reason:
-        front.advance(speed, min(settings.iterations_per_update, settings.iterations - done))
-        done = front.iterations
-        voxels = int(front.inside.sum())
-        calm = calm + 1 if np.count_nonzero(front.inside ^ was) <= SETTLED * voxels else 0
-        was = front.inside.copy()
-        if not voxels:
-            reason = "vanished"
-        elif calm >= CALM_UPDATES and speed.curvature_mm < settings.curvature_mm:
-            speed.curvature_mm, calm = settings.curvature_mm, 0
-        elif calm >= CALM_UPDATES:
-            reason = "converged"
-        elif done >= settings.iterations:
-            reason = "iterations"
-        elif limit is None and work.rim.any() and (front.inside & work.rim).sum() > LEAK_SHARE * work.rim.sum():
-            reason = "leak"
-        if method == "region" and fits < REFITS and done >= (fits + 1) * REFIT_EVERY:
-            fits += 1
-            speed.learn(front.inside)
-            calm = 0
-        ml = voxels * float(np.prod(spacing)) / 1000
-        yield tick(done, min(0.99, done / settings.iterations), f"{ml:.3g} ml ({why})", was)
-    final = _finish(was | work.kept, work, settings)
-    yield tick(done, 1.0, _last_word(reason, final, work, why), final, reason)
+    Yields
+    ------
+    Evolution
+        The first at once, the last is the finished weak label, inside the limit. Stop iterating to cancel.
+    """
+    return iter(LevelSet(image, spacing, settings, seeds=seeds, limit=limit, init=init, barrier=barrier, probability=probability))
 
 
-def _cut(
-    image: npt.NDArray[Any], points: scene.IntArray, spacing: Spacing, settings: LevelSetSettings,
-    limit: BoolArray | None, init: BoolArray | None, barrier: BoolArray | None, probability: npt.NDArray[Any] | None,
-) -> _Work:
-    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
-    reach = settings.reach_mm or _reach(points, spacing)
-    if limit is not None:
-        box = scene.box_around(limit, settings.shell_mm + 1, spacing)
-    else:
-        boxes = [scene.box_around(init, SURROUNDINGS * reach, spacing)] if init is not None and init.any() else []
-        boxes += [scene.box_around_points(points, SURROUNDINGS * reach, spacing, shape)] if points.size else []
-        box = boxes[0] if len(boxes) == 1 else scene.joined(*boxes)
-    inside = tuple(part.stop - part.start for part in box)
-    size: Shape = (inside[0], inside[1], inside[2])
-    values, real = scene.finite_part(image[box])
-    here = points - [part.start for part in box]
-    start = None if init is None else init[box] & real
-    kept = np.zeros(size, bool)
-    kept[tuple(here.T)] = True
-    origin = kept | start if start is not None else kept
-    allowed = real.copy()
-    if limit is not None:
-        allowed &= limit[box]
-        around = scene.around_limit(limit[box], spacing, settings.shell_mm)
-        shell, prior = around.shell & real, 2 * settings.hand_trust * (around.depth - 0.35)
-        rim = np.zeros(size, bool)
-    else:
-        away = scene.distance_to(origin, spacing)
-        allowed &= away <= reach
-        rim = allowed & (away > reach - max(spacing[1:]) * 1.5)
-        shell = real & (away > 0.75 * reach) & (away <= SURROUNDINGS * reach)
-        prior = np.asarray(1.0 - 3.0 * away / reach, np.float32)
-    if barrier is not None:
-        rooms, _ = ndi.label(~barrier[box])
-        allowed &= np.isin(rooms, np.setdiff1d(np.unique(rooms[origin]), [0]))
-    kept &= allowed
-    sample = scene.near(here, size, max(SAMPLE_MM, 1.01 * min(spacing)), spacing) & allowed if points.size else allowed & origin
-    if not sample.any():
-        raise InvalidInputError("no seed lies on a usable voxel", where="seeds", todo="Place the seeds off the barrier and off holes in the scan")
-    if not shell.any():
-        shell = real & ~sample
-    if not shell.any():
-        shell = real
-    chance = None if probability is None else np.clip(np.nan_to_num(probability[box].astype(np.float32), nan=0.0), 0, 1)
-    return _Work(box, shape, spacing, values, allowed, kept, sample, shell, prior, rim, None if limit is None else limit[box], start, chance)
-
-
-def _reach(points: scene.IntArray, spacing: Spacing) -> float:
-    """Seeds lie at least half as deep as the target is thick, so it ends about as far beyond them as they lie apart."""
-    if len(points) < 2:
-        return 25.0
-    mm = points * np.array(spacing)
-    return max(8.0, 0.75 * float(np.linalg.norm(np.ptp(mm, axis=0))))
-
-
-class _Contrast:
-    """A speed from one contrast for the whole box, made at once."""
-
-    tile = 32
-    advection = 1.0
-
-    def __init__(self, work: _Work, contrast: Contrast, settings: LevelSetSettings, method: str) -> None:
-        self.work, self.settings, self.method = work, settings, method
-        self.spacing, self.shape = work.spacing, work.image.shape
-        self.edge = float(method == "edge")
-        self.balloon = 0.0
-        self.curvature_mm = settings.curvature_mm
-        self.stopping = _stopping(work, contrast, settings) if method == "edge" else None
-        self._make(contrast)
-
-    def _make(self, contrast: Contrast) -> None:
-        self.membership = _membership(self.work, contrast, self.settings)
-        self.speed = 2 * self.membership - 1
-
-    def prepare(self, tiles: BoolArray) -> None:
-        """All is made."""
-
-    def learn(self, inside: BoolArray) -> bool:
-        """Fit the contrast again."""
-        self._make(_refit(self.work, inside))
-        return True
-
-    def describe(self) -> str:
-        """For people."""
-        return self.method
-
-
-def _first_mask(work: _Work, membership: FloatArray, inward: bool) -> BoolArray:
-    if work.init is not None:
-        return work.init & work.allowed
-    if inward:
-        return work.allowed.copy()
-    return work.allowed & (membership > 0.5) & (scene.distance_to(work.kept, work.spacing) <= max(START_MM, 2.5 * min(work.spacing)))
-
-
-def _membership(work: _Work, contrast: Contrast, settings: LevelSetSettings) -> FloatArray:
-    if work.probability is not None:
-        chance = work.probability
-    else:
-        odds = np.clip(contrast.log_odds(work.image), -FARTHEST_ODDS, FARTHEST_ODDS) + work.prior
-        chance = sigmoid(np.asarray(odds, np.float32))
-        chance = np.where(work.allowed, chance, np.float32(0))
-        chance = ndi.gaussian_filter(chance, [settings.smooth_mm / s for s in work.spacing])
-    return np.asarray(np.where(work.allowed, chance, 0), np.float32)
-
-
-def _stopping(work: _Work, contrast: Contrast, settings: LevelSetSettings) -> FloatArray:
-    """1 where flat, 0 on an edge: the paper's sigmoid turned round, on the gradient of the scan."""
-    sigma = max(settings.smooth_mm, min(work.spacing))
-    steep = np.zeros(work.image.shape, np.float32)
-    for axis, step in enumerate(work.spacing):
-        if work.image.shape[axis] > 1:
-            slope = ndi.gaussian_filter(work.image, [sigma / s for s in work.spacing], order=[int(other == axis) for other in range(3)])
-            steep += (slope / step) ** 2
-    steep = np.sqrt(steep)
-    low, high = np.percentile(steep[work.allowed | work.shell], EDGE_PERCENTILES).tolist()
-    alpha = max((high - low) / 2 / LN9, 1e-9)
-    return 1 - sigmoid(np.asarray((steep - (low + high) / 2) / alpha, np.float32))
-
-
-def _refit(work: _Work, mask: BoolArray) -> Contrast:
-    ours = mask | work.sample
-    if work.limit is not None:
-        theirs = (work.limit & work.allowed & ~ours) | work.shell
-    else:
-        theirs = work.shell & ~ours
-    if not theirs.any():
-        theirs = work.shell
-    return fit_contrast(work.image[ours], work.image[theirs])
-
-
-def _finish(mask: BoolArray, work: _Work, settings: LevelSetSettings) -> BoolArray:
-    closed = close_mm(drop_islands(mask & work.allowed, work.kept), settings.close_mm, work.spacing)
-    return closed & work.allowed
-
-
-def _last_word(reason: str, final: BoolArray, work: _Work, why: str) -> str:
-    size = f"{final.sum() * float(np.prod(work.spacing)) / 1000:.3g} ml"
-    if reason == "leak":
-        return f"{size}; stopped: the front went as far from the seeds as it may and has leaked. Paint a limit, add seeds, or lower the reach"
-    if (final & work.rim).sum() > LEAK_SUSPECTED * max(work.rim.sum(), 1):
-        return f"{size}; part of it lies as far from the seeds as it may: probably a leak. Paint a limit, add seeds, or lower the reach"
-    if reason == "vanished":
-        return f"{size}; nothing but the seeds looks like the target. Add seeds, or paint closer"
-    if reason == "iterations":
-        return f"{size}; stopped at the most iterations allowed ({why})"
-    return f"{size}; came to rest ({why})"
+def _moved(box: Box, before: Box, now: Box) -> Box:
+    """A box of one ground in the coordinates of another."""
+    z, y, x = (slice(p.start + b.start - n.start, p.stop + b.start - n.start) for p, b, n in zip(box, before, now, strict=True))
+    return z, y, x

@@ -60,7 +60,7 @@ def test_every_step_is_bounded_by_the_limit_even_after_closing():
 
 
 def test_it_can_be_watched():
-    steps = list(evolve(painted(TRUTH), SEEDS, SPACING, limit=HAND))
+    steps = list(evolve(painted(TRUTH), SEEDS, SPACING, LevelSetSettings(iterations_per_update=1), limit=HAND))
     assert len(steps) >= 10
     fractions = [step.fraction for step in steps]
     assert fractions == sorted(fractions)
@@ -70,8 +70,8 @@ def test_it_can_be_watched():
 
 
 def test_it_stops_at_the_most_iterations():
-    last = finish(painted(TRUTH), SEEDS, SPACING, LevelSetSettings(iterations=15), limit=HAND)
-    assert (last.stopped_because, last.iteration) == ("iterations", 15)
+    last = finish(painted(TRUTH), SEEDS, SPACING, LevelSetSettings(iterations=5), limit=HAND)
+    assert (last.stopped_because, last.iteration) == ("iterations", 5)
 
 
 def test_a_leak_is_said_and_held_at_the_reach():
