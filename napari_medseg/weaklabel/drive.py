@@ -32,6 +32,8 @@ class Drive(Protocol):
         Surface tension, and the pull of edges.
     balloon : float
         Pushes out (> 0) or in (< 0) where the scan is flat.
+    version : int
+        Grows whenever tiles made before were made anew.
     method : str
         For people: "region", "edge", "threshold", "probability" or a mixture.
     """
@@ -45,6 +47,7 @@ class Drive(Protocol):
     curvature_mm: float
     advection: float
     balloon: float
+    version: int
     method: str
 
     def prepare(self, tiles: BoolArray) -> None:
