@@ -20,8 +20,10 @@ def drawn(session: Session, scan: Scan, job: Job | None) -> Step | None:
     preview = scan.preview
     if preview is None or session.tab != "weak" or (job is not None and job.is_active and job.seconds > LONG):
         return None
-    if session.live.owns(preview) and session.mode == "scribbles":
+    if session.mode == "scribbles" and session.live.owns(preview):
         return _answered(session, scan)
+    if session.mode == "scribbles" and session.tool == "scribbles" and preview.finished:
+        return Step("Accept or discard what is shown; then strokes answer again", "accept", "K", "A stroke never takes another tool's preview away.")
     if session.tidy.owns(preview) and session.mode == "cleanup" and not preview.is_empty:
         if session.tool == "pick":
             return Step("Click every piece that shall stay; the others go", "accept", "K", preview.detail)
@@ -43,8 +45,6 @@ def _answered(session: Session, scan: Scan) -> Step:
 
 def _scribbles(session: Session, scan: Scan) -> Step:
     name, (has_class, has_background) = session.label_class.name, scan.drawn
-    if scan.preview is not None:
-        return Step("Accept or discard what is shown; then strokes answer again", "accept", "K")
     if session.background and not has_class:
         return Step(f"Press Q for {name} and draw a stroke inside it", "none", "Q", "A background stroke alone grows nothing.")
     if not has_class:

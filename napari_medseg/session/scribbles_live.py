@@ -86,9 +86,7 @@ class Solver:
         """Answers go into this preview; another one than before holds none of them yet, or old ones."""
         if self._preview is not preview:
             self._preview = preview
-            with self._lock:
-                self._owed = self._reach
-                self._given += 1
+            self._owe_all()
 
     def strokes(self) -> LabelArray:
         """A copy of the strokes that were taken up."""
@@ -106,7 +104,8 @@ class Solver:
             from napari_medseg.weaklabel.scribble import Scribbler
 
             scribbler = self._scribbler = Scribbler(self.image, self._spacing, settings)
-            self.settings, self._owed = settings, self._reach  # what it answered before counts no more
+            self.settings = settings
+            self._owe_all()  # what was answered before counts no more
         if changed is not None or fresh:
             for growth in scribbler.update(self._strokes, None if fresh else changed):
                 yield self._patch(growth, scribbler.labels)
@@ -115,6 +114,11 @@ class Solver:
             owed = self._owed
         if owed is not None and self._shown != self._given:
             yield Answer(owed, scribbler.labels[owed].copy(), 1.0, "", number=self._given)
+
+    def _owe_all(self) -> None:
+        with self._lock:
+            self._owed = self._reach
+            self._given += 1
 
     def _take_up(self) -> Box | None:
         with self._lock:

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_medseg.session import Preview, next_step
+from napari_medseg.session import Preview, limit_painting, next_step
 from napari_medseg.session.guide import clock
 
 
@@ -46,16 +48,43 @@ def test_an_empty_result_says_what_to_do(session, scan):
     assert "Nothing was outlined" in next_step(session).sentence
 
 
-def test_scribbles_ask_for_both_sides(session, scan):
+def test_scribbles_ask_for_both_sides(session, owner, scan):
     session.set(mode="scribbles")
     assert next_step(session).action == "scribbles"
     session.begin_scribbles()
     scan.strokes[8, 20:24, 16] = 1
     session.stroked(scan)
+    owner.run_until(lambda: not session.job.is_active)
     assert next_step(session).key == "Q"
+    session.flip()
     scan.strokes[8, 2, :] = 255
     session.stroked(scan)
-    assert next_step(session).action == "run"
+    owner.run_until(lambda: not session.job.is_active)
+    assert (next_step(session).action, next_step(session).key) == ("accept", "K")
+
+
+def test_a_limit_is_painted_before_seeds_are_asked_for(session, scan):
+    session.set(mode="limit")
+    assert next_step(session).action == "limit"
+    session.begin_limit()
+    assert "big ball" in next_step(session).sentence
+    limit_painting.paint(session, scan, (8.0, 20.0, 16.0), (8.0, 24.0, 16.0))
+    assert next_step(session).action == "seeds"
+    session.flip()
+    assert "Erase" in next_step(session).sentence
+
+
+def test_interpolation_says_how_much_is_missing(session, owner, scan):
+    session.set(mode="interpolate")
+    assert "a few slices" in next_step(session).sentence
+    labels = np.zeros(scan.display.geometry.shape, np.uint8)
+    labels[4, 10:20, 10:20] = 1
+    session.adopt_labels(scan, labels)
+    owner.run_until(lambda: session.between.found is not None)
+    session.set(interpolation=replace(session.interpolation, axis=0))
+    assert "another axial slice" in next_step(session).sentence
+    session.between.mark_empty(9)
+    assert "4 axial slices" in next_step(session).sentence
 
 
 def test_refine_without_labels_points_back(session, scan):
