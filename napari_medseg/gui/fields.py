@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+
+LEFT, RIGHT = 62, 82  # pixels of the words at the ends of a slider
 
 
 def slider(low: int, high: int, tip: str) -> tuple[QSlider, QLabel]:
@@ -29,3 +32,61 @@ def quietly(widget: QWidget, setter: str, value: object) -> None:
     was = widget.blockSignals(True)
     getattr(widget, setter)(value)
     widget.blockSignals(was)
+
+
+class Between(QSlider):
+    """A slider between two opposites; a double click puts it back to its rest."""
+
+    rested = Signal()
+
+    def __init__(self, low: int, high: int, tip: str) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self.setRange(low, high)
+        self.setPageStep(1)
+        self.setToolTip(f"{tip}. A double click puts it back")
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Back to its rest."""
+        self.rested.emit()
+        event.accept()
+
+
+def opposites(left: str, middle: QSlider, right: QLabel) -> QHBoxLayout:
+    """A slider with what lies at either end of it."""
+    row = QHBoxLayout()
+    row.setSpacing(6)
+    first = QLabel(left)
+    for label, width in ((first, LEFT), (right, RIGHT)):
+        label.setFixedWidth(width)
+        label.setToolTip(middle.toolTip())
+    row.addWidget(first)
+    row.addWidget(middle, 1)
+    row.addWidget(right)
+    return row
+
+
+class Fold(QWidget):
+    """A part of a page that is folded away until it is wanted."""
+
+    def __init__(self, title: str, tip: str, inside: QWidget) -> None:
+        super().__init__()
+        self.inside = inside
+        self.head = QToolButton()
+        self.head.setText(title)
+        self.head.setToolTip(tip)
+        self.head.setCheckable(True)
+        self.head.setAutoRaise(True)
+        self.head.setArrowType(Qt.ArrowType.RightArrow)
+        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.head.toggled.connect(self.unfold)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.head)
+        column.addWidget(inside)
+        inside.hide()
+
+    def unfold(self, on: bool) -> None:
+        """Show what is inside, or hide it."""
+        self.head.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
+        self.inside.setVisible(on)

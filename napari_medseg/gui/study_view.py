@@ -61,4 +61,4 @@ class StudyView:
         self._viewer.dims.set_current_step(0, int(self._viewer.dims.nsteps[0]) // 2)
 
     def _on_act(self, *_: Any) -> None:
-        self._study.clock.act()
+        self._desk.session.act()

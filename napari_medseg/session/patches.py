@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # the engines load when they first run, not when a dock opens
     from napari_medseg.weaklabel.scribble import Growth
 
 
+NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+NOTHING = np.zeros((0, 0, 0), bool)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
     """A changed part of a label map.
@@ -45,7 +49,7 @@ class Patch:
 def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
     """A front as patches: the first holds all of it, the others only what changed."""
     for count, step in enumerate(evolutions):
-        box, part = step.patch if count else (step.box, step.part)
+        box, part = (step.patch or (NOWHERE, NOTHING)) if count else (step.box, step.part)
         labels = np.multiply(part, np.uint8(value), dtype=np.uint8)
         yield Patch(box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak", neck=step.neck)
 

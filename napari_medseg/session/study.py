@@ -285,6 +285,8 @@ class Study(StudyBeside):
             self.found = [found for found in self.found if found.case != case_id]
         self.clock.leave()
         self.clock.take()
+        case = self.case(case_id)
+        scan.clock.seconds = case.seconds if case is not None else 0.0
         if labels is not None:
             scan.hold(labels_for(scan, labels))
             self.session.labels_changed.emit(scan, None)
