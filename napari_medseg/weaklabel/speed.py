@@ -158,7 +158,6 @@ class Speed:
     def _take(self, settings: LevelSetSettings) -> None:
         self.settings = settings
         self.curvature_mm, self.advection = settings.curvature_mm, settings.advection
-        self.reach_mm = settings.reach_mm or reach_of(self.points, self.spacing)
         self._local_mm = LOCAL_MM if settings.local_mm is None else settings.local_mm
         self._by_map = 0.0 if self._probability is None else settings.learned
         self._value_share = 1.0 - self._by_map
@@ -168,6 +167,7 @@ class Speed:
         self.balloon = 0.0 if self._init is not None else -BALLOON if self._inward else BALLOON
 
     def _look(self) -> None:
+        self.reach_mm = self.settings.reach_mm or reach_of(self.points, self.spacing)
         self._samples: Samples = look(
             self._image, self.spacing, self.points, hand=self._hand, shell_mm=self.settings.shell_mm, init=self._init, allowed=self._allowed,
             reach_mm=self.reach_mm,
@@ -281,6 +281,7 @@ class Speed:
             region = self._hand.region(core[0].start, core[0].stop, self.settings.shell_mm)[:, core[1], core[2]]
         else:
             region = self._away(core, values.shape) <= SURROUNDINGS * self.reach_mm
-        side = np.where(within & (speed > 0), 1, np.where(region & (speed <= 0), 2, 0)).astype(np.uint8)
+        even = np.tanh(self.settings.size / 2)  # the speed of even odds: a person's wish for more or less says nothing about grey values
+        side = np.where(within & (speed > even), 1, np.where(region & (speed <= even), 2, 0)).astype(np.uint8)
         side[~np.isfinite(values)] = 0
         return values, side, np.array([part.start for part in core], np.intp)
