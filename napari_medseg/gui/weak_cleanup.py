@@ -27,40 +27,36 @@ class CleanupPage(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(SPACING)
         grid.setVerticalSpacing(3)
-        grid.setColumnStretch(0, 1)
-        self.close = self._sized(grid, "Close gaps of less than twice", "closing", "close_mm", "mm", 0.5, "Gaps up to twice this wide are filled")
-        self.open = self._sized(grid, "Cut what is thinner than twice", "opening", "open_mm", "mm", 0.5, "Bridges and spikes thinner than twice this go")
-        self.smallest = self._sized(grid, "Drop pieces below", "dropping", "min_ml", "ml", 0.1, "Separate pieces smaller than this go; 1 ml is 1000 mm³")
-        self.smooth = self._sized(grid, "Smooth", "smoothing", "smooth_mm", "mm", 0.5, "Outlines are rounded; every label keeps its volume")
-        tip = "Above 0 every label grows by this, never into another; below 0 it shrinks"
-        self.margin = self._sized(grid, "Grow, or shrink below 0", "resizing", "margin_mm", "mm", 0.5, tip, low=-50.0)
+        for column in (0, 2):
+            grid.setColumnStretch(column, 1)
+        tip = "Separate pieces smaller than this go; 1 ml is 1000 mm³"
+        self.smallest = self._sized(grid, 0, 0, "Drop below", "dropping", "min_ml", "ml", 0.1, tip)
+        self.smooth = self._sized(grid, 0, 2, "Smooth", "smoothing", "smooth_mm", "mm", 0.5, "Outlines are rounded; every label keeps its volume")
+        self.close = self._sized(grid, 1, 0, "Close gaps", "closing", "close_mm", "mm", 0.5, "Gaps up to twice this wide are filled")
+        self.open = self._sized(grid, 1, 2, "Cut thin", "opening", "open_mm", "mm", 0.5, "Bridges and spikes thinner than twice this go")
+        tip = "Above 0 mm every label grows by this, never into another; below 0 mm it shrinks"
+        self.margin = self._sized(grid, 2, 0, "Grow, shrink", "resizing", "margin_mm", "mm", 0.5, tip, low=-50.0)
         self.fill = self._switch("Fill holes", "fill", "Holes that a label encloses in its slice are filled")
-        self.largest = self._switch("Largest piece only", "largest", "Of each label only its largest piece stays")
-        row = QHBoxLayout()
-        row.addWidget(self.fill)
-        row.addWidget(self.largest)
-        grid.addLayout(row, grid.rowCount(), 0, 1, 2)
-        self.clicking = self._switch("Clicked pieces only", "clicking", "Only the pieces that you clicked stay; labels that were not clicked stay whole")
-        self.pick = button("Click pieces", "Then click every piece that shall stay", lambda: desk.arm("pick"))
+        self.largest = self._switch("Largest piece", "largest", "Of each label only its largest piece stays")
+        self.live = self._switch("Live", "live", "On: every change shows at once. Off: press Clean up labels (G)")
+        self.only = self._switch("Chosen label only", "only_chosen", "On: only the label chosen in the table is tidied. Off: all of them")
+        for switch, row, left in ((self.fill, 2, 2), (self.largest, 3, 0), (self.live, 3, 2)):
+            grid.addWidget(switch, row, left, 1, 2)
+        grid.addWidget(self.only, 4, 0, 1, 2)
+        self.clicking = self._switch("Only the clicked piece", "clicking", "Only the pieces that you clicked stay; labels that were not clicked stay whole")
+        self.pick = button("Click", "Then click every piece that shall stay", lambda: desk.arm("pick"))
         self.unpick = button("Clear", "Forget the clicks", tidy.forget_clicks)
         clicks = QHBoxLayout()
         clicks.setSpacing(4)
-        clicks.addWidget(self.clicking, 1)
-        clicks.addWidget(self.pick)
-        clicks.addWidget(self.unpick)
-        grid.addLayout(clicks, grid.rowCount(), 0, 1, 2)
-        self.only = self._switch("Chosen label only", "only_chosen", "On: only the label chosen in the table is tidied. Off: all of them")
-        self.live = self._switch("Live", "live", "On: every change shows at once. Off: press Clean up labels (G)")
-        scope = QHBoxLayout()
-        scope.addWidget(self.only, 1)
-        scope.addWidget(self.live)
+        for part in (self.clicking, self.pick, self.unpick):
+            clicks.addWidget(part, part is self.clicking)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column.setSpacing(3)
         column.addLayout(grid)
-        column.addLayout(scope)
+        column.addLayout(clicks)
         column.addWidget(Fold("Combine with another label", "The chosen label without, together with, or only where another one is", self._combining()))
-        column.addWidget(Fold("Change only where", "Only inside a label, only in a range of grey values, never these labels", self._masking()))
+        column.addWidget(Fold("Change only where", "Only inside a label, only in a range of grey values, never this label", self._masking()))
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -72,8 +68,8 @@ class CleanupPage(QWidget):
             show()
         armed = session.tool == "pick"
         count = len(session.tidy.clicked(scan)) if scan is not None else 0
-        self.pick.setText("Clicking" if armed else "Click pieces")
-        self.clicking.setText(f"Clicked pieces only ({count})" if count else "Clicked pieces only")
+        self.pick.setText("Clicking" if armed else "Click")
+        self.clicking.setText(f"Only the {count} clicked" if count > 1 else "Only the clicked piece")
         self.clicking.setEnabled(count > 0)
         self.unpick.setEnabled(count > 0)
         self.pick.setEnabled(scan is not None and scan.has_labels)
@@ -145,23 +141,27 @@ class CleanupPage(QWidget):
         made.setSuffix(f" {unit}")
         made.setToolTip(tip)
         made.setKeyboardTracking(False)
-        made.setFixedWidth(84)
+        made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # the wheel and the arrow keys step it; there is no room for more
+        made.setFixedWidth(62)
         made.valueChanged.connect(lambda value: self._choose(**{name: value}, **({switch: True} if switch else {})))
         self._shows.append(lambda: quietly(made, "setValue", getattr(self._desk.session.cleanup, name)))
         return made
 
-    def _sized(self, grid: QGridLayout, title: str, switch: str, name: str, unit: str, step: float, tip: str, low: float = 0.0) -> QDoubleSpinBox:
-        """A step and its size in a row; changing the size turns the step on."""
-        row = grid.rowCount()
+    def _sized(
+        self, grid: QGridLayout, row: int, left: int, title: str, switch: str, name: str, unit: str, step: float, tip: str, low: float = 0.0,
+    ) -> QDoubleSpinBox:
+        """A step and its size, side by side; changing the size turns the step on."""
         number = self._number(name, unit, step, tip, low, switch)
-        grid.addWidget(self._switch(title, switch, tip), row, 0)
-        grid.addWidget(number, row, 1)
+        grid.addWidget(self._switch(title, switch, tip), row, left)
+        grid.addWidget(number, row, left + 1)
         return number
 
     def _bound(self, which: int, tip: str) -> QDoubleSpinBox:
         made = QDoubleSpinBox()
         made.setRange(-1e6, 1e6)
         made.setDecimals(0)
+        made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        made.setMinimumWidth(50)
         made.setToolTip(tip)
         made.setKeyboardTracking(False)
         made.valueChanged.connect(lambda value: self._on_bound(which, value))

@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, quiet
 from napari_medseg.session.interpolating import PLANES
 
-AXES = ((None, "The plane they were drawn in"), (0, "Axial slices"), (1, "Coronal slices"), (2, "Sagittal slices"))
+AXES = ((None, "Slices as drawn"), (0, "Axial slices"), (1, "Coronal slices"), (2, "Sagittal slices"))
 METHODS = ((True, "Follow the image"), (False, "Shape only"))
-HEIGHT = 84
+HEIGHT = 76
 
 
 class InterpolatePage(QWidget):
@@ -45,10 +45,10 @@ class InterpolatePage(QWidget):
         tip = "Say that the slice in view holds nothing of this label on purpose: the shape ends towards it. A second time takes it back"
         self.empty = button("Empty here on purpose", tip, self._on_empty)
         self.note = quiet()
-        form = QFormLayout()
-        form.setSpacing(4)
-        form.addRow("Method", self.method)
-        form.addRow("Between", self.axis)
+        first = QHBoxLayout()
+        first.setSpacing(SPACING)
+        first.addWidget(self.method, 1)
+        first.addWidget(self.axis, 1)
         row = QHBoxLayout()
         row.setSpacing(SPACING)
         row.addWidget(self.empty)
@@ -56,7 +56,7 @@ class InterpolatePage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
-        column.addLayout(form)
+        column.addLayout(first)
         column.addWidget(self.slices)
         column.addLayout(row)
         desk.refreshed.connect(self.refresh)

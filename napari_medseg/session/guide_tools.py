@@ -18,6 +18,8 @@ NO_BACKGROUND = "Without a background stroke the border of the strokes' reach co
 def drawn(session: Session, scan: Scan, job: Job | None) -> Step | None:
     """While strokes or clean-up answer by themselves the sentence stays; None where the Guide has something else to say."""
     preview = scan.preview
+    if session.tab == "weak" and session.mode == session.tool == "limit" and not (job is not None and job.is_active):
+        return _limit(session, scan)
     if preview is None or session.tab != "weak" or (job is not None and job.is_active and job.seconds > LONG):
         return None
     if session.mode == "scribbles" and session.live.owns(preview):
