@@ -26,26 +26,52 @@ Counts = npt.NDArray[np.intp]
 
 LAYER = 3  # the bits of the state that hold the layer
 ACTIVE, NEAR, NEXT = 1, 2, 3
-ON_ACTIVE, ON_NEAR, ON_NEXT, FRESH = 4, 8, 16, 32  # bits: on which lists it is, and that its distance is still to be found
+ON_ACTIVE, ON_NEAR, ON_NEXT = 4, 8, 16  # bits: on which lists it is
+FRESH = 32  # bit: its distance is still to be found
+BORDER = 64  # bit: it lies on the box's border, so that not all neighbours are there; right for all that are on a list
+EMPTY, MIXED, FULL = 0, 1, 2  # rows
 NONE = 1e30
 
 
 @compiled
-def hold(start: int, stop: int, inside: Bools, allowed: Bools, kept: Bools) -> None:
-    """Take out of a mask what is not allowed and put in what is kept."""
-    for v in range(start, stop):
-        inside[v] = kept[v] or (inside[v] and allowed[v])
+def hold(start: int, stop: int, inside: Bools, allowed: Bools, kept: Bools, nx: int, filled: Bytes) -> None:
+    """Take out of a mask what is not allowed and put in what is kept, row by row (all x of one z, y); say which rows are empty, mixed or full."""
+    for row in range(start, stop):
+        first, last = row * nx, (row + 1) * nx
+        some = False
+        for v in range(first, last):
+            some |= inside[v] | kept[v]
+        if not some:
+            filled[row] = EMPTY
+            continue
+        some, every = False, True
+        for v in range(first, last):
+            now = kept[v] | (inside[v] & allowed[v])
+            inside[v] = now
+            some |= now
+            every &= now
+        filled[row] = FULL if every else MIXED if some else EMPTY
 
 
 @compiled
-def crossed(v: int, inside: Bools, nz: int, ny: int, nx: int) -> bool:
+def on_border(v: int, nz: int, ny: int, nx: int) -> int:
+    """BORDER for a voxel on the border of the box, else 0; axes of one voxel make all of them border."""
+    z, y, x = v // (ny * nx), v // nx % ny, v % nx
+    return BORDER if z == 0 or z == nz - 1 or y == 0 or y == ny - 1 or x == 0 or x == nx - 1 else 0
+
+
+@compiled
+def crossed(v: int, border: int, inside: Bools, nz: int, ny: int, nx: int) -> bool:
     """Whether the surface runs between a voxel and one of its six neighbours."""
     plane = ny * nx
-    z = v // plane
-    y = (v - z * plane) // nx
-    x = v - z * plane - y * nx
     own = inside[v]
-    return (
+    if not border:
+        return bool(
+            inside[v - 1] != own or inside[v + 1] != own or inside[v - nx] != own
+            or inside[v + nx] != own or inside[v - plane] != own or inside[v + plane] != own
+        )
+    z, y, x = v // plane, v // nx % ny, v % nx
+    return bool(
         (x > 0 and inside[v - 1] != own)
         or (x < nx - 1 and inside[v + 1] != own)
         or (y > 0 and inside[v - nx] != own)
@@ -56,29 +82,23 @@ def crossed(v: int, inside: Bools, nz: int, ny: int, nx: int) -> bool:
 
 
 @compiled
-def uneven(row: int, inside: Bools, nz: int, ny: int, nx: int) -> bool:
-    """Whether the surface touches a row (all x of one z, y); quick where it does not."""
-    z, y = row // ny, row % ny
-    first = row * nx
-    own = inside[first]
-    differs = False
-    for v in range(first, first + nx):
-        differs |= inside[v] != own
-    for there, step in ((z > 0, -ny * nx), (z < nz - 1, ny * nx), (y > 0, -nx), (y < ny - 1, nx)):
-        if there:
-            for v in range(first + step, first + step + nx):
-                differs |= inside[v] != own
-    return differs
+def uneven(row: int, filled: Bytes, nz: int, ny: int) -> bool:
+    """Whether the surface may touch a row: not where it and the rows beside it are all empty or all full."""
+    z, y, own = row // ny, row % ny, filled[row]
+    return bool(
+        own == MIXED or (y > 0 and filled[row - 1] != own) or (y < ny - 1 and filled[row + 1] != own)
+        or (z > 0 and filled[row - ny] != own) or (z < nz - 1 and filled[row + ny] != own)
+    )
 
 
 @compiled
-def count_surface(start: int, stop: int, inside: Bools, nz: int, ny: int, nx: int, counts: Counts) -> None:
+def count_surface(start: int, stop: int, inside: Bools, filled: Bytes, nz: int, ny: int, nx: int, counts: Counts) -> None:
     """How many voxels touch the surface, row by row."""
     for row in range(start, stop):
         found = 0
-        if uneven(row, inside, nz, ny, nx):
+        if uneven(row, filled, nz, ny):
             for v in range(row * nx, (row + 1) * nx):
-                if crossed(v, inside, nz, ny, nx):
+                if crossed(v, on_border(v, nz, ny, nx), inside, nz, ny, nx):
                     found += 1
         counts[row] = found
 
@@ -91,20 +111,20 @@ def list_surface(start: int, stop: int, inside: Bools, nz: int, ny: int, nx: int
         if place == places[row + 1]:
             continue
         for v in range(row * nx, (row + 1) * nx):
-            if crossed(v, inside, nz, ny, nx):
+            if crossed(v, on_border(v, nz, ny, nx), inside, nz, ny, nx):
                 active[place] = v
                 place += 1
 
 
 @compiled
-def first_distances(start: int, stop: int, active: Indices, inside: Bools, nz: int, ny: int, nx: int, sz: float, sy: float, sx: float, phi: Floats) -> None:
-    """Distances of a mask whose surface runs half way between voxels."""
+def first_distances(
+    start: int, stop: int, active: Indices, inside: Bools, nz: int, ny: int, nx: int, sz: float, sy: float, sx: float, phi: Floats, state: Bytes,
+) -> None:
+    """Distances of a mask whose surface runs half way between voxels, and the state of the voxels that touch it."""
     plane = ny * nx
     for k in range(start, stop):
         v = active[k]
-        z = v // plane
-        y = (v - z * plane) // nx
-        x = v - z * plane - y * nx
+        z, y, x = v // plane, v // nx % ny, v % nx
         own = inside[v]
         steep = 0.0
         if (x > 0 and inside[v - 1] != own) or (x < nx - 1 and inside[v + 1] != own):
@@ -115,6 +135,7 @@ def first_distances(start: int, stop: int, active: Indices, inside: Bools, nz: i
             steep += 4.0 / (sz * sz)
         distance = 1.0 / sqrt(steep)
         phi[v] = -distance if own else distance
+        state[v] = ACTIVE | ON_ACTIVE | on_border(v, nz, ny, nx)
 
 
 @compiled
@@ -147,23 +168,16 @@ def from_layer(v: int, layer: int, mask: int, phi: Floats, inside: Bools, state:
     `mask` is which bits of the state must equal `layer`.
     """
     plane = ny * nx
-    z = v // plane
-    y = (v - z * plane) // nx
-    x = v - z * plane - y * nx
+    z0, z1, y0, y1, x0, x1 = v - plane, v + plane, v - nx, v + nx, v - 1, v + 1
+    if state[v] & BORDER:  # a voxel is no neighbour of itself: it is never in the layer that is asked for
+        z, y, x = v // plane, v // nx % ny, v % nx
+        z0, z1 = z0 if z > 0 else v, z1 if z < nz - 1 else v
+        y0, y1 = y0 if y > 0 else v, y1 if y < ny - 1 else v
+        x0, x1 = x0 if x > 0 else v, x1 if x < nx - 1 else v
     sign = -1.0 if inside[v] else 1.0
-    az, ay, ax = NONE, NONE, NONE
-    if x > 0 and state[v - 1] & mask == layer:
-        ax = min(ax, sign * phi[v - 1])
-    if x < nx - 1 and state[v + 1] & mask == layer:
-        ax = min(ax, sign * phi[v + 1])
-    if y > 0 and state[v - nx] & mask == layer:
-        ay = min(ay, sign * phi[v - nx])
-    if y < ny - 1 and state[v + nx] & mask == layer:
-        ay = min(ay, sign * phi[v + nx])
-    if z > 0 and state[v - plane] & mask == layer:
-        az = min(az, sign * phi[v - plane])
-    if z < nz - 1 and state[v + plane] & mask == layer:
-        az = min(az, sign * phi[v + plane])
+    ax = min(sign * phi[x0] if state[x0] & mask == layer else NONE, sign * phi[x1] if state[x1] & mask == layer else NONE)
+    ay = min(sign * phi[y0] if state[y0] & mask == layer else NONE, sign * phi[y1] if state[y1] & mask == layer else NONE)
+    az = min(sign * phi[z0] if state[z0] & mask == layer else NONE, sign * phi[z1] if state[z1] & mask == layer else NONE)
     if min(az, ay, ax) == NONE:
         return NONE
     return eikonal(az, ay, ax, wz, wy, wx)

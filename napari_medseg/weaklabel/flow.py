@@ -10,6 +10,7 @@ from math import sqrt
 
 from napari_medseg.weaklabel.band import (
     ACTIVE,
+    BORDER,
     FRESH,
     LAYER,
     NEAR,
@@ -25,6 +26,7 @@ from napari_medseg.weaklabel.band import (
     Indices,
     crossed,
     from_layer,
+    on_border,
 )
 from napari_medseg.weaklabel.compiled import compiled
 
@@ -34,11 +36,12 @@ FLAT = 1e-12  # a squared gradient below this has no direction
 @compiled
 def rates(
     start: int, stop: int, active: Indices, phi: Floats, state: Bytes, allowed: Bools, speed: Floats, stopping: Floats, nz: int, ny: int, nx: int,
-    iz: float, iy: float, ix: float, edge: float, balloon: float, tension: float, pull: float, out: Floats,
+    sz: float, sy: float, sx: float, iz: float, iy: float, ix: float, edge: float, balloon: float, tension: float, pull: float, out: Floats, bounds: Floats,
 ) -> float:
     """Rates of change of phi at the active voxels, and the largest 1 / dt that one moving to the surface asks for (Courant, Friedrichs, Lewy).
 
-    `iz, iy, ix` are 1 / spacing, 0 along an axis of one voxel; `stopping` is empty where edges do not count.
+    `iz, iy, ix` are 1 / spacing, 0 along an axis of one voxel; `stopping` is empty where edges do not count. `bounds` takes how far from the surface a
+    voxel can be, as it runs before its neighbour.
     """
     plane = ny * nx
     fastest = 0.0
@@ -46,19 +49,27 @@ def rates(
     diffusion = 2.0 * tension * (iz * iz + iy * iy + ix * ix)
     for k in range(start, stop):
         v = active[k]
-        if state[v] & LAYER != ACTIVE or not allowed[v]:
-            out[k] = 0.0
+        own = state[v]
+        bounds[k] = NONE
+        out[k] = 0.0
+        if own & LAYER != ACTIVE or not allowed[v]:
             continue
-        z = v // plane
-        y = (v - z * plane) // nx
-        x = v - z * plane - y * nx
-        dz0, dz1 = -plane if z > 0 else 0, plane if z < nz - 1 else 0
-        dy0, dy1 = -nx if y > 0 else 0, nx if y < ny - 1 else 0
-        dx0, dx1 = -1 if x > 0 else 0, 1 if x < nx - 1 else 0
+        dz0, dz1, dy0, dy1, dx0, dx1 = -plane, plane, -nx, nx, -1, 1
+        if own & BORDER:
+            z, y, x = v // plane, v // nx % ny, v % nx
+            dz0, dz1 = dz0 if z > 0 else 0, dz1 if z < nz - 1 else 0
+            dy0, dy1 = dy0 if y > 0 else 0, dy1 if y < ny - 1 else 0
+            dx0, dx1 = dx0 if x > 0 else 0, dx1 if x < nx - 1 else 0
         centre = phi[v]
-        back_z, fore_z = (centre - phi[v + dz0]) * iz, (phi[v + dz1] - centre) * iz
-        back_y, fore_y = (centre - phi[v + dy0]) * iy, (phi[v + dy1] - centre) * iy
-        back_x, fore_x = (centre - phi[v + dx0]) * ix, (phi[v + dx1] - centre) * ix
+        pz0, pz1, py0, py1, px0, px1 = phi[v + dz0], phi[v + dz1], phi[v + dy0], phi[v + dy1], phi[v + dx0], phi[v + dx1]
+        if centre < 0:
+            most = min(sz if max(pz0, pz1) >= 0 else NONE, sy if max(py0, py1) >= 0 else NONE, sx if max(px0, px1) >= 0 else NONE)
+        else:
+            most = min(sz if min(pz0, pz1) < 0 else NONE, sy if min(py0, py1) < 0 else NONE, sx if min(px0, px1) < 0 else NONE)
+        bounds[k] = most
+        back_z, fore_z = (centre - pz0) * iz, (pz1 - centre) * iz
+        back_y, fore_y = (centre - py0) * iy, (py1 - centre) * iy
+        back_x, fore_x = (centre - px0) * ix, (px1 - centre) * ix
         push = speed[v]
         bend = tension
         if edges:
@@ -101,37 +112,25 @@ def rates(
 
 @compiled
 def move(
-    start: int, stop: int, active: Indices, rate: Floats, step: float, least: float, phi: Floats, inside: Bools, state: Bytes, allowed: Bools, kept: Bools,
-    nz: int, ny: int, nx: int, sz: float, sy: float, sx: float, turned: Indices,
+    start: int, stop: int, active: Indices, rate: Floats, bounds: Floats, step: float, least: float, phi: Floats, inside: Bools, state: Bytes,
+    allowed: Bools, kept: Bools, turned: Indices,
 ) -> int:
     """Move the active voxels by one step and list those that turn over, from `start` of the list on; how many there are.
 
-    A voxel beside the surface is no farther from it than that neighbour, and what is kept or not allowed stays `least` mm on its side.
+    What is kept or not allowed stays `least` mm on its side.
     """
-    plane = ny * nx
     count = 0
     for k in range(start, stop):
         v = active[k]
         if state[v] & LAYER != ACTIVE:
             continue
-        z = v // plane
-        y = (v - z * plane) // nx
-        x = v - z * plane - y * nx
-        own = inside[v]
-        most = NONE
-        if (x > 0 and inside[v - 1] != own) or (x < nx - 1 and inside[v + 1] != own):
-            most = min(most, sx)
-        if (y > 0 and inside[v - nx] != own) or (y < ny - 1 and inside[v + nx] != own):
-            most = min(most, sy)
-        if (z > 0 and inside[v - plane] != own) or (z < nz - 1 and inside[v + plane] != own):
-            most = min(most, sz)
-        new = min(max(phi[v] + step * rate[k], -most), most)
+        new = min(max(phi[v] + step * rate[k], -bounds[k]), bounds[k])
         if kept[v]:
             new = min(new, -least)
         elif not allowed[v]:
             new = max(new, least)
         phi[v] = new
-        if (new < 0) != own:
+        if (new < 0) != inside[v]:
             turned[start + count] = v
             count += 1
     return count
@@ -190,7 +189,7 @@ def wrap(
             if u < 0 or state[u] & LAYER == ACTIVE or state[u] & LAYER == NEAR:
                 continue
             tiles[(u // plane // tile * tiles_y + u % plane // nx // tile) * tiles_x + u % nx // tile] = 1
-            state[u] = (state[u] & ~LAYER & 255) | NEAR
+            state[u] = (state[u] & ~LAYER & 255) | NEAR | on_border(u, nz, ny, nx)
             if state[u] & ON_NEAR == 0:
                 state[u] |= ON_NEAR
                 near[sizes[1]] = u
@@ -199,7 +198,7 @@ def wrap(
                 w = neighbour(u, other, nz, ny, nx)
                 if w < 0 or state[w] & LAYER != 0:
                     continue
-                state[w] = (state[w] & ~LAYER & 255) | NEXT
+                state[w] = (state[w] & ~LAYER & 255) | NEXT | on_border(w, nz, ny, nx)
                 if state[w] & ON_NEXT == 0:
                     state[w] |= ON_NEXT
                     following[sizes[2]] = w
@@ -221,7 +220,7 @@ def follow(
             u = turned[k] if which < 0 else neighbour(turned[k], which, nz, ny, nx)
             if u < 0:
                 continue
-            touches = crossed(u, inside, nz, ny, nx)
+            touches = crossed(u, state[u] & BORDER, inside, nz, ny, nx)
             layer = state[u] & LAYER
             if touches and layer != ACTIVE:
                 state[u] = (state[u] & ~LAYER & 255) | ACTIVE | FRESH

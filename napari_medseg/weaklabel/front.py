@@ -59,14 +59,14 @@ class Front:
 
     def __init__(self, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray) -> None:
         self.inside, self.allowed, self.kept = inside, allowed, kept
-        self.spacing = spacing
+        self.spacing: Spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
         self.shape: Shape = (inside.shape[0], inside.shape[1], inside.shape[2])
         self.iterations, self.time = 0, 0.0
         real = [step for step, count in zip(spacing, inside.shape, strict=True) if count > 1] or [min(spacing)]
         self._least = min(real) / 2
         across = [1.0 / step if count > 1 else 0.0 for step, count in zip(spacing, inside.shape, strict=True)]
         self._inverse = (across[0], across[1], across[2])
-        self._weights = (spacing[0] ** -2, spacing[1] ** -2, spacing[2] ** -2)
+        self._weights = (self.spacing[0] ** -2, self.spacing[1] ** -2, self.spacing[2] ** -2)
         self._phi: FloatArray = np.empty(inside.size, np.float32)  # read where the state says so only: memory comes as the front does
         self.reset(inside)
 
@@ -75,19 +75,19 @@ class Front:
         if inside is not self.inside:
             self.inside[...] = inside
         mask, allowed, kept = self.inside.reshape(-1), self.allowed.reshape(-1), self.kept.reshape(-1)
-        in_parts(band.hold, mask.size, mask, allowed, kept, least=ROWS * 256)
         rows = self.shape[0] * self.shape[1]
+        filled = np.empty(rows, np.uint8)
+        in_parts(band.hold, rows, mask, allowed, kept, self.shape[2], filled, least=ROWS)
         counts = np.zeros(rows + 1, np.intp)
-        in_parts(band.count_surface, rows, mask, *self.shape, counts, least=ROWS)
+        in_parts(band.count_surface, rows, mask, filled, *self.shape, counts, least=ROWS)
         places = np.concatenate([[0], np.cumsum(counts[:-1])])
         self._sizes = np.array([places[-1], 0, 0], np.intp)
         self._active = np.empty(int(places[-1]), np.int32)
         self._near, self._next = np.empty(0, np.int32), np.empty(0, np.int32)
         in_parts(band.list_surface, rows, mask, *self.shape, places, self._active, least=ROWS)
-        in_parts(band.first_distances, self._active.size, self._active, mask, *self.shape, *self.spacing, self._phi, least=PART)
         self._state = np.zeros(mask.size, np.uint8)
-        self._state[self._active] = band.ACTIVE | band.ON_ACTIVE
-        self._tile = 0  # no speed yet
+        in_parts(band.first_distances, self._active.size, self._active, mask, *self.shape, *self.spacing, self._phi, self._state, least=PART)
+        self._tile, self._second = 0, False  # no speed yet
         self._tiles = np.zeros((0, 0, 0), np.uint8)
         self._asked = np.zeros((0, 0, 0), bool)
         self._swept = self.iterations
@@ -123,14 +123,17 @@ class Front:
     def _step(self, speed: Drive) -> npt.NDArray[np.int32] | None:
         """One step of all active voxels; who turned over, or None when nothing moves."""
         self._ready(speed)
+        if speed.curvature_mm > 0:
+            self._second_layer()
         size, shape = int(self._sizes[0]), self.shape
         active, mask = self._active[:size], self.inside.reshape(-1)
         edges = speed.stopping is not None and speed.edge > 0
         stopping = speed.stopping.reshape(-1) if edges and speed.stopping is not None else np.zeros(0, np.float32)
-        rate = np.empty(size, np.float32)
+        rate, bounds = np.empty(size, np.float32), np.empty(size, np.float32)
+        edge = float(speed.edge) if edges else 0.0
         fastest = max(in_parts(
-            flow.rates, size, active, self._phi, self._state, self.allowed.reshape(-1), speed.speed.reshape(-1), stopping, *shape, *self._inverse,
-            float(speed.edge if edges else 0.0), float(speed.balloon), float(speed.curvature_mm), float(speed.edge * speed.advection), rate, least=PART,
+            flow.rates, size, active, self._phi, self._state, self.allowed.reshape(-1), speed.speed.reshape(-1), stopping, *shape, *self.spacing,
+            *self._inverse, edge, float(speed.balloon), float(speed.curvature_mm), edge * float(speed.advection), rate, bounds, least=PART,
         ), default=0.0)
         if fastest <= 0:
             return None
@@ -138,8 +141,8 @@ class Front:
         self.time += step
         turned = np.empty(size, np.int32)
         counts = in_parts(
-            flow.move, size, active, rate, step, self._least, self._phi, mask, self._state, self.allowed.reshape(-1), self.kept.reshape(-1),
-            *shape, *self.spacing, turned, least=PART,
+            flow.move, size, active, rate, bounds, step, self._least, self._phi, mask, self._state, self.allowed.reshape(-1), self.kept.reshape(-1),
+            turned, least=PART,
         )
         starts = [size * part // len(counts) for part in range(len(counts))]
         return np.concatenate([turned[start : start + count] for start, count in zip(starts, counts, strict=True)])
@@ -158,16 +161,27 @@ class Front:
             flow.wrap(fresh, count, self._near, self._next, self._sizes, self._state, *shape, self._tile, self._tiles.reshape(-1))
         if self.iterations - self._swept >= SWEEP_EVERY:
             self._swept = self.iterations
+            self._second_layer()
             self._room(0, 0, int(self._sizes[1]))
             flow.sweep(self._active, self._near, self._next, self._sizes, self._state)
             for voxels, size in zip((self._active, self._near, self._next), self._sizes, strict=True):
                 voxels[:size].sort()  # neighbours in memory are neighbours on the list again
-        self._distances()
+        self._first_layer()
 
-    def _distances(self) -> None:
-        mask = self.inside.reshape(-1)
-        for voxels, size, layer in ((self._near, self._sizes[1], band.NEAR), (self._near, self._sizes[1], band.NEXT), (self._next, self._sizes[2], band.NEXT)):
-            in_parts(band.relayer, int(size), voxels, layer, self._phi, mask, self._state, *self.shape, *self._weights, least=PART)
+    def _first_layer(self) -> None:
+        """Distances beside the active voxels: all that a front without tension needs."""
+        self._layer(self._near, self._sizes[1], band.NEAR)
+        self._second = False
+
+    def _second_layer(self) -> None:
+        """Distances one voxel on, which curvature looks at."""
+        if not self._second:
+            self._layer(self._near, self._sizes[1], band.NEXT)
+            self._layer(self._next, self._sizes[2], band.NEXT)
+            self._second = True
+
+    def _layer(self, voxels: npt.NDArray[np.int32], size: np.intp, layer: int) -> None:
+        in_parts(band.relayer, int(size), voxels, layer, self._phi, self.inside.reshape(-1), self._state, *self.shape, *self._weights, least=PART)
 
     def _ready(self, speed: Drive) -> None:
         """See that the speed is made wherever the band lies."""
@@ -178,7 +192,7 @@ class Front:
             size = int(self._sizes[0])
             self._room(0, 6 * size, 18 * size)
             flow.wrap(self._active, size, self._near, self._next, self._sizes, self._state, *self.shape, self._tile, self._tiles.reshape(-1))
-            self._distances()
+            self._first_layer()
         wanted = (self._tiles > 0) & ~self._asked
         if wanted.any():
             speed.prepare(wanted)

@@ -289,13 +289,16 @@ class LevelSet:
         speed = self._speed_on(ground, None)
         mask = ground.first_mask
         if mask is None:
-            mask = ground.allowed.copy() if inward else speed.start() & ground.allowed
+            mask = ground.allowed.copy() if inward else speed.start()
         if self._given.barrier is not None:
+            mask &= ground.allowed
             mask = rooms_with(mask, ground.kept if ground.kept.any() else mask)
-        self._set(ground, speed, mask | ground.kept)
-        self._shown = self._front.inside.copy()
-        self._voxels = int(np.count_nonzero(self._shown))
-        self._extent = box_of(self._shown, 0, self._given.spacing) if self._voxels else (slice(0, 1), slice(0, 1), slice(0, 1))
+        self._set(ground, speed, mask)
+        self._shown = np.zeros(ground.shape, bool)
+        inside = self._front.inside
+        self._extent = box_of(inside, 0, self._given.spacing) if inside.any() else (slice(0, 1), slice(0, 1), slice(0, 1))
+        self._shown[self._extent] = inside[self._extent]
+        self._voxels = int(np.count_nonzero(self._shown[self._extent]))
         self._learned = self._since_learning = self._looks = 0
         self._begun = True
 
