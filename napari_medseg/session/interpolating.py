@@ -181,21 +181,20 @@ class Interpolating:
 def filled(
     labels: Array, image: Array, spacing: tuple[float, float, float], value: int, slices: list[int], axis: int, follow: bool,
 ) -> Iterator[Patch]:
-    """One class interpolated between slices along an axis, on a crop around it; a patch of all the class then holds."""
-    from napari_medseg.weaklabel.interpolate import interpolate
+    """One class interpolated between slices along an axis, on a crop around it, gap by gap; each patch is all that the class then holds."""
+    from napari_medseg.weaklabel.interpolate import interpolating
 
     mask = (labels == value).view(np.uint8)
     inner = around(mask)
     if inner is None:
         raise NoLabelsError("no slice is annotated", where="interpolation", todo="Paint the organ on two slices at least")
-    yield Patch((slice(0, 0), slice(0, 0), slice(0, 0)), np.zeros((0, 0, 0), np.uint8), None, "Blending the outlines")
     box = _crop(inner, labels.shape, spacing, slices, axis)
     here = [index - box[axis].start for index in slices]
-    plane = tuple(step for each, step in enumerate(spacing) if each != axis)
-    part = interpolate(mask[box], here, plane_spacing=(plane[0], plane[1]), image=image[box] if follow else None, spacing=spacing, axis=axis)
-    between = int(np.count_nonzero(part)) - int(np.count_nonzero(mask[box]))
-    voxel_ml = float(np.prod(spacing)) / 1000
-    yield Patch(box, np.asarray(part > 0, np.uint8) * np.uint8(value), 1.0, f"{between * voxel_ml:.3g} ml between {len(slices)} slices")
+    had, voxel_ml = int(np.count_nonzero(mask[box])), float(np.prod(spacing)) / 1000
+    for step in interpolating(mask[box], spacing, here, image=image[box] if follow else None, axis=axis):
+        between = int(np.count_nonzero(step.labels)) - had
+        found = np.asarray(step.labels > 0, np.uint8) * np.uint8(value)
+        yield Patch(box, found, step.fraction, f"{between * voxel_ml:.3g} ml between {len(slices)} slices")
 
 
 def _crop(inner: Box, shape: tuple[int, ...], spacing: tuple[float, float, float], slices: list[int], axis: int) -> Box:

@@ -91,9 +91,9 @@ def _again(project: Project, version: Version, stored: LabelMap) -> tuple[Array 
             raise _unclear(version, "which version it restored")
         return project.labels(version.case, old).array, ""
     if tool == "cleanup":
-        return _cleanup(version, stored, before), ""
+        return _cleanup(project, version, stored, before), ""
     if tool == "interpolate":
-        return _interpolate(version, stored, before), ""
+        return _interpolate(project, version, stored, before), ""
     if tool not in ("levelset", "scribble", "segment"):
         why = {"refine": "a refinement learns from many scans at once; run it again with `medseg refine`", "import": "it was read from a file"}
         return None, why.get(tool, "it was made by hand; these are its labels")
@@ -125,26 +125,48 @@ def _scribble(version: Version, stored: LabelMap, scan: Volume, before: Array, a
         raise NoStrokesError("its strokes were not stored", where=f"version {version.number}", todo="Scribble again")
     turn, display = axis_map(scan.geometry), orient(scan)
     strokes = turn.apply(arrays["strokes"]).astype(np.uint8)
-    growth = _last(grow(display.channel(), strokes, display.geometry.spacing, _settings(ScribbleSettings, version)), version)
+    growth = _last(grow(display.channel(), strokes, display.geometry.spacing, _settings(ScribbleSettings, version, but="solved_by")), version)
     values = [int(value) for value in np.unique(strokes) if 0 < value < 255]
     return _accepted(before, turn.undo(whole(growth, display.geometry.shape)), values, None, stored.array)
 
 
-def _cleanup(version: Version, stored: LabelMap, before: Array) -> Array:
+def _cleanup(project: Project, version: Version, stored: LabelMap, before: Array) -> Array:
     from napari_medseg.weaklabel.cleanup import CleanupSettings, clean
+    from napari_medseg.weaklabel.cleanup_steps import chain_from
 
     turn = axis_map(stored.geometry)
     spacing = turn.geometry(stored.geometry).spacing
+    if "steps" in version.parameters:
+        values = version.parameters.get("values")
+        if not (isinstance(values, list) and all(type(value) is int for value in values)):
+            raise _unclear(version, "its classes")
+        chain = chain_from({name: version.parameters[name] for name in ("steps", "edit") if name in version.parameters})
+        image = None if chain.edit.window is None else orient(_scan(project, version, stored)).channel()
+        found = turn.undo(clean(turn.apply(before), spacing, chain, image=image, values=values).labels)
+        return _accepted(before, np.where(np.isin(found, values), found, 0).astype(np.uint8), values, None, stored.array)
     cleaned = clean(turn.apply(before), spacing, _settings(CleanupSettings, version)).labels
     return turn.undo(cleaned)
 
 
-def _interpolate(version: Version, stored: LabelMap, before: Array) -> Array:
+def _interpolate(project: Project, version: Version, stored: LabelMap, before: Array) -> Array:
+    from napari_medseg.session.interpolating import filled
     from napari_medseg.weaklabel.interpolate import interpolate
 
     slices = version.parameters.get("slices")
     if slices is not None and not (isinstance(slices, list) and all(type(z) is int for z in slices)):
         raise _unclear(version, "its slices")
+    if "value" in version.parameters:
+        value, axis = version.parameters["value"], version.parameters.get("axis", 0)
+        if slices is None or type(value) is not int or axis not in (0, 1, 2):
+            raise _unclear(version, "its class, slices and plane")
+        follow = bool(version.parameters.get("image"))
+        turn, spacing = axis_map(stored.geometry), axis_map(stored.geometry).geometry(stored.geometry).spacing
+        labels = turn.apply(before)
+        image = orient(_scan(project, version, stored)).channel() if follow else labels
+        patch = _last(filled(labels, image, spacing, value, slices, axis, follow), version)
+        preview = np.zeros(labels.shape, np.uint8)
+        preview[patch.box] = patch.labels
+        return _accepted(before, turn.undo(preview), [value], None, stored.array)
     return interpolate(before, slices, plane_spacing=stored.geometry.spacing[1:])
 
 
@@ -182,9 +204,9 @@ def _seeds(version: Version) -> dict[int, Any]:
     return seeds
 
 
-def _settings(kind: type[T], version: Version) -> T:
+def _settings(kind: type[T], version: Version, but: str = "") -> T:
     try:
-        return kind(**version.parameters)
+        return kind(**{name: value for name, value in version.parameters.items() if name != but})
     except TypeError as error:
         raise _unclear(version, "its settings") from error
 

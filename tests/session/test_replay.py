@@ -1,6 +1,6 @@
 """A version can be made again from what it recorded, and whether it came out the same is said."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -106,6 +106,41 @@ def test_clean_up_and_interpolation_run_on_the_version_before(project, ball):
     done = replay(project, "case-0001", 4)
     assert (done.same, done.voxels_different) == (False, int((tidy != filled).sum()))
     assert "differ from what is stored" in done.note
+
+
+def test_what_the_pages_of_the_window_record_runs_again(project, session, owner):
+    scan = session.open(read(project.source("case-0001")[0]))
+    shape = scan.display.geometry.shape
+    labels = np.zeros(shape, np.uint8)
+    labels[4, 8:28, 8:28], labels[10, 10:24, 10:24], labels[7, 30, 30] = 1, 1, 2
+    session.adopt_labels(scan, labels)
+    save(project, scan.axes.undo(labels), "brush")
+    made = []
+    session.accepted.connect(lambda _, how: made.append(how))
+    session.set(mode="interpolate", interpolation=replace(session.interpolation, axis=0))
+    owner.run_until(lambda: session.between.found is not None)
+    acts = (
+        session.run, lambda: session.tidy.choose(smoothing=True, resizing=True, windowed=True, window=(-1e4, 1e4)),
+        lambda: draw(session, scan),
+    )
+    for number, (mode, act) in enumerate(zip(("interpolate", "cleanup", "scribbles"), acts, strict=True), start=2):
+        if session.mode != mode:
+            session.set(mode=mode)
+        act()
+        owner.run_until(lambda: session.job is not None and not session.job.is_active)
+        session.accept()
+        how = made[-1]
+        arrays = {name: scan.axes.undo(array) for name, array in how.arrays.items()}
+        save(project, scan.axes.undo(scan.labels), how.tool, parameters=how.parameters, arrays=arrays, parent=number - 1)
+        assert replay(project, "case-0001", number).same, mode
+    assert [how.tool for how in made] == ["interpolate", "cleanup", "scribble"]
+
+
+def draw(session, scan):
+    session.begin_scribbles()
+    z, y, x = (round(c) for c in ndimage.center_of_mass(scan.display.array > 170))
+    scan.strokes[z, y, x - 4:x + 5], scan.strokes[z, 2:-2, 2] = 1, 255
+    session.stroked(scan)
 
 
 def test_work_by_hand_is_given_as_it_is_stored(project, ball):
