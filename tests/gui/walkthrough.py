@@ -11,6 +11,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,10 @@ log = logging.getLogger("walkthrough")
 
 
 class Walk:
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, sample: str = "brain1") -> None:
         self.out = out
         out.mkdir(parents=True, exist_ok=True)
-        self.viewer = open_window("brain1")
+        self.viewer = open_window(sample)
         self.wait(4)
         self.top = next(w for w in QApplication.topLevelWidgets() if w.findChild(MedsegWidget))
         self.dock = self.top.findChild(MedsegWidget)
@@ -68,22 +69,32 @@ class Walk:
         QTest.mouseClick(bar, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, bar.tabRect(index).center())
         self.wait(0.3)
 
-    def click_voxel(self, voxel: tuple[int, int, int]) -> None:
-        world = self.dock.desk.image(self.session.current).data_to_world(voxel)
-        self.viewer.dims.set_point(0, world[0])
+    def click_voxel(self, voxel: tuple[int, int, int], modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        self.drag([voxel], modifier)
+
+    def drag(self, voxels: Sequence[tuple[int, int, int]], modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        """Press at the first voxel, move over the others of its slice, let go at the last."""
+        self.viewer.dims.set_point(0, self._world(voxels[0])[0])
         self.wait(0.3)
-        centre, zoom = self.viewer.scene.camera.center, self.viewer.scene.camera.zoom
-        x = self.canvas.width() / 2 + (world[2] - centre[2]) * zoom
-        y = self.canvas.height() / 2 + (world[1] - centre[1]) * zoom
-        for kind, buttons in (
-            (QEvent.Type.MouseMove, Qt.MouseButton.NoButton), (QEvent.Type.MouseButtonPress, Qt.MouseButton.LeftButton),
-            (QEvent.Type.MouseButtonRelease, Qt.MouseButton.NoButton),
-        ):
-            button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else Qt.MouseButton.LeftButton
-            at = QPointF(x, y)
-            event = QMouseEvent(kind, at, QPointF(self.canvas.mapToGlobal(QPoint(round(x), round(y)))), button, buttons, Qt.KeyboardModifier.NoModifier)
-            QApplication.sendEvent(self.canvas, event)
-            self.wait(0.1)
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        places = [self._on_canvas(voxel) for voxel in voxels]
+        self._mouse(QEvent.Type.MouseMove, places[0], none, none, modifier, 0.1)
+        self._mouse(QEvent.Type.MouseButtonPress, places[0], left, left, modifier, 0.1)
+        for place in places[1:]:
+            self._mouse(QEvent.Type.MouseMove, place, none, left, modifier, 0.02)
+        self._mouse(QEvent.Type.MouseButtonRelease, places[-1], left, none, modifier, 0.1)
+
+    def _world(self, voxel: tuple[int, int, int]) -> tuple[float, ...]:
+        return self.dock.desk.image(self.session.current).data_to_world(voxel)
+
+    def _on_canvas(self, voxel: tuple[int, int, int]) -> QPointF:
+        world, centre, zoom = self._world(voxel), self.viewer.scene.camera.center, self.viewer.scene.camera.zoom
+        return QPointF(self.canvas.width() / 2 + (world[2] - centre[2]) * zoom, self.canvas.height() / 2 + (world[1] - centre[1]) * zoom)
+
+    def _mouse(self, kind: QEvent.Type, at: QPointF, button: Qt.MouseButton, buttons: Qt.MouseButton, modifier: Qt.KeyboardModifier, wait: float) -> None:
+        where = QPointF(self.canvas.mapToGlobal(QPoint(round(at.x()), round(at.y()))))
+        QApplication.sendEvent(self.canvas, QMouseEvent(kind, at, where, button, buttons, modifier))
+        self.wait(wait)
 
     def key(self, key: Qt.Key) -> None:
         self.canvas.setFocus()
