@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from napari_medseg.volume import FloatArray, Spacing
 from napari_medseg.weaklabel.compiled import compiled, in_parts
-from napari_medseg.weaklabel.scene import Box
+from napari_medseg.weaklabel.scene import Box, joined
 
 SCALES = (1.0, 2.0, 4.0)  # times the finest scale
 PER_SCALE = 4
 CUT = 3.0
 SAMPLE = 200_000
-BLOCK = 16
+BLOCK = 12  # finest scales by which the part that is kept grows
 
 
 class FeatureMaps:
@@ -39,29 +39,57 @@ class FeatureMaps:
         self._middle, self._span = _typical(image)
         self._base = finest_scale(spacing)
         self._box: Box | None = None
+        self._count = 1 + PER_SCALE * len(SCALES) + (0 if extra is None else extra.shape[0])
         self._kept = np.zeros((0, 0, 0, 0), np.float32)
 
     def of(self, box: Box) -> FloatArray:
-        """The features of a part of the scan: float32 (features, z, y, x)."""
-        if self._box is None or any(a.start < b.start or a.stop > b.stop for a, b in zip(box, self._box, strict=True)):
-            z, y, x = (slice(s.start // BLOCK * BLOCK, min(n, -(-s.stop // BLOCK) * BLOCK)) for s, n in zip(box, self._image.shape, strict=True))
-            self._box = (z, y, x)
-            self._kept = self._made(self._box)
-        z, y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
-        return self._kept[:, z, y, x]
+        """The features of a part of the scan: float32 (features, z, y, x), not to be written to."""
+        if self._box is None or not _holds(self._box, box):
+            self._widen(box if self._box is None else joined(self._box, box))
+        assert self._box is not None
+        return self._kept[(slice(None), *_within(box, self._box))]
+
+    def _widen(self, box: Box) -> None:
+        """Make what is new; what was made stays."""
+        blocks = [max(1, round(BLOCK * self._base / step)) for step in self._spacing]
+        sides = zip(box, blocks, self._image.shape, strict=True)
+        z, y, x = (slice(s.start // block * block, min(n, -(-s.stop // block) * block)) for s, block, n in sides)
+        new, old = (z, y, x), self._box
+        kept = np.empty((self._count, *(s.stop - s.start for s in new)), np.float32)
+        for part in [new] if old is None else _beyond(new, old):
+            kept[(slice(None), *_within(part, new))] = self._made(part)
+        if old is not None:
+            kept[(slice(None), *_within(old, new))] = self._kept
+        self._box, self._kept = new, kept
 
     def _made(self, box: Box) -> FloatArray:
         margins = [int(np.ceil(CUT * self._base * SCALES[-1] / step)) + 1 for step in self._spacing]
-        sides = list(zip(box, margins, self._image.shape, strict=True))
-        wide = tuple(slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in sides)
-        inner = tuple(slice(s.start - w.start, s.stop - w.start) for (s, _, _), w in zip(sides, wide, strict=True))
-        values = self._image[wide].astype(np.float32)
+        z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margins, self._image.shape, strict=True))
+        values = self._image[z, y, x].astype(np.float32)
         values[~np.isfinite(values)] = self._middle
         values = (values - np.float32(self._middle)) / np.float32(self._span)
-        found = of_values(values, self._spacing)[(slice(None), *inner)]
-        if self._extra is not None:
-            found = np.concatenate([found, np.nan_to_num(self._extra[(slice(None), *box)].astype(np.float32))])
-        return np.ascontiguousarray(found)
+        found = of_values(values, self._spacing)[(slice(None), *_within(box, (z, y, x)))]
+        return found if self._extra is None else np.concatenate([found, np.nan_to_num(self._extra[(slice(None), *box)].astype(np.float32))])
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    return all(a.start <= b.start and b.stop <= a.stop for a, b in zip(outer, inner, strict=True))
+
+
+def _within(inner: Box, outer: Box) -> Box:
+    z, y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
+    return z, y, x
+
+
+def _beyond(outer: Box, inner: Box) -> list[Box]:
+    """What of a box lies beyond one inside it, in up to six boxes."""
+    parts, left = [], list(outer)
+    for axis in range(3):
+        for side in (slice(outer[axis].start, inner[axis].start), slice(inner[axis].stop, outer[axis].stop)):
+            if side.start < side.stop:
+                parts.append((*left[:axis], side, *left[axis + 1 :]))
+        left[axis] = inner[axis]
+    return [(z, y, x) for z, y, x in parts]
 
 
 def of_values(values: FloatArray, spacing: Spacing) -> FloatArray:
