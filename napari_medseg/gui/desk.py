@@ -190,6 +190,8 @@ class Desk(QObject):
                 barrier.begin(session)
             elif tool == "bubble":
                 levelset_live.begin_bubble(session)
+            elif tool == "pick":
+                session.begin_pick()
             elif session.current is None:
                 raise InvalidInputError(session.declined or "no scan is open", where="Seeds", todo="Drop a scan on the window, or try a sample")
             else:

@@ -25,7 +25,7 @@ class CleanupPage(QWidget):
         self._shows: list[Callable[[], None]] = []
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(SPACING)
+        grid.setHorizontalSpacing(4)
         grid.setVerticalSpacing(3)
         for column in (0, 2):
             grid.setColumnStretch(column, 1)
@@ -35,7 +35,7 @@ class CleanupPage(QWidget):
         self.close = self._sized(grid, 1, 0, "Close gaps", "closing", "close_mm", "mm", 0.5, "Gaps up to twice this wide are filled")
         self.open = self._sized(grid, 1, 2, "Cut thin", "opening", "open_mm", "mm", 0.5, "Bridges and spikes thinner than twice this go")
         tip = "Above 0 mm every label grows by this, never into another; below 0 mm it shrinks"
-        self.margin = self._sized(grid, 2, 0, "Grow, shrink", "resizing", "margin_mm", "mm", 0.5, tip, low=-50.0)
+        self.margin = self._sized(grid, 2, 0, "Grow by", "resizing", "margin_mm", "mm", 0.5, tip, low=-50.0)
         self.fill = self._switch("Fill holes", "fill", "Holes that a label encloses in its slice are filled")
         self.largest = self._switch("Largest piece", "largest", "Of each label only its largest piece stays")
         self.live = self._switch("Live", "live", "On: every change shows at once. Off: press Clean up labels (G)")
@@ -142,7 +142,7 @@ class CleanupPage(QWidget):
         made.setToolTip(tip)
         made.setKeyboardTracking(False)
         made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # the wheel and the arrow keys step it; there is no room for more
-        made.setFixedWidth(62)
+        made.setFixedWidth(56)
         made.valueChanged.connect(lambda value: self._choose(**{name: value}, **({switch: True} if switch else {})))
         self._shows.append(lambda: quietly(made, "setValue", getattr(self._desk.session.cleanup, name)))
         return made
