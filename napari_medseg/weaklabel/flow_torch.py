@@ -7,6 +7,7 @@ Distances are known on three layers around the surface, as there: the voxels bes
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,11 +53,21 @@ def start(inside: Tensor, spacing: Tensor) -> Tensor:
     sign = torch.where(inside, -1.0, 1.0)
     across_z, across_y, across_x = crossings(neighbours(sign))
     steep = 4 * (across_z / spacing[0] ** 2 + across_y / spacing[1] ** 2 + across_x / spacing[2] ** 2)
-    return _follow(_follow(sign * torch.where(steep > 0, steep.clamp(min=FLAT).rsqrt(), UNKNOWN), spacing), spacing)
+    return follow(follow(sign * torch.where(steep > 0, steep.clamp(min=FLAT).rsqrt(), UNKNOWN), spacing), spacing)
+
+
+class Passes(NamedTuple):
+    """The passes of a step, so that each can be compiled on its own; the last runs twice."""
+
+    rates: Callable[..., tuple[Tensor, Tensor]]
+    move: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    classes: Callable[..., Tensor]
+    join: Callable[..., Tensor]
+    follow: Callable[..., Tensor]
 
 
 def step(
-    phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, spacing: Tensor, inverse: Tensor, least: Tensor, terms: Tensor
+    passes: Passes, phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, spacing: Tensor, inverse: Tensor, least: Tensor, terms: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Move the front once.
 
@@ -80,11 +91,16 @@ def step(
     turned : int64
         How many voxels turned over.
     """
-    rate, asked = _rates(phi, speed, stopping, flags, inverse, terms)
-    fastest = asked.amax()
-    time = torch.where(fastest > 0, COURANT / fastest, torch.zeros_like(fastest))
-    at = neighbours(phi)
-    across_z, across_y, across_x = crossings(at)
+    rate, fastest = passes.rates(phi, speed, stopping, flags, inverse, terms)
+    time = torch.where(fastest > 0, COURANT / fastest, 0.0)
+    moved, flags, turned = passes.move(phi, rate, time, flags, spacing, least)
+    layer = passes.join(passes.classes(moved), spacing, least)
+    return passes.follow(passes.follow(layer, spacing), spacing), flags, time, turned
+
+
+def move(phi: Tensor, rate: Tensor, time: Tensor, flags: Tensor, spacing: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Move what lies beside the surface; a voxel there is no farther from it than its neighbour across is. The rest is `UNKNOWN`."""
+    across_z, across_y, across_x = crossings(neighbours(phi))
     most = torch.minimum(
         torch.minimum(torch.where(across_z, spacing[0], UNKNOWN), torch.where(across_y, spacing[1], UNKNOWN)), torch.where(across_x, spacing[2], UNKNOWN)
     )
@@ -95,12 +111,11 @@ def step(
     inside = phi < 0
     turned = beside & ((moved < 0) != inside)
     moved = torch.where(beside, moved, torch.where(inside, -UNKNOWN, UNKNOWN))
-    flags = torch.where(turned, flags | TURNED, flags)
-    return _follow(_follow(_join(_classes(moved), spacing, least), spacing), spacing), flags, time, turned.sum()
+    return moved, torch.where(turned, flags | TURNED, flags), turned.sum()
 
 
-def _rates(phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, inverse: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
-    """Rates of change of phi beside the surface, and the 1 / dt that those moving towards it ask for; 0 elsewhere."""
+def rates(phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, inverse: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
+    """Rates of change of phi beside the surface (0 elsewhere), and the largest 1 / dt that any voxel moving towards it asks for."""
     at = neighbours(phi)
     iz, iy, ix = inverse[0], inverse[1], inverse[2]
     back_z, fore_z = (phi - at(-1, 0, 0)) * iz, (at(1, 0, 0) - phi) * iz
@@ -137,10 +152,10 @@ def _rates(phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, i
     rate = rate + torch.where(square > FLAT, bend * bent / square.clamp(min=FLAT), 0.0)
     across_z, across_y, across_x = crossings(at)
     rate = torch.where((across_z | across_y | across_x) & ((flags & ALLOWED) > 0), rate, 0.0)
-    return rate, torch.where(rate * phi < 0, asked + 2 * tension * (iz * iz + iy * iy + ix * ix), 0.0)
+    return rate, torch.where(rate * phi < 0, asked + 2 * tension * (iz * iz + iy * iy + ix * ix), 0.0).amax()
 
 
-def _classes(moved: Tensor) -> Tensor:
+def classes(moved: Tensor) -> Tensor:
     """What was beside the surface and still is keeps its distance; what came beside it is `FRESH`, what is not beside it `FAR`."""
     across_z, across_y, across_x = crossings(neighbours(moved))
     beside = across_z | across_y | across_x
@@ -148,7 +163,7 @@ def _classes(moved: Tensor) -> Tensor:
     return torch.where(moved < 0, -kind, kind)
 
 
-def _join(phi: Tensor, spacing: Tensor, least: Tensor) -> Tensor:
+def join(phi: Tensor, spacing: Tensor, least: Tensor) -> Tensor:
     """Distances of what has just come beside the surface, from what was there before."""
     distance = _from_known(phi, spacing)
     distance = torch.where(distance < UNKNOWN, torch.maximum(distance, BARELY * least), least)
@@ -157,7 +172,7 @@ def _join(phi: Tensor, spacing: Tensor, least: Tensor) -> Tensor:
     return torch.where(phi < 0, -size, size)
 
 
-def _follow(phi: Tensor, spacing: Tensor) -> Tensor:
+def follow(phi: Tensor, spacing: Tensor) -> Tensor:
     """Distances of one layer more, from the layer before."""
     distance = _from_known(phi, spacing).clamp(max=UNKNOWN)
     return torch.where(phi.abs() < UNKNOWN, phi, torch.where(phi < 0, -distance, distance))
@@ -189,3 +204,6 @@ def _from_known(phi: Tensor, spacing: Tensor) -> Tensor:
 def _ordered(a: Tensor, b: Tensor, wa: Tensor, wb: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     swap = b < a
     return torch.where(swap, b, a), torch.where(swap, a, b), torch.where(swap, wb, wa), torch.where(swap, wa, wb)
+
+
+PLAIN = Passes(rates, move, classes, join, follow)

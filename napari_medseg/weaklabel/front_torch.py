@@ -7,7 +7,6 @@ The card is waited for once an update. Sums run in another order than on the pro
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -19,14 +18,14 @@ from torch import Tensor
 from napari_medseg.volume import BoolArray, Shape, Spacing
 from napari_medseg.weaklabel import flow_torch
 from napari_medseg.weaklabel.drive import Drive
+from napari_medseg.weaklabel.flow_torch import Passes
 from napari_medseg.weaklabel.front import Moved
 from napari_medseg.weaklabel.scene import Box, box_around
 
 LAYERS = 3  # voxels beyond the surface on which distances are known
 BLOCK = 8  # voxels; the surface's place is known to a block
 
-Step = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
-_compiled: dict[torch.device, Step] = {}
+_compiled: dict[torch.device, Passes] = {}
 
 
 def has_card() -> bool:
@@ -34,35 +33,35 @@ def has_card() -> bool:
     return torch.cuda.is_available()
 
 
-def stepper(device: torch.device) -> Step:
-    """The step as one compiled program on a CUDA device, once that is ready; until then, and elsewhere, one tensor operation after the other.
+def passes_on(device: torch.device) -> Passes:
+    """The passes as compiled programs on a CUDA device, once these are ready; until then, and elsewhere, one tensor operation after the other.
 
-    Compiling takes a while, so it runs in the background from the first front on, and a front keeps the step it began with: a run repeats itself.
+    Compiling takes a while, so it runs in the background from the first front on, and a front keeps the passes it began with: a run repeats itself.
     """
     if device.type == "cuda":
         _begin_compiling(device)
-    return _compiled.get(device, flow_torch.step)
+    return _compiled.get(device, flow_torch.PLAIN)
 
 
 @cache
 def _begin_compiling(device: torch.device) -> threading.Thread:
-    thread = threading.Thread(target=compile_step, args=(device,), name="medseg level set compiler", daemon=True)
+    thread = threading.Thread(target=compile_passes, args=(device,), name="medseg level set compiler", daemon=True)
     thread.start()
     return thread
 
 
-def compile_step(device: torch.device) -> bool:
-    """Compile the step for a device; whether that worked (it needs a compiler that not every machine has)."""
-    step = torch.compile(flow_torch.step, dynamic=True)
+def compile_passes(device: torch.device) -> bool:
+    """Compile the passes for a device; whether that worked (it needs a compiler that not every machine has)."""
+    passes = Passes(*(torch.compile(each, dynamic=True) for each in flow_torch.PLAIN))
+    numbers = torch.ones(4, device=device)
     try:
         for side in (16, 24):
             field, flags = torch.ones((side, side + 1, side + 2), device=device), torch.ones((side, side + 1, side + 2), dtype=torch.uint8, device=device)
-            numbers = torch.ones(4, device=device)
             for stopping in (None, field):
-                step(field, field, stopping, flags, numbers[:3], numbers[:3], numbers[0], numbers)
+                flow_torch.step(passes, field, field, stopping, flags, numbers[:3], numbers[:3], numbers[0], numbers)
     except (RuntimeError, ImportError, OSError):
         return False
-    _compiled[device] = step
+    _compiled[device] = passes
     return True
 
 
@@ -95,7 +94,7 @@ class Front:
         self._stopping: Tensor | None = None
         self._copied: BoolArray | None = None
         self._version: object = None
-        self._step = stepper(self._device)
+        self._passes = passes_on(self._device)
         self.reset(inside)
 
     def reset(self, inside: BoolArray) -> None:
@@ -130,7 +129,9 @@ class Front:
         terms = self._numbers([speed.edge, speed.balloon, speed.curvature_mm, speed.edge * speed.advection])
         taken, turned = [], []
         for _ in range(iterations):
-            phi, flags, time, count = self._step(phi, self._speed[box], stopping, flags, self._spacing, self._inverse, self._least, terms)
+            phi, flags, time, count = flow_torch.step(
+                self._passes, phi, self._speed[box], stopping, flags, self._spacing, self._inverse, self._least, terms
+            )
             taken.append(time)
             turned.append(count)
         self._phi[box], self._flags[box] = phi, flags
