@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
-LEFT, RIGHT = 62, 82  # pixels of the words at the ends of a slider
+LEFT, RIGHT = 60, 94  # pixels of the words at the ends of a slider
 
 
 def slider(low: int, high: int, tip: str) -> tuple[QSlider, QLabel]:

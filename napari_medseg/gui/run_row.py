@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
@@ -34,7 +33,7 @@ class RunRow(QWidget):
         told = QHBoxLayout(self.line)
         told.setContentsMargins(0, 0, 0, 0)
         told.addWidget(self.said, 1)
-        told.addWidget(self.show_me, 0, Qt.AlignmentFlag.AlignTop)
+        told.addWidget(self.show_me)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -61,14 +60,14 @@ class RunRow(QWidget):
         self.back.setEnabled(front is not None and front.can_rewind)
         mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "weak" and state != "settled")
         preview = session.current.preview if session.current is not None else None
-        neck = preview is not None and preview.neck is not None
-        self.said.setText(preview.detail if preview is not None and front is not None and (neck or preview.leaked) else "")
-        self.show_me.setVisible(neck)
-        self.line.setVisible(bool(self.said.text()) or neck)
+        neck = preview is not None and preview.neck is not None and front is not None
+        self.said.setText(f"Narrow neck near slice {preview.neck[0]}" if neck else "")
+        self.line.setVisible(neck)
         mark(self.show_me, "primary", next_step(session).action == "neck")
 
     def _on_run(self) -> None:
-        self._desk.session.set(tab="weak")
+        if self._desk.session.tab != "weak":
+            self._desk.session.set(tab="weak")
         self._desk.run()
 
 

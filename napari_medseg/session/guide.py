@@ -57,7 +57,7 @@ def _in_study(session: Session) -> Step:
 
 def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
     front = session.front
-    if front is not None and session.tab == "weak" and session.mode in ("levelset", "limit"):
+    if front is not None and session.tab == "weak" and session.mode in ("levelset", "limit") and session.tool != "limit":
         return _steered(session, scan, front)
     drawn = guide_tools.drawn(session, scan, job)
     if drawn is not None:
@@ -120,8 +120,11 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
     if preview.neck is not None:
         sentence = f"It went through a narrow neck near slice {preview.neck[0]}: look there and draw a barrier across"
         return Step(sentence, "neck", "J", "A barrier takes away what lies behind the neck; if the neck belongs to it, accept.")
-    if preview.is_empty or preview.leaked:
+    if preview.is_empty:
         return _preview(session, scan)
+    if preview.leaked:
+        why = "It grew as far from its seeds as it may."
+        return Step("It stopped at its reach: if it ends too early add a seed farther out; if it ran over, bar it or paint a limit", "seeds", "Q", why)
     why = preview.detail or "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"It came to rest: accept it into {name}, or move a slider and it goes on", "accept", "K", why)
 
