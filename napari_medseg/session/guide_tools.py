@@ -12,7 +12,7 @@ from napari_medseg.session.state import Scan
 
 LONG = 1.0
 """Seconds after which an answer to a stroke is worth waiting for in words."""
-NO_BACKGROUND = "Without a background stroke the border of the strokes' reach counts as background."
+NO_BACKGROUND = "Without a background stroke the border of their reach is background."
 
 
 def drawn(session: Session, scan: Scan, job: Job | None) -> Step | None:
@@ -39,10 +39,10 @@ def _answered(session: Session, scan: Scan) -> Step:
         return Step("Go on drawing; the answer follows the brush", "none", "", preview.detail if preview is not None else "")
     accept = f"accept {', '.join(c.name for c in preview.classes)}"
     if not scan.drawn[1]:
-        return Step(f"Where it runs over, press Q and draw a background stroke; where {name} is missing, draw more of it", "accept", "Q", NO_BACKGROUND)
+        return Step(f"Draw more of {name}, or press Q and draw background where it runs over", "accept", "Q", NO_BACKGROUND)
     if session.background:
-        return Step(f"Draw background where it runs over, Q for {name} where it is missing; or {accept}", "accept", "K", preview.detail)
-    return Step(f"Draw {name} where it is missing, Q for background where it runs over; or {accept}", "accept", "K", preview.detail)
+        return Step(f"Draw background where it runs over, or {accept}", "accept", "K", f"Q: back to {name}, where it is missing.")
+    return Step(f"Draw {name} where it is missing, or {accept}", "accept", "K", "Q: background, where it runs over.")
 
 
 def _scribbles(session: Session, scan: Scan) -> Step:

@@ -156,7 +156,7 @@ class LiveScribbles:
     def method(self, scan: Scan) -> str:
         """What solved this scan's strokes last, in words; "" before."""
         solver = self._solvers.get(scan)
-        return solver.method if solver is not None else ""
+        return solver.method.replace(" with a classifier", ", with learned tissue") if solver is not None else ""
 
     @staticmethod
     def owns(preview: Preview) -> bool:

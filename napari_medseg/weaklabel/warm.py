@@ -8,7 +8,12 @@ SIDE = 24
 
 
 def warm() -> None:
-    """Run a tiny level set and tiny scribbles."""
+    """Press the limit brush, whose first stroke cannot wait; then run a tiny level set, tiny scribbles and a tiny clean-up."""
+    from napari_medseg.weaklabel.soft_brush import stamp
+
+    stamp(np.zeros((SIDE, SIDE, SIDE), np.uint8), (2.0, 2.0, 2.0), 3.0, (1.0, 1.0, 1.0))
+    from napari_medseg.weaklabel.cleanup import clean
+    from napari_medseg.weaklabel.cleanup_steps import Grow, Smooth
     from napari_medseg.weaklabel.levelset import LevelSet
     from napari_medseg.weaklabel.scribble import grow
     from napari_medseg.weaklabel.settings import LevelSetSettings
@@ -22,6 +27,7 @@ def warm() -> None:
     strokes[middle, 1, 1:-1] = 255
     for _ in grow(scan, strokes, (1.0, 1.0, 1.0)):
         pass
+    clean((scan > 50).astype(np.uint8), (1.0, 1.0, 1.0), [Smooth(1.0), Grow(1.0)])
 
 
 def _ball() -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
