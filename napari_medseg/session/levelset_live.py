@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_medseg.annotation import seed_voxels
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, NoSeedsError
+from napari_medseg.session import limit_painting
 from napari_medseg.session.history import Box, both
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.making import Making
@@ -147,7 +148,12 @@ class LiveLevelSet:
         self._nudge(lambda engine: engine.seeds(voxels), {"act": "seeds", "points": [list(point) for point in points]}, alone=True)
 
     def bubble(self, centre: tuple[int, int, int], radius_mm: float, *, add: bool) -> None:
-        """Add a ball to the front, or take one away."""
+        """Add a ball to the front, or take one away; a ball added outside a painted limit widens it, since a click is meant."""
+        limit = self._start.limit
+        if add and limit is not None:
+            box, inside = ball(self.scan, centre, radius_mm)
+            limit[box] |= inside
+            limit_painting.include(self._session, self.scan, box, inside)
         point = self.scan.display.geometry.world(np.array([centre], float))[0]
         told = {"act": "bubble", "centre": [round(float(v), 3) for v in point], "radius_mm": radius_mm, "adds": add}
         self._nudge(lambda engine: engine.bubble(centre, radius_mm, add), told)
@@ -308,7 +314,11 @@ def bubble(session: Session, centre: tuple[int, int, int], *, add: bool) -> None
     if scan.preview is None and not add:
         raise InvalidInputError("there is nothing to cut a bubble from", where="Bubble", todo="Add one, or grow a label first")
     shown = _mask_of_preview(session, scan) if scan.preview is not None and not scan.preview.is_empty else None
-    first = shown if shown is not None else ball(scan, centre, radius)
+    first = shown
+    if first is None:
+        box, inside = ball(scan, centre, radius)
+        first = np.zeros(scan.display.geometry.shape, bool)
+        first[box] = inside
     front = _begin(session, replace(_start(session, bare=True), init=first), tool="bubble")
     front.pause()
     if shown is not None:
@@ -367,17 +377,13 @@ def window_of_seeds(session: Session) -> tuple[float, float]:
     return round(float(low) - spare, digits), round(float(high) + spare, digits)
 
 
-def ball(scan: Scan, centre: tuple[int, int, int], radius_mm: float) -> BoolArray:
-    """A ball on a scan's display grid, bool (z, y, x); its centre always belongs to it."""
+def ball(scan: Scan, centre: tuple[int, int, int], radius_mm: float) -> tuple[Box, BoolArray]:
+    """A ball on a scan's display grid: its box, and bool (z, y, x) in there; its centre always belongs to it."""
     grid = scan.display.geometry
-    mask = np.zeros(grid.shape, bool)
-    reach = [int(radius_mm / s) for s in grid.spacing]
-    box = tuple(slice(max(0, c - r), c + r + 1) for c, r in zip(centre, reach, strict=True))
-    axes = np.ogrid[box]
-    away = sum(((axis - c) * s) ** 2 for axis, c, s in zip(axes, centre, grid.spacing, strict=True))
-    clipped = tuple(slice(b.start, min(b.stop, n)) for b, n in zip(box, grid.shape, strict=True))
-    mask[clipped] = (away <= radius_mm**2)[tuple(slice(0, c.stop - c.start) for c in clipped)]
-    return mask
+    sides = zip(centre, grid.spacing, grid.shape, strict=True)
+    z, y, x = (slice(max(0, c - int(radius_mm / s)), min(n, c + int(radius_mm / s) + 1)) for c, s, n in sides)
+    away = sum(((axis - c) * s) ** 2 for axis, c, s in zip(np.ogrid[z, y, x], centre, grid.spacing, strict=True))
+    return (z, y, x), np.asarray(away <= radius_mm**2)
 
 
 def _begin(session: Session, start: Start, tool: Tool | None = None) -> LiveLevelSet:

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_medseg.session.history import Box, change
 from napari_medseg.session.state import Scan
+from napari_medseg.volume import BoolArray
 
 if TYPE_CHECKING:
     from napari_medseg.session.session import Session
@@ -54,6 +55,18 @@ def paint(session: Session, scan: Scan, start: Place, end: Place, *, erase: bool
     session.limited(scan, step.boxes)
     session.painted_over.emit(scan, "limit")
     return step.box
+
+
+def include(session: Session, scan: Scan, box: Box, inside: BoolArray) -> None:
+    """Widen the limit by a mask in a box; one step of its log."""
+    weights = scan.limit_weight
+    if weights is None:
+        return
+    step = change(weights, box, np.where(inside, np.uint8(255), weights[box]))
+    if step is not None:
+        scan.limit_log.push(step)
+        session.limited(scan, step.boxes)
+        session.painted_over.emit(scan, "limit")
 
 
 def clear(session: Session) -> None:
