@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.volume import FloatArray, Spacing
+from napari_medseg.volume import FloatArray, Shape, Spacing
 from napari_medseg.weaklabel.compiled import compiled, in_parts
 
 SMALLEST = 64  # a level of this many voxels is the last
@@ -101,12 +101,16 @@ def _sweep(grid: Lattice, right: FloatArray, out: FloatArray, colour: int) -> No
     over_slices(_relax, out, grid.z, grid.y, grid.x, grid.inverse, right, colour, out)
 
 
-def _joined(grid: Lattice) -> tuple[int, int, int]:
-    """How many voxels of each axis the next level joins: 1 or 2."""
-    shape = grid.ground.shape
-    least = min(step for step, n in zip(grid.spacing, shape, strict=True) if n > 1)
-    z, y, x = (2 if n > 1 and step <= SEMI * least else 1 for n, step in zip(shape, grid.spacing, strict=True))
+def joined_axes(shape: Shape, spacing: Spacing) -> tuple[int, int, int]:
+    """How many voxels along each axis the next level joins: 1 or 2."""
+    least = min(step for step, n in zip(spacing, shape, strict=True) if n > 1)
+    z, y, x = (2 if n > 1 and step <= SEMI * least else 1 for n, step in zip(shape, spacing, strict=True))
     return z, y, x
+
+
+def _joined(grid: Lattice) -> tuple[int, int, int]:
+    z, y, x = grid.ground.shape
+    return joined_axes((z, y, x), grid.spacing)
 
 
 def _coarser(grid: Lattice) -> Lattice:

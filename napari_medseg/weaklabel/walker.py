@@ -17,10 +17,10 @@ import numpy as np
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import FloatArray, LabelArray, Spacing
-from napari_medseg.weaklabel.compiled import compiled, in_parts
+from napari_medseg.weaklabel.compiled import compiled
 from napari_medseg.weaklabel.multigrid import Lattice, Multigrid, applied, flow, lattice, over_slices
 
-LEAST_EASE = 1e-6
+LEAST_EASE = 1e-5
 TOLERANCE = 2e-3
 MOST_STEPS = 200
 
@@ -64,8 +64,8 @@ def walk(
 
     Parameters
     ----------
-    contrast : float32 (z, y, x)
-        The scan, classes about 1 apart.
+    contrast : float32 (z, y, x) or (channels, z, y, x)
+        The scan, classes about 1 apart; of several channels the squared changes add up.
     marks : uint8 (z, y, x)
         0 where to walk, anything else is a class; at least one of them.
     spacing : mm per voxel (z, y, x)
@@ -90,9 +90,9 @@ def walk(
     InvalidInputError
         When nothing is marked, or the arrays do not fit each other.
     """
-    present = [int(v) for v in np.unique(marks) if v]
-    _check(contrast, marks, present, unary, start)
-    return _walk(np.ascontiguousarray(contrast, np.float32), np.ascontiguousarray(marks), present, spacing, beta, unary, start, prior, tolerance)
+    present = checked_classes(contrast, marks, unary, start)
+    channels = np.ascontiguousarray(contrast if contrast.ndim == 4 else contrast[None], np.float32)
+    return _walk(channels, np.ascontiguousarray(marks), present, spacing, beta, unary, start, prior, tolerance)
 
 
 def likeliest(contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: float, guess: LabelArray | None = None) -> LabelArray:
@@ -102,14 +102,23 @@ def likeliest(contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: f
     return np.asarray(present[probabilities(contrast, marks, spacing, beta, start=start).argmax(0)])
 
 
-def _check(contrast: FloatArray, marks: LabelArray, present: list[int], unary: FloatArray | None, start: FloatArray | None) -> None:
-    if contrast.ndim != 3 or marks.shape != contrast.shape:
+def checked_classes(contrast: FloatArray, marks: LabelArray, unary: FloatArray | None, start: FloatArray | None) -> list[int]:
+    """The marked classes, ascending, when everything lies on one grid.
+
+    Raises
+    ------
+    InvalidInputError
+        When it does not, or nothing is marked.
+    """
+    if marks.ndim != 3 or contrast.ndim not in (3, 4) or marks.shape != contrast.shape[-3:]:
         raise InvalidInputError("the marks lie on another grid than the scan", where="marks", todo="Draw them on this scan")
+    present = [int(v) for v in np.unique(marks) if v]
     if not present:
         raise InvalidInputError("nothing is marked", where="marks", todo="Draw a stroke")
     for given, where in ((unary, "prior"), (start, "start")):
         if given is not None and given.shape != (len(present), *marks.shape):
             raise InvalidInputError(f"{given.shape[0]} maps do not fit {len(present)} marked classes on the scan's grid", where=where, todo="Give one a class")
+    return present
 
 
 def _walk(
@@ -129,7 +138,7 @@ def _walk(
         for change in _solved(grid, cycle, known[index], found[index], tolerance):
             steps += 1
             found[-1] = 1 - found[:-1].sum(0)
-            yield Walk(found, change, steps, (index + _progress(change, tolerance)) / systems)
+            yield Walk(found, change, steps, (index + progress(change, tolerance)) / systems)
     np.clip(found[:-1], 0, 1, out=found[:-1])
     total = found[:-1].sum(0)
     found[:-1] /= np.maximum(total, 1)
@@ -137,7 +146,8 @@ def _walk(
     yield Walk(found, 0.0, steps, 1.0)
 
 
-def _progress(change: float, tolerance: float) -> float:
+def progress(change: float, tolerance: float) -> float:
+    """Share of the work done, 0-1, were every step to bring as much."""
     return float(np.clip(np.log(max(change, 1e-12)) / np.log(tolerance), 0, 1))
 
 
@@ -147,7 +157,7 @@ def _system(
     """The free voxels' lattice, and what the marks and the prior send to each of them, a map for each class."""
     closeness = np.array([(min(spacing) / step) ** 2 for step in spacing], np.float32)
     z, y, x, ground = (np.empty(marks.shape, np.float32) for _ in range(4))
-    over_slices(_ease, contrast, contrast, np.float32(beta), closeness, z, y, x)
+    over_slices(_ease, z, contrast, np.float32(beta), closeness, z, y, x)
     free = np.asarray(marks == 0, np.float32)
     known = np.empty((len(classes), *marks.shape), np.float32)
     for index, value in enumerate(classes):
@@ -170,7 +180,7 @@ def _solved(grid: Lattice, cycle: Multigrid, known: FloatArray, found: FloatArra
     left[grid.inverse == 0] = 0
     cycle.cycle(left, change)
     direction[:] = change
-    in_parts(_product, slices, left, change, products, largest)
+    over_slices(_product, found, left, change, products, largest)
     gain = float(products.sum())
     for _ in range(MOST_STEPS):
         if largest.max() <= tolerance or gain <= 0:
@@ -178,34 +188,46 @@ def _solved(grid: Lattice, cycle: Multigrid, known: FloatArray, found: FloatArra
         curvature = applied(grid, direction, image, products)
         if curvature <= 0:
             return
-        in_parts(_step, slices, np.float32(gain / curvature), direction, image, found, left)
+        over_slices(_step, found, np.float32(gain / curvature), direction, image, found, left)
         cycle.cycle(left, change)
-        in_parts(_product, slices, left, change, products, largest)
+        over_slices(_product, found, left, change, products, largest)
         before, gain = gain, float(products.sum())
-        in_parts(_turn, slices, np.float32(gain / before), change, direction)
+        over_slices(_turn, found, np.float32(gain / before), change, direction)
         yield float(largest.max())
 
 
 @compiled
-def _ease(start: int, stop: int, contrast: FloatArray, beta: np.float32, closeness: FloatArray, z: FloatArray, y: FloatArray, x: FloatArray) -> None:
-    depth, height, width = contrast.shape
+def _ease(start: int, stop: int, channels: FloatArray, beta: np.float32, closeness: FloatArray, z: FloatArray, y: FloatArray, x: FloatArray) -> None:
+    _, depth, height, width = channels.shape
     for k in range(start, stop):
         for j in range(height):
-            row = contrast[k, j]
-            z[k, j], y[k, j], x[k, j, width - 1] = np.float32(0), np.float32(0), np.float32(0)
-            _ease_row(row[: width - 1], row[1:], beta, closeness[2], x[k, j])
+            z[k, j], y[k, j], x[k, j] = np.float32(0), np.float32(0), np.float32(0)
+            inner = x[k, j, : width - 1]
+            for c in range(channels.shape[0]):
+                row = channels[c, k, j]
+                _add_square(row[: width - 1], row[1:], inner)
+                if j + 1 < height:
+                    _add_square(row, channels[c, k, j + 1], y[k, j])
+                if k + 1 < depth:
+                    _add_square(row, channels[c, k + 1, j], z[k, j])
+            _soften(inner, beta, closeness[2])
             if j + 1 < height:
-                _ease_row(row, contrast[k, j + 1], beta, closeness[1], y[k, j])
+                _soften(y[k, j], beta, closeness[1])
             if k + 1 < depth:
-                _ease_row(row, contrast[k + 1, j], beta, closeness[0], z[k, j])
+                _soften(z[k, j], beta, closeness[0])
 
 
 @compiled
-def _ease_row(here: FloatArray, there: FloatArray, beta: np.float32, closeness: np.float32, out: FloatArray) -> None:
-    least = np.float32(LEAST_EASE)
-    for i in range(here.size):
+def _add_square(here: FloatArray, there: FloatArray, out: FloatArray) -> None:
+    for i in range(out.size):
         change = there[i] - here[i]
-        out[i] = (np.exp(-beta * change * change) + least) * closeness
+        out[i] += change * change
+
+
+@compiled
+def _soften(row: FloatArray, beta: np.float32, closeness: np.float32) -> None:
+    for i in range(row.size):
+        row[i] = (np.exp(-beta * row[i]) + np.float32(LEAST_EASE)) * closeness
 
 
 @compiled

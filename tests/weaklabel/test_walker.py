@@ -73,6 +73,12 @@ def test_a_strong_prior_decides_and_marks_stand_nevertheless(rooms):
     assert (found[2][marks == 255] == 1).all()
 
 
+def test_changes_in_several_channels_add_up(rooms):
+    contrast, marks, spacing, _ = rooms
+    split = np.stack([0.6 * contrast, 0.8 * contrast])
+    np.testing.assert_allclose(probabilities(split, marks, spacing, BETA), probabilities(contrast, marks, spacing, BETA), atol=2e-3)
+
+
 def test_on_cubes_it_is_scikit_image_s_walker():
     rng = np.random.default_rng(0)
     ball = ((np.indices((15, 24, 24)) - np.array([7, 12, 12])[:, None, None, None]) ** 2).sum(0) < 36
