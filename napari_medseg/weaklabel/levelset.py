@@ -19,7 +19,7 @@ from napari_medseg.errors import InvalidInputError, NoSeedsError
 from napari_medseg.volume import BoolArray, Shape, Spacing
 from napari_medseg.weaklabel import leak, scene
 from napari_medseg.weaklabel.evolution import Evolution
-from napari_medseg.weaklabel.front import Front
+from napari_medseg.weaklabel.fronts import front_on
 from napari_medseg.weaklabel.ground import Given, Ground, box_of, cut, cut_off, draw_balls, rooms_with
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
 from napari_medseg.weaklabel.samples import around_points
@@ -320,7 +320,7 @@ class LevelSet:
 
     def _set(self, ground: Ground, speed: Speed, mask: BoolArray) -> None:
         """Go on with another ground, speed and front; what was shown stays known, so that the change can be told."""
-        self._front = Front(np.ascontiguousarray(mask), self._given.spacing, ground.allowed, ground.kept)
+        self._front = front_on(self._settings.device, np.ascontiguousarray(mask), self._given.spacing, ground.allowed, ground.kept)
         self._ground, self._speed, self._stale = ground, speed, False
         self._why = speed.describe()
         self._insisted, self._suspicions, self._neck = False, 0, None
