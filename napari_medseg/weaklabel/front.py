@@ -70,6 +70,11 @@ class Front:
         self._phi: FloatArray = np.empty(inside.size, np.float32)  # read where the state says so only: memory comes as the front does
         self.reset(inside)
 
+    @property
+    def band(self) -> int:
+        """Voxels that are looked at in an iteration."""
+        return int(self._sizes.sum())
+
     def reset(self, inside: BoolArray) -> None:
         """Go on from a mask, with its surface half way between voxels."""
         if inside is not self.inside:
