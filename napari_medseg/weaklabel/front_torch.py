@@ -52,7 +52,7 @@ def _begin_compiling(device: torch.device) -> threading.Thread:
 
 def compile_passes(device: torch.device) -> bool:
     """Compile the passes for a device; whether that worked (it needs a compiler that not every machine has)."""
-    passes = Passes(*(torch.compile(each, dynamic=True) for each in flow_torch.PLAIN))
+    passes = Passes._make(torch.compile(each, dynamic=True) for each in flow_torch.PLAIN)
     numbers = torch.ones(4, device=device)
     try:
         for side in (16, 24):

@@ -1,0 +1,142 @@
+"""Level sets of other libraries, each from the same mask over the same maps until its mask is as large as asked, or patience ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage as ndi
+
+from napari_medseg.weaklabel.front import Front
+
+CURVATURE = 0.2  # mm, for every front
+ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A mask, the seconds of the one call that made it (transfers of arrays left out), and whether it is as large as asked."""
+
+    mask: np.ndarray
+    seconds: float
+    enough: bool
+    note: str
+
+
+def ours(scene, maps, voxels, patience, drive) -> Reached:
+    """Our front on the processor, updates of ten iterations."""
+    began = time.perf_counter()
+    front = Front(maps.start.copy(), scene.spacing, np.ones_like(maps.start), np.zeros_like(maps.start))
+    size = int(front.inside.sum())
+    while size < voxels and front.iterations < ITERATIONS:
+        moved = front.advance(drive, 10)
+        if moved.box is None:
+            break
+        size = int(np.count_nonzero(front.inside))
+    return Reached(front.inside, time.perf_counter() - began, size >= voxels, f"{front.iterations} iterations")
+
+
+def _itk(scene, start, feature):
+    images = []
+    for array in (start, feature):
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array, np.float32))
+        image.SetSpacing(scene.spacing[::-1])
+        images.append(image)
+    return images
+
+
+def _signed(mask, spacing):
+    inner, outer = ndi.distance_transform_edt(mask, sampling=spacing), ndi.distance_transform_edt(~mask, sampling=spacing)
+    half = min(spacing) / 2
+    return np.where(mask, half - inner, outer - half).astype(np.float32)
+
+
+def _fewest_iterations(scene, maps, feature, flow, voxels, patience) -> Reached:
+    """ITK runs to a number of iterations: search the fewest that are enough, to a twentieth, and report the last run that was."""
+    images = _itk(scene, _signed(maps.start, scene.spacing), feature)
+    flow.SetMaximumRMSError(0.0)
+    spent, low, count, best, last = 0.0, 0, 40, None, None
+    while spent < patience and count <= ITERATIONS:
+        flow.SetNumberOfIterations(count)
+        began = time.perf_counter()
+        answer = flow.Execute(*images)
+        seconds = time.perf_counter() - began
+        spent += seconds
+        mask = sitk.GetArrayFromImage(answer) < 0
+        last = Reached(mask, seconds, mask.sum() >= voxels, f"{count} iterations")
+        if last.enough:
+            best, high = last, count
+        else:
+            low = count
+        if best is not None and high - low <= max(1, high // 20):
+            return best
+        count = (low + high) // 2 if best is not None else int(count * 1.7)
+    return best or last
+
+
+def itk_threshold(scene, maps, voxels, patience, drive) -> Reached:
+    """SimpleITK's threshold level set: its speed is min(f - lower, upper - f), so for chances of the target it is ours halved."""
+    flow = sitk.ThresholdSegmentationLevelSetImageFilter()
+    flow.SetLowerThreshold(0.5)
+    flow.SetUpperThreshold(1.5)
+    flow.SetPropagationScaling(2.0)
+    flow.SetCurvatureScaling(CURVATURE)
+    return _fewest_iterations(scene, maps, (maps.speed + 1) / 2, flow, voxels, patience)
+
+
+def itk_geodesic(scene, maps, voxels, patience, drive) -> Reached:
+    """SimpleITK's geodesic active contour with a balloon."""
+    flow = sitk.GeodesicActiveContourLevelSetImageFilter()
+    flow.SetPropagationScaling(1.0)
+    flow.SetCurvatureScaling(CURVATURE)
+    flow.SetAdvectionScaling(1.0)
+    return _fewest_iterations(scene, maps, maps.stopping, flow, voxels, patience)
+
+
+def itk_fast_marching(scene, maps, voxels, patience, drive) -> Reached:
+    """SimpleITK's fast marching, a front that never turns back, stopped at the arrival time that holds the volume (known from a run before)."""
+    speed = np.clip(maps.speed, 0.0, 1.0)
+    image = _itk(scene, speed, speed)[0]
+    march = sitk.FastMarchingImageFilter()
+    march.SetTrialPoints([tuple(int(v) for v in seed[::-1]) for seed in scene.seeds])
+    arrival = sitk.GetArrayFromImage(march.Execute(image))
+    stop = float(np.partition(arrival.ravel(), int(voxels))[int(voxels)])
+    if not np.isfinite(stop) or stop > 1e9:
+        return Reached(arrival < 1e9, np.nan, False, "")
+    march.SetStoppingValue(stop)
+    began = time.perf_counter()
+    answer = march.Execute(image)
+    seconds = time.perf_counter() - began
+    mask = sitk.GetArrayFromImage(answer) <= stop
+    return Reached(mask, seconds, mask.sum() >= 0.98 * voxels, "")
+
+
+def skimage_geodesic(scene, maps, voxels, patience, drive) -> Reached:
+    """scikit-image's morphological geodesic active contour with a balloon, stopped when it is large enough. It knows no spacing."""
+    from skimage.segmentation import morphological_geodesic_active_contour
+
+    class Enough(Exception):
+        pass
+
+    state = {"mask": maps.start, "count": -1}
+    began = time.perf_counter()
+
+    def watch(mask) -> None:
+        state.update(mask=mask.copy() > 0, count=state["count"] + 1)
+        if state["mask"].sum() >= voxels or time.perf_counter() - began > patience:
+            raise Enough
+
+    try:
+        morphological_geodesic_active_contour(
+            maps.stopping, ITERATIONS, init_level_set=maps.start.astype(np.int8), smoothing=1, threshold=0.3, balloon=1, iter_callback=watch
+        )
+    except Enough:
+        pass
+    seconds = time.perf_counter() - began
+    return Reached(state["mask"], seconds, state["mask"].sum() >= voxels, f"{state['count']} iterations")
+
+
+REGION = {"SimpleITK threshold level set": itk_threshold, "SimpleITK fast marching": itk_fast_marching}
+EDGE = {"SimpleITK geodesic active contour": itk_geodesic, "scikit-image morphological geodesic contour": skimage_geodesic}
