@@ -43,7 +43,7 @@ class CleanupPage(QWidget):
         for switch, row, left in ((self.fill, 2, 2), (self.largest, 3, 0), (self.live, 3, 2)):
             grid.addWidget(switch, row, left, 1, 2)
         grid.addWidget(self.only, 4, 0, 1, 2)
-        self.clicking = self._switch("Only the clicked piece", "clicking", "Only the pieces that you clicked stay; labels that were not clicked stay whole")
+        self.clicking = self._switch("Clicked piece", "clicking", "Only the pieces that you clicked stay; labels that were not clicked stay whole")
         self.pick = button("Click", "Then click every piece that shall stay", lambda: desk.arm("pick"))
         self.unpick = button("Clear", "Forget the clicks", tidy.forget_clicks)
         clicks = QHBoxLayout()
@@ -69,7 +69,7 @@ class CleanupPage(QWidget):
         armed = session.tool == "pick"
         count = len(session.tidy.clicked(scan)) if scan is not None else 0
         self.pick.setText("Clicking" if armed else "Click")
-        self.clicking.setText(f"Only the {count} clicked" if count > 1 else "Only the clicked piece")
+        self.clicking.setText(f"{count} clicked pieces" if count > 1 else "Clicked piece")
         self.clicking.setEnabled(count > 0)
         self.unpick.setEnabled(count > 0)
         self.pick.setEnabled(scan is not None and scan.has_labels)
@@ -142,7 +142,7 @@ class CleanupPage(QWidget):
         made.setToolTip(tip)
         made.setKeyboardTracking(False)
         made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # the wheel and the arrow keys step it; there is no room for more
-        made.setFixedWidth(56)
+        made.setProperty("narrow", True)
         made.valueChanged.connect(lambda value: self._choose(**{name: value}, **({switch: True} if switch else {})))
         self._shows.append(lambda: quietly(made, "setValue", getattr(self._desk.session.cleanup, name)))
         return made
@@ -161,7 +161,7 @@ class CleanupPage(QWidget):
         made.setRange(-1e6, 1e6)
         made.setDecimals(0)
         made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        made.setMinimumWidth(50)
+        made.setProperty("narrow", True)
         made.setToolTip(tip)
         made.setKeyboardTracking(False)
         made.valueChanged.connect(lambda value: self._on_bound(which, value))

@@ -336,6 +336,8 @@ class Session:
             elif self.tab == "segment":
                 engines.start_segmenter(self, focus)
             elif self.mode in ("levelset", "limit"):
+                if self.mode == "limit":
+                    self.set(mode="levelset")  # whose page steers what grows now
                 levelset_live.run(self)
             elif self.mode == "scribbles":
                 self.live.start()
