@@ -1,38 +1,79 @@
-"""Every weak-label tool passes the suite that third parties' tools must pass."""
+"""Every weak-label tool passes the suites that third parties' tools must pass."""
 
 import numpy as np
 import pytest
 
-from napari_medseg.testing import annotator
+from napari_medseg.testing.seed_conformance import SeedConformance
+from napari_medseg.testing.stroke_conformance import StrokeConformance
 from napari_medseg.testing.weaklabel_conformance import WeakLabelConformance
 from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
-from napari_medseg.weaklabel.scribble import grow, whole
+from napari_medseg.weaklabel.scribble import Scribbler, ScribbleSettings, grow, whole
+
+BALL = (np.zeros((1, 2, 2)), np.ones((1, 2, 2), bool), (1.0, 1.0, 1.0))
 
 
-class TestLevelSetOnValues(WeakLabelConformance):
+class TestLevelSet(SeedConformance):
     settings = LevelSetSettings()
 
-    def run(self, image, truth, spacing, limit):
-        for step in evolve(image, annotator.seeds(truth, spacing), spacing, self.settings, limit=limit):
+    def grow(self, image, seeds, spacing, *, limit=None, barrier=None, init=None):
+        for step in evolve(image, seeds, spacing, self.settings, limit=limit, barrier=barrier, init=init):
             yield step.mask
 
 
-class TestLevelSetFromTheSeeds(TestLevelSetOnValues):
+class TestLevelSetOnValues(TestLevelSet):
+    settings = LevelSetSettings(method="region")
+
+
+class TestLevelSetFromTheSeeds(TestLevelSet):
     settings = LevelSetSettings(start="seeds")
 
 
-class TestLevelSetOnEdges(TestLevelSetOnValues):
+class TestLevelSetOnEdges(TestLevelSet):
     settings = LevelSetSettings(method="edge")
 
 
-class TestScribbles(WeakLabelConformance):
-    def run(self, image, truth, spacing, limit):
-        strokes = annotator.first_strokes(truth, spacing)
-        strokes[~limit] = 255  # what lies outside the hand mask is scribbled as background
-        for step in grow(image, strokes, spacing):
+class TestLevelSetOfThePaper(TestLevelSet):
+    settings = LevelSetSettings.salah2023()
+
+
+class TestLevelSetOnTorch(TestLevelSet):
+    settings = LevelSetSettings(device="torch")
+
+
+class TestScribbles(StrokeConformance):
+    settings = ScribbleSettings()
+
+    def grow(self, image, strokes, spacing):
+        for step in grow(image, strokes, spacing, self.settings):
             yield whole(step, image.shape)
 
+    def follow(self, image, spacing):
+        return Scribbler(image, spacing, self.settings)
 
-def test_a_tool_that_does_not_say_how_it_runs_is_told_so():
-    with pytest.raises(TypeError, match="define `run`"):
-        WeakLabelConformance().run(np.zeros((1, 2, 2)), np.ones((1, 2, 2), bool), (1.0, 1.0, 1.0), np.ones((1, 2, 2), bool))
+
+class TestGeodesic(TestScribbles):
+    settings = ScribbleSettings("geodesic", classifier=False)
+
+
+class TestGeodesicWithAClassifier(TestScribbles):
+    settings = ScribbleSettings("geodesic", classifier=True)
+
+
+class TestGrowCut(TestScribbles):
+    settings = ScribbleSettings("growcut")
+
+
+class TestWalker(TestScribbles):
+    settings = ScribbleSettings("walker", classifier=False)
+    least_agreement = 0.995  # it is solved to a tolerance, from where it stood
+
+
+class TestWalkerWithAClassifier(TestWalker):
+    settings = ScribbleSettings("walker", classifier=True)
+
+
+@pytest.mark.parametrize(("suite", "method"), [(WeakLabelConformance, "run"), (SeedConformance, "grow"), (StrokeConformance, "grow")])
+def test_a_tool_that_does_not_say_how_it_runs_is_told_so(suite, method):
+    tool = type("TestMine", (suite,), {})()
+    with pytest.raises(TypeError, match=f"TestMine does not say .* define `{method}`"):
+        list(tool.run(*BALL, None))
