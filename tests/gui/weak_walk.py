@@ -2,7 +2,7 @@
 
     python tests/gui/weak_walk.py OUT_FOLDER [--corrections 6]
 
-The person is the simulated annotator, who knows the truth: five seeds; a rough limit painted on every fourth slice with a big ball; grow; where the
+The person is the simulated annotator, who knows the truth: five seeds; a rough limit painted on every second slice with a big ball; grow; where the
 outline is wrong, bubbles; accept. The clock runs from the first click to Accept and counts every wait.
 """
 
@@ -26,22 +26,20 @@ from napari_medseg.testing import annotator
 from napari_medseg.volume import orient
 
 log = logging.getLogger("walkthrough")
-BALL_MM = 12.0
+BALL_MM = 9.0
 
 
 def dice(found, truth):
     return float(2 * (found & truth).sum() / max(found.sum() + truth.sum(), 1))
 
 
-def rough_lines(plane, spacing):
-    """Lines to and fro over a target's slice, far enough inside that the ball sticks out by some millimetres."""
-    inside = ndi.distance_transform_edt(np.pad(plane, 1), sampling=spacing)[1:-1, 1:-1] > min(BALL_MM - 4, 0.6 * BALL_MM)
-    if not inside.any():
-        y, x = np.argwhere(plane).mean(0)
-        return [(round(y), round(x))]
+def rough_lines(hand, spacing):
+    """Lines to and fro, so that the ball's middle slice fills what a hurried hand would paint."""
+    depth = ndi.distance_transform_edt(np.pad(hand, 1), sampling=spacing)[1:-1, 1:-1]
+    inside = depth >= min(BALL_MM, 0.8 * depth.max())
     path = []
-    step = max(1, round(BALL_MM / spacing[0]))
-    for count, y in enumerate(range(int(np.flatnonzero(inside.any(1))[0]), int(np.flatnonzero(inside.any(1))[-1]) + 1, step)):
+    rows = np.flatnonzero(inside.any(1))
+    for count, y in enumerate(sorted({*range(int(rows[0]), int(rows[-1]) + 1, max(1, round(BALL_MM / 2 / spacing[0]))), int(rows[-1])})):
         xs = np.flatnonzero(inside[y])
         if len(xs):
             row = np.linspace(xs[0], xs[-1], max(2, len(xs) // 6))
@@ -79,9 +77,9 @@ def main() -> int:
     if session.tool != "limit":
         walk.press("Paint limit")
     session.set(limit_brush=replace(session.limit_brush, radius_mm=BALL_MM))
-    slices = np.flatnonzero(truth.any((1, 2)))
-    for z in sorted({*slices[1::4], slices[-2]}):
-        walk.drag([(int(z), y, x) for y, x in rough_lines(truth[z], spacing[1:])])
+    slices, hand = np.flatnonzero(truth.any((1, 2))), annotator.hand_mask(truth, spacing)
+    for z in sorted({*slices[1::2], slices[-2]}):
+        walk.drag([(int(z), y, x) for y, x in rough_lines(hand[z], spacing[1:])])
     walk.picture("3-limit")
     walk.press("Grow inside it")
     walk.until(lambda: scan.preview is not None and not scan.preview.is_empty, 30)
