@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Image, Labels, Layer, Points, Surface
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
@@ -28,6 +28,7 @@ from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
+from napari_medseg.gui.surface import PreviewSurface
 from napari_medseg.session import barrier, levelset_live, showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Mode, Scan, labels_for
@@ -108,6 +109,7 @@ class Desk(QObject):
         self.session = Session(self._dispatcher)
         self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
+        self.surface = PreviewSurface(self.session, viewer, self._add, self)
         self.bubble = BubbleTool(self, viewer)
         self.picking = PickTool(self, viewer)
         self.keys = Keys(viewer, self)
@@ -160,6 +162,7 @@ class Desk(QObject):
         self.keys.unbind()
         layers = self.viewer.layers
         self.viewer.events.theme.disconnect(self._on_theme)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_display)
         layers.events.inserted.disconnect(self._on_inserted)
         layers.events.removed.disconnect(self._on_removed)
         layers.selection.events.active.disconnect(self._follow_selection)
@@ -304,10 +307,15 @@ class Desk(QObject):
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._follow_selection)
         viewer.events.theme.connect(self._on_theme)
+        viewer.dims.events.ndisplay.connect(self._on_display)
         self._armed = ("", 0, 0, False)
 
     def _on_theme(self, event: Any) -> None:
         self.rethemed.emit(str(self.viewer.theme))
+
+    def _on_display(self, event: Any) -> None:
+        self.writer.show_flat(self.session.current, self.viewer.dims.ndisplay == 2)
+        self.surface.follow(self.session.current)
 
     def _on_changed(self) -> None:
         self._follow_tool()
@@ -365,6 +373,7 @@ class Desk(QObject):
 
     def _on_preview(self, scan: Scan, box: object) -> None:
         self.writer.show_preview(scan, self.session.classes)
+        self.surface.follow(scan)
         if box is not None:
             self._on_changed()
 
@@ -383,6 +392,7 @@ class Desk(QObject):
     def _on_scan_closed(self, scan: Scan) -> None:
         self.writer.forget(scan)
         self.seeds.forget(scan)
+        self.surface.forget(scan)
         self.pictures.forget(scan)
 
     def _say(self, error: MedsegError) -> None:
@@ -413,6 +423,8 @@ class Desk(QObject):
         if closed is not None:
             self.session.close(closed)
             return
+        if isinstance(layer, Surface):
+            self.surface.lost(layer)
         if isinstance(layer, Points):
             key = self.seeds.lost(layer)
             for scan in self.session.scans:

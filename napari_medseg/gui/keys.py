@@ -109,7 +109,9 @@ class Keys:
 
     def _hold_to_hide(self, viewer: Any) -> Iterator[None]:
         scan = self._desk.session.current
-        shown = [layer for layer in self._desk.writer.of(scan).all() if layer.visible] if scan is not None else []
+        surface = self._desk.surface.get(scan) if scan is not None else None
+        ours = (*self._desk.writer.of(scan).all(), *([surface] if surface is not None else [])) if scan is not None else ()
+        shown = [layer for layer in ours if layer.visible]
         for layer in shown:
             layer.visible = False
         yield

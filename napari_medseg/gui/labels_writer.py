@@ -6,6 +6,7 @@ hundred times a second still costs the window 25 redraws.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan, full_box
 from napari_medseg.volume import Array
 
-REDRAW_MS = 40
+REDRAW_MS, SLOWEST_MS = 40, 400
 BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
 LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
 LIMIT_OPACITY = 0.25
@@ -69,6 +70,8 @@ class LabelsWriter(QObject):
         self._logs: dict[Labels, PaintLog] = {}
         self._brushes: dict[Labels, LimitBrush] = {}
         self._stale: set[Labels] = set()
+        self._flat = True
+        self._began = 0.0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REDRAW_MS)
@@ -130,8 +133,16 @@ class LabelsWriter(QObject):
         for layer, title in ((held.preview, preview.title), (held.outline, f"{preview.title} outline")):
             if layer.data is not preview.labels:
                 layer.data = preview.labels
-                layer.name, layer.visible, layer.colormap = f"{scan.name} {title}", True, colours(known.values())
+                layer.name, layer.visible, layer.colormap = f"{scan.name} {title}", self._flat, colours(known.values())
             self._later(layer)
+
+    def show_flat(self, scan: Scan | None, flat: bool) -> None:
+        """Whether slices are looked at; in 3D another layer shows the preview."""
+        self._flat = flat
+        held = self.of(scan) if scan is not None and scan.preview is not None else ScanLabels()
+        for layer in (held.preview, held.outline):
+            if layer is not None:
+                layer.visible = flat
 
     def brush(self, scan: Scan, kind: str, classes: Sequence[LabelClass]) -> Labels | None:
         """The layer a person paints the limit or the scribbles on; made when the session has its array."""
@@ -213,9 +224,16 @@ class LabelsWriter(QObject):
 
     def _redraw(self) -> None:
         stale, self._stale = self._stale, set()
+        self._began = time.perf_counter()
         for layer in stale:
             if layer.visible:
                 layer.refresh(extent=False, thumbnail=False, highlight=False)
+        QTimer.singleShot(0, self._drawn)
+
+    def _drawn(self) -> None:
+        """Where drawing takes long, draw less often: at least half of the window's time is the person's."""
+        took = 1000 * (time.perf_counter() - self._began)
+        self._timer.setInterval(int(min(SLOWEST_MS, max(REDRAW_MS, 2 * took))))
 
 
 class _Accepted:

@@ -60,9 +60,9 @@ class RunRow(QWidget):
         self.back.setEnabled(front is not None and front.can_rewind)
         mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "weak" and state != "settled")
         preview = session.current.preview if session.current is not None else None
-        neck = preview is not None and preview.neck is not None and front is not None
-        self.said.setText(f"Narrow neck near slice {preview.neck[0]}" if neck else "")
-        self.line.setVisible(neck)
+        neck = preview.neck if preview is not None and front is not None else None
+        self.said.setText(f"Narrow neck near slice {neck[0]}" if neck is not None else "")
+        self.line.setVisible(neck is not None)
         mark(self.show_me, "primary", next_step(session).action == "neck")
 
     def _on_run(self) -> None:

@@ -94,8 +94,8 @@ class AdvancedFields(QWidget):
         limited = scan is not None and scan.limit is not None and choices.use_limit
         self.reach.setEnabled(not limited)
         quietly(self.reach, "setValue", choices.reach_mm)
-        for box, value in ((self.close, choices.close_mm), (self.local, choices.local_mm)):
-            quietly(box, "setValue", box.minimum() if value is None else value)
+        for box, mm in ((self.close, choices.close_mm), (self.local, choices.local_mm)):
+            quietly(box, "setValue", box.minimum() if mm is None else mm)
 
     def _menu(self, name: str, options: tuple[tuple[Any, str], ...], tip: str) -> Any:
         field = combo(tip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
@@ -43,7 +44,7 @@ class LevelSetPage(QWidget):
         tools.setSpacing(4)
         self.tools = {}
         for key, title, tip in TOOLS:
-            self.tools[key] = button(title, tip, lambda key=key: desk.arm(key))
+            self.tools[key] = button(title, tip, partial(desk.arm, key))
             tools.addWidget(self.tools[key], len(title))
         self.seeds, self.bubble, self.barrier, self.limit = self.tools.values()
         column.addLayout(tools)

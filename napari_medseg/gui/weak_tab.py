@@ -84,7 +84,7 @@ class WeakTab(QWidget):
         self.run.setText("Stop" if running else title)
         self.run.setToolTip("Stop here; the preview so far stays" if running else f"{title} into a preview you can accept or discard (G)")
         self.run.setEnabled(running or session.current is not None)
-        mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "weak")
+        mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "weak" and session.mode != "levelset")
 
     def _on_run(self) -> None:
         job = self._desk.session.jobs.of("preview")

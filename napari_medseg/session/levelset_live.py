@@ -353,8 +353,9 @@ def follow_seeds(session: Session, scan: Scan) -> None:
 def follow_barrier(session: Session, scan: Scan, boxes: tuple[Box, ...]) -> None:
     """The barrier of a scan is another one in these boxes."""
     front = _front_of(scan)
-    for box in boxes if front is not None else ():
-        front.bar(box)
+    if front is not None:
+        for box in boxes:
+            front.bar(box)
 
 
 def window_of_seeds(session: Session) -> tuple[float, float]:
@@ -401,6 +402,8 @@ def _start(session: Session, *, bare: bool = False) -> Start:
     init = None if bare else _init(session, scan)
     if not points and init is None and not bare:
         raise NoSeedsError("no seed point was given", where=name, todo="Press Add seeds and click three to five points inside the organ")
+    if points:
+        seed_voxels(points, scan.display.geometry)
     limit = scan.limit > 0 if scan.limit is not None and choices.use_limit and scan.limit.any() else None
     barrier = scan.barrier > 0 if scan.barrier is not None and scan.barred else None
     learned = scan.learned.get(session.chosen) if choices.learned else None

@@ -168,7 +168,7 @@ def _body(blocks: _Blocks, cells: IntArray) -> tuple[BoolArray, float]:
     body = np.zeros(blocks.counts.shape, bool)
     body[tuple(cells.T)] = True
     left = np.ones(len(tops), bool)
-    while left.any():
+    while left.any() and depths[left].max() > 0:  # a seed that is all there is of its piece stands for its own block
         alike = left & (depths > ALIKE * depths[left].max())
         radius = ERODED * float(depths[alike].min())
         core = _holding(blocks.depth > radius, tops[alike])

@@ -127,7 +127,7 @@ def test_an_engine_s_fault_is_a_notification_and_the_window_goes_on(viewer, dock
 
     scan = open_sample()
     session.set_seeds(scan, {1: tuple(tuple(map(float, p)) for p in scan.display.geometry.world([[8, 153, 183]]))})
-    monkeypatch.setattr(levelset, "evolve", broken)
+    monkeypatch.setattr(levelset, "LevelSet", broken)
     desk.run()
     qtbot.waitUntil(lambda: not session.job.is_active, timeout=20_000)
     errors = [message for severity, message in notifications() if severity == "error"]
