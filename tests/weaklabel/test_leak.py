@@ -145,6 +145,15 @@ def test_without_a_seed_in_the_mask_there_is_nothing_to_leak_from():
     assert suspected(mask, corner, (1.0, 1.0, 1.0)) is None
 
 
+def test_a_lone_seed_voxel_far_from_the_rest_changes_nothing():
+    spacing, shape = (1.0, 1.0, 1.0), (60, 60, 160)
+    ball = rod(shape, spacing, (30, 30, 40), (30, 30, 40), 25)
+    for mask, leaks in ((ball, False), (ball | rod(shape, spacing, (30, 30, 40), (30, 30, 145), 5), True)):
+        mask[2, 3, 3] = True
+        assert (suspected(mask, marks(shape, spacing, (2, 3, 3), (30, 30, 40)), spacing) is not None) == leaks
+        assert suspected(mask, marks(shape, spacing, (2, 3, 3)), spacing) is None
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 1), (3, 1, 7), (6, 6, 6)])
 def test_a_mask_that_fills_a_tiny_volume_is_no_leak(shape):
     full = np.ones(shape, bool)
