@@ -35,7 +35,9 @@ class AcceptBar(QWidget):
         session = self._desk.session
         preview = session.current.preview if session.current is not None else None
         ready = preview is not None and not preview.is_empty
-        into = session.label_class.name if preview is None or len(preview.classes) == 1 else f"{len(preview.classes)} classes"
+        into = session.label_class.name if preview is None or len(preview.classes) == 1 else f"{len(preview.classes)} labels"
+        if preview is not None and preview.keeps_values and len(preview.classes) == 1:
+            into = preview.classes[0].name
         self.accept.setText(f"Accept into {into}")
         self.accept.setEnabled(ready)
         self.discard.setEnabled(preview is not None)

@@ -23,7 +23,7 @@ from napari_medseg.gui.paint_log import PaintLog
 from napari_medseg.session import barrier
 from napari_medseg.session.history import Box, History, Step, change
 from napari_medseg.session.session import Session
-from napari_medseg.session.state import Scan, full_box
+from napari_medseg.session.state import Preview, Scan, full_box
 from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
@@ -45,6 +45,8 @@ class ScanLabels:
     limit_edge: Labels | None = None
     strokes: Labels | None = None
     barrier: Labels | None = None
+
+    shows: Preview | None = None
 
     def all(self) -> tuple[Labels, ...]:
         """Those that exist."""
@@ -123,18 +125,31 @@ class LabelsWriter(QObject):
             for layer in (held.preview, held.outline):
                 if layer is not None:
                     layer.visible = False
+            held.shows = None
             return
         known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
-        if held.preview is None:
-            held.preview = self._make(scan, preview.labels, preview.title, opacity=0.25, colormap=colours(known.values()), editable=False)
-        if held.outline is None:
-            held.outline = self._make(scan, preview.labels, f"{preview.title} outline", opacity=1.0, colormap=colours(known.values()), editable=False)
-            held.outline.contour = 2
-        for layer, title in ((held.preview, preview.title), (held.outline, f"{preview.title} outline")):
-            if layer.data is not preview.labels:
+        fill, outline = self._preview_layers(scan, preview.labels, preview.title, visible=self._flat)
+        for layer, title in ((fill, preview.title), (outline, f"{preview.title} outline")):
+            if held.shows is not preview:
                 layer.data = preview.labels
                 layer.name, layer.visible, layer.colormap = f"{scan.name} {title}", self._flat, colours(known.values())
             self._later(layer)
+        held.shows = preview
+
+    def prepare_preview(self, scan: Scan) -> None:
+        """Make the layers of a preview before there is one: adding layers takes napari long, and a brush must not wait for it."""
+        if self.of(scan).preview is None:
+            self._preview_layers(scan, np.zeros(scan.display.geometry.shape, np.uint8), "preview", visible=False)
+
+    def _preview_layers(self, scan: Scan, array: Array, title: str, *, visible: bool) -> tuple[Labels, Labels]:
+        """The light fill and the outline of a scan's preview."""
+        held, table = self.of(scan), colours(self._session.classes)
+        if held.preview is None:
+            held.preview = self._make(scan, array, title, opacity=0.25, colormap=table, editable=False, visible=visible)
+        if held.outline is None:
+            held.outline = self._make(scan, array, f"{title} outline", opacity=1.0, colormap=table, editable=False, visible=visible)
+            held.outline.contour = 2
+        return held.preview, held.outline
 
     def show_flat(self, scan: Scan | None, flat: bool) -> None:
         """Whether slices are looked at; in 3D another layer shows the preview."""
@@ -156,6 +171,7 @@ class LabelsWriter(QObject):
             held.limit_edge = held.limit_edge or self._make(scan, scan.limit, "limit outline", opacity=0.9, colormap=table, editable=False)
             held.limit_edge.contour, held.limit_edge.visible = 2, True
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
+            self.prepare_preview(scan)
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
             self._logs[held.strokes] = PaintLog(held.strokes, _Strokes(self, scan, held.strokes))
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
@@ -202,6 +218,9 @@ class LabelsWriter(QObject):
         for held in self._of.values():
             if held.labels is not None:
                 held.labels.colormap = colours(classes)
+            for layer in (held.preview, held.outline):
+                if layer is not None and held.shows is not None:
+                    layer.colormap = colours([*held.shows.classes, *classes])
             if held.strokes is not None:
                 held.strokes.colormap = colours(classes, background=True)
 

@@ -89,6 +89,9 @@ class LimitBrush:
             limit_painting.paint(self._session, self._scan, last, here, erase=erase)
             last = here
             yield
+        here = self._place(event)
+        if here != last:  # napari gathers moves; the last may not have come
+            limit_painting.paint(self._session, self._scan, last, here, erase=erase)
 
     def _place(self, event: Any) -> tuple[float, float, float]:
         z, y, x = (float(v) for v in self._layer.world_to_data(event.position)[-3:])

@@ -96,7 +96,24 @@ class PaintLog:
                 self._brushed(last, here)
             last = here
             yield
+        if draws:
+            self._finish(last, layer.world_to_data(event.position), event)
         _soon(history.release)  # the tool itself may tell its stroke after us
+
+    def _finish(self, last: Any, end: Any, event: Any) -> None:
+        """Draw to where the button was released: napari gathers moves and, when it is busy, has not drawn the last ones by then."""
+        layer = self._layer
+        way = np.asarray(end, float) - last
+        steps = int(np.ceil(np.abs(way).max())) if len(event.dims_displayed) == 2 else 0
+        if not steps:
+            return
+        value = 0 if layer.mode == "erase" else layer.selected_label
+        with layer.block_history():
+            for step in range(1, steps + 1):
+                place = last + way * (step / steps)
+                if all(0 <= round(at) < size for at, size in zip(place, layer.data.shape, strict=True)):
+                    layer.paint(tuple(place), value, refresh=False)
+        layer.refresh(extent=False, thumbnail=False, highlight=False)
 
     def _brushed(self, last: Any, here: Any) -> None:
         """Tell the box that the brush passed through between two places; some voxels more do no harm."""

@@ -17,7 +17,7 @@ QPushButton[primary="true"] { background-color: #0072b2; color: white; font-weig
 QPushButton[primary="true"]:hover { background-color: #1a86c6; }
 QPushButton[primary="true"]:disabled { background-color: #5a7384; }
 QPushButton::menu-indicator { image: none; }
-QDoubleSpinBox[narrow="true"] { min-width: 50px; max-width: 50px; padding: 1px 2px; }
+QDoubleSpinBox[narrow="true"] { min-width: 48px; max-width: 48px; padding: 1px 1px; }
 QPushButton[armed="true"] { border: 2px solid #e69f00; }
 QFrame#medsegGuide { border-left: 4px solid #0072b2; background-color: rgba(0, 114, 178, 40); }
 QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-color: rgba(230, 159, 0, 30); }

@@ -98,7 +98,7 @@ class CleanupPage(QWidget):
         rows = QVBoxLayout(inside)
         rows.setContentsMargins(12, 0, 0, 0)
         rows.setSpacing(3)
-        for parts in ((self.combining, self.operation), (self.other, QLabel("and around it"), self.near)):
+        for parts in ((self.combining, self.operation), (self.other, QLabel("plus"), self.near)):
             row = QHBoxLayout()
             row.setSpacing(SPACING)
             for part in parts:
