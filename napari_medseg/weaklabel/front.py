@@ -62,6 +62,7 @@ class Front:
         self.spacing: Spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
         self.shape: Shape = (inside.shape[0], inside.shape[1], inside.shape[2])
         self.iterations, self.time = 0, 0.0
+        self._drive: Drive | None = None
         real = [step for step, count in zip(spacing, inside.shape, strict=True) if count > 1] or [min(spacing)]
         self._least = min(real) / 2
         across = [1.0 / step if count > 1 else 0.0 for step, count in zip(spacing, inside.shape, strict=True)]
@@ -198,6 +199,9 @@ class Front:
             self._room(0, 6 * size, 18 * size)
             flow.wrap(self._active, size, self._near, self._next, self._sizes, self._state, *self.shape, self._tile, self._tiles.reshape(-1))
             self._first_layer()
+        if speed is not self._drive:
+            self._drive = speed
+            self._asked[...] = False
         wanted = (self._tiles > 0) & ~self._asked
         if wanted.any():
             speed.prepare(wanted)

@@ -92,7 +92,7 @@ class LevelSet:
         self._waiting: deque[Callable[[], Box | None]] = deque()
         self._paused, self._owed, self._stopping = False, 0, False
         self._iteration, self._begun, self._own_barrier = 0, False, False
-        self._bubbles: list[tuple[IntArray, float, bool]] = []
+        self._bubbles: list[tuple[IntArray, float, bool, int]] = []  # centre, radius in mm, whether it was added, at which step of the trail
         self._why = ""
         self._stale = False  # whether the front still has to take up a mask that a person went back to
         self._insisted = False  # whether a person ran on past a leak that was told
@@ -160,7 +160,9 @@ class LevelSet:
         self._waiting.append(lambda: self._seed(np.unique(np.concatenate([self._given.points, checked]), axis=0)))
 
     def bubble(self, centre: tuple[int, int, int], radius_mm: float, add: bool) -> None:
-        """Add a ball to the front, or take one away: where one was taken nothing grows, until one is added there again.
+        """Add a ball to the front, or take one away. It is the person's word, over the evidence and a painted limit, until a later one or a rewind.
+
+        What was added stays inside; where one was taken nothing grows. Only a barrier is stronger.
 
         Raises
         ------
@@ -345,24 +347,24 @@ class LevelSet:
         self._learned = 0
 
     def _edited(self, ground: Ground) -> Ground:
-        """The ground with the bubbles so far: where the front may be."""
-        limit, barrier = (ground.part(array) for array in (self._given.limit, self._given.barrier))
-        for centre, radius, add in self._bubbles:
-            draw_balls(ground.allowed, centre[None] - [part.start for part in ground.box], radius, self._given.spacing, add)
-        if self._bubbles and limit is not None:
-            ground.allowed[~limit] = False
-        if self._bubbles and barrier is not None:
-            ground.allowed[barrier] = False
+        """The ground with the bubbles so far: where the front may be, and what it keeps."""
+        for centre, radius, add, _ in self._bubbles:
+            for mask in (ground.allowed, ground.kept):
+                draw_balls(mask, centre[None] - [part.start for part in ground.box], radius, self._given.spacing, add)
+        if self._bubbles and self._given.barrier is not None:
+            ground.allowed[self._given.barrier[ground.box]] = False
         ground.kept[...] &= ground.allowed
         return ground
 
-    def _reallowed(self, mask: BoolArray, box: Box) -> Box | None:
-        """Where the front may be has changed in a box of the scan: go on from a mask."""
+    def _allow_again(self, box: Box) -> None:
+        """Where the front may be has changed in a box of the scan."""
         fresh = self._edited(cut(self._given, self._settings, self._ground.box))
         self._ground.allowed[...], self._ground.kept[...] = fresh.allowed, fresh.kept  # the speed reads this very array
         z, y, x = (slice(max(0, p.start - b.start), max(0, min(p.stop, b.stop) - b.start)) for p, b in zip(box, self._ground.box, strict=True))
         self._speed.remake((z, y, x))
-        self._set(self._ground, self._speed, mask & self._ground.allowed)
+
+    def _go_on_from(self, mask: BoolArray) -> Box | None:
+        self._set(self._ground, self._speed, mask)
         return self._take_changes(self._everywhere)
 
     # -- what steering does ----------------------------------------------------------------------------------------------------------------------------
@@ -375,6 +377,10 @@ class LevelSet:
             changed += [box] if box is not None else []
         self._stale = True
         self._insisted, self._suspicions, self._neck = False, 0, None
+        undone = [bubble for bubble in self._bubbles if bubble[3] > self._trail.position]
+        self._bubbles = [bubble for bubble in self._bubbles if bubble[3] <= self._trail.position]
+        for centre, radius, _, _ in undone:
+            self._allow_again(self._ball(centre, radius))
         return self._widened(changed)
 
     def _change(self, settings: LevelSetSettings) -> Box | None:
@@ -398,13 +404,16 @@ class LevelSet:
         return self._take_changes(self._everywhere)
 
     def _bubble(self, centre: IntArray, radius_mm: float, add: bool) -> Box | None:
-        self._bubbles.append((centre, radius_mm, add))
-        box = scene.box_around_points(centre[None], radius_mm, self._given.spacing, self._given.shape)
+        box = self._ball(centre, radius_mm)
+        self._bubbles.append((centre, radius_mm, add, self._trail.position + 1))
         if add and scene.joined(box, self._ground.box) != self._ground.box:
             self._rebuilt(self._given, least=box)
-        mask = self._shown.copy()
-        draw_balls(mask, centre[None] - [part.start for part in self._ground.box], radius_mm, self._given.spacing, add)
-        return self._reallowed(mask, box)
+        else:
+            self._allow_again(box)
+        return self._go_on_from(self._shown.copy())
+
+    def _ball(self, centre: IntArray, radius_mm: float) -> Box:
+        return scene.box_around_points(centre[None], radius_mm, self._given.spacing, self._given.shape)
 
     def _bar(self, mask: BoolArray, box: Box) -> Box | None:
         if not self._own_barrier:
@@ -414,7 +423,9 @@ class LevelSet:
         assert self._given.barrier is not None
         self._given.barrier[box] = mask
         here = self._given.barrier[self._ground.box]
-        return self._reallowed(cut_off(self._shown, here, self._ground.kept & ~here), box)
+        mask = cut_off(self._shown, here, self._ground.kept & ~here)
+        self._allow_again(box)
+        return self._go_on_from(mask)
 
     # -- what is told ----------------------------------------------------------------------------------------------------------------------------------
 

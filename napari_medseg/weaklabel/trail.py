@@ -24,11 +24,17 @@ class Trail:
         Of the scan.
     cap : int
         Bytes.
+
+    Attributes
+    ----------
+    position : int
+        Steps made, less those taken back.
     """
 
     def __init__(self, shape: Shape, cap: int = CAP) -> None:
         self._shape, self._cap, self._held = shape, cap, 0
         self._type = np.uint32 if np.prod(shape, dtype=float) < 2**32 else np.uint64
+        self.position = 0
         self._steps: deque[npt.NDArray[np.unsignedinteger]] = deque()
 
     def __len__(self) -> int:
@@ -39,6 +45,7 @@ class Trail:
         """Remember a step: flat indices in a box of the scan."""
         inside = tuple(part.stop - part.start for part in box)
         places = [place + part.start for place, part in zip(np.unravel_index(turned, inside), box, strict=True)]
+        self.position += 1
         self._steps.append(np.ravel_multi_index(places, self._shape).astype(self._type))
         self._held += self._steps[-1].nbytes
         while self._held > self._cap and len(self._steps) > 1:
@@ -61,6 +68,7 @@ class Trail:
             Around what turned over, None when nothing did; and how many voxels the mask gained.
         """
         step = self._steps.pop()
+        self.position -= 1
         self._held -= step.nbytes
         if not step.size:
             return None, 0
