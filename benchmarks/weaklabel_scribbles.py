@@ -1,0 +1,296 @@
+"""Scribbles beside their peers: `python benchmarks/weaklabel_scribbles.py [--data FOLDER] [--hippocampus FOLDER] [--only speed large accuracy memory]`.
+
+The strokes are those of the simulated annotator, corrected on our automatic answer; every solver gets the same ones. Peers get the region that ours cuts out,
+with what lies beyond the strokes' reach marked as background. Times are wall clock, the best of a few runs, after everything was compiled. Nothing of what is
+reported here was used to choose a parameter. Peers that are not installed are left out, and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from skimage.segmentation import random_walker
+from weaklabel_scenes import CASES, dice, load
+
+from napari_medseg.catalogue import shipped
+from napari_medseg.testing import annotator
+from napari_medseg.weaklabel import scene
+from napari_medseg.weaklabel.scribble import Scribbler, ScribbleSettings
+
+SECTIONS = ("speed", "large", "accuracy", "memory")
+REACH_MM = ScribbleSettings().reach_mm
+STROKES = (2, 6, 12)
+BETAS = (130, 3000)  # scikit-image's own, and one that keeps classes from running through thick slices
+METHODS = ("auto", "geodesic", "growcut", "walker")
+LARGE = (600, 512, 512)
+
+
+def ours(method):
+    """One of our solvers: labels from scratch."""
+
+    def run(image, strokes, spacing):
+        scribbler = Scribbler(image, spacing, ScribbleSettings(method=method))
+        follow(scribbler, strokes)
+        return scribbler.labels > 0
+
+    return run
+
+
+def follow(scribbler, strokes, changed=None):
+    """Bring a scribbler up to date."""
+    for _ in scribbler.update(strokes, changed):
+        pass
+
+
+def walkers(mode, beta=BETAS[0]):
+    """scikit-image's random walker in one of its modes."""
+
+    def run(image, marks, spacing):
+        if mode == "cg_mg":
+            import pyamg  # noqa: F401
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return random_walker(image.astype(np.float32), marks.astype(np.int32), beta=beta, mode=mode, spacing=spacing, tol=1e-3) == 1
+
+    return run
+
+
+def itk_growcut(image, marks, spacing):
+    """The FastGrowCut filter of itk-growcut."""
+    import itk
+
+    grey, seeds = itk.image_from_array(image.astype(np.float32)), itk.image_from_array(np.where(marks == 255, 2, marks).astype(np.uint8))
+    for each in (grey, seeds):
+        each.SetSpacing([float(s) for s in spacing[::-1]])
+    filtering = itk.FastGrowCut[type(grey), type(seeds)].New()
+    filtering.SetInput(grey)
+    filtering.SetSeedImage(seeds)
+    filtering.Update()
+    return itk.array_from_image(filtering.GetOutput()) == 1
+
+
+PEERS = {
+    "scikit-image random walker, cg_j": walkers("cg_j"),
+    "scikit-image random walker, cg_mg (pyamg)": walkers("cg_mg"),
+    f"scikit-image random walker, cg_j, beta {BETAS[1]}": walkers("cg_j", BETAS[1]),
+    "itk-growcut": itk_growcut,
+}
+
+
+def drawn(image, truth, spacing, count):
+    """The annotator's strokes after so many, corrected on our automatic answer."""
+    strokes, scribbler = annotator.first_strokes(truth, spacing), Scribbler(image, spacing)
+    for _ in range(count - 2):
+        follow(scribbler, strokes)
+        if not annotator.stroke(strokes, truth, scribbler.labels > 0):
+            break
+    return strokes
+
+
+def region(strokes, spacing):
+    """What strokes reach, and the strokes there with everything beyond their reach marked as background."""
+    classes = (strokes > 0) & (strokes != 255)
+    box = scene.box_around(classes, REACH_MM, spacing)
+    marks = strokes[box].copy()
+    marks[(scene.distance_to(classes[box], spacing) > REACH_MM) & (marks == 0)] = 255
+    return box, marks
+
+
+def best(times, run, *given):
+    """The quickest of a few runs, seconds, and the last answer."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        answer = run(*given)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds), answer
+
+
+def cases(folder: Path, hippocampus: Path | None):
+    """The reported sets: names and (image, truth, spacing)."""
+    sets = {name: {name: load(folder, *files)} for name, files in CASES.items()}
+    if hippocampus is None or not (hippocampus / "images").is_dir():
+        print("  hippocampi left out: give their folder (images/, labels/) as --hippocampus or MEDSEG_HIPPOCAMPUS")
+        return sets
+    names = sorted(path.name for path in (hippocampus / "images").iterdir())[::6]
+    sets["hippocampi"] = {name: load(hippocampus, f"images/{name}", f"labels/{name}") for name in names}
+    return sets
+
+
+def speed(folder: Path) -> None:
+    """From scratch on one region, and a further stroke."""
+    for name, files in CASES.items():
+        image, truth, spacing = load(folder, *files)
+        strokes = drawn(image, truth, spacing, 6)
+        box, marks = region(strokes, spacing)
+        cut, inner, target = np.ascontiguousarray(image[box]), strokes[box], truth[box]
+        print(f"\n  {name}, six strokes, {marks.size / 1e6:.2f} million voxels: seconds from scratch, Dice")
+        times = {}
+        for peer, run in PEERS.items():
+            try:
+                times[peer], found = best(2, run, cut, marks, spacing)
+            except ImportError as missing:
+                print(f"    {peer}: left out, {missing}")
+                continue
+            print(f"    {peer}: {times[peer]:.2f} s, {dice(found, target):.3f}")
+        quickest = min(seconds for peer, seconds in times.items() if "walker" in peer)
+        for method in METHODS:
+            ours(method)(cut, inner, spacing)
+            seconds, found = best(5, ours(method), cut, inner, spacing)
+            ratio = quickest / seconds
+            print(f"    ours, {method}: {seconds:.3f} s, {dice(found, target):.3f}; {ratio:.0f} times faster than the quickest random walker of scikit-image")
+            further(image, truth, spacing, strokes, method)
+
+
+def further(image, truth, spacing, strokes, method) -> None:
+    """A seventh stroke on an answer that stands, against all seven from scratch."""
+    after, shares = [], []
+    for _ in range(3):
+        scribbler, more = Scribbler(image, spacing, ScribbleSettings(method=method)), strokes.copy()
+        follow(scribbler, more)
+        annotator.stroke(more, truth, scribbler.labels > 0)
+        began = time.perf_counter()
+        follow(scribbler, more)
+        after.append(time.perf_counter() - began)
+        whole, _ = best(1, ours(method), image, more, spacing)
+        shares.append(whole / after[-1])
+    print(f"      a further stroke: {min(after) * 1000:.0f} ms, {max(shares):.1f} times faster than from scratch")
+
+
+def large() -> None:
+    """Local strokes in a scan of 512x512x600 against the same in a crop of it."""
+    rng, spacing = np.random.default_rng(0), (1.0, 0.7, 0.7)
+    image = np.broadcast_to(rng.normal(0, 30, (1, *LARGE[1:])).astype(np.int16), LARGE).copy()
+    z, y, x = np.ogrid[:90, :160, :160]
+    ball = (z - 45) ** 2 + (0.7 * (y - 80)) ** 2 + (0.7 * (x - 80)) ** 2 < 15**2
+    image[255:345, 176:336, 176:336] += (120 * ball).astype(np.int16)
+    strokes = np.zeros(LARGE, np.uint8)
+    strokes[300, 250:262, 245:266], strokes[300, 215, 240:270] = 1, 255
+    crop = (slice(250, 350), slice(166, 346), slice(166, 346))
+    more = (slice(310, 311), slice(250, 256), slice(250, 260))
+    print("\n  512x512x600, two strokes: seconds from scratch, then for a further stroke; the same in a crop of it")
+    for method in METHODS:
+        figures = []
+        for where in (None, crop):
+            scan, marks = (image, strokes.copy()) if where is None else (np.ascontiguousarray(image[where]), strokes[where].copy())
+            local = more if where is None else tuple(slice(m.start - c.start, m.stop - c.start) for m, c in zip(more, crop, strict=True))
+            scribbler = Scribbler(scan, spacing, ScribbleSettings(method=method))
+            first, _ = best(1, follow, scribbler, marks)
+            marks[local] = 1
+            second, _ = best(1, follow, scribbler, marks, local)
+            figures.append(f"{first:.2f} s, then {second:.3f} s")
+        print(f"    ours, {method}: whole {figures[0]}; crop {figures[1]}")
+
+
+def accuracy(folder: Path, hippocampus: Path | None) -> None:
+    """Dice after 2, 6 and 12 strokes: each of ours with an annotator of its own; peers on the strokes drawn for our automatic answer."""
+    print(f"\n  Dice after {', '.join(map(str, STROKES))} strokes, mean of the set; [each solver's own annotator]; (peers: the strokes drawn for ours)")
+    for name, set_of in cases(folder, hippocampus).items():
+        print(f"  {name} ({len(set_of)})")
+        for method in METHODS:
+            figures = np.array([_own(*case, method) for case in set_of.values()])
+            lowest = f", lowest at 12 {figures[:, -1].min():.3f}" if len(figures) > 1 else ""
+            print(f"    ours, {method} [own]: {_words(figures.mean(0))}{lowest}", flush=True)
+        rows = {peer: [] for peer in PEERS} | {f"ours, {method}": [] for method in METHODS[1:]}
+        for image, truth, spacing in set_of.values():
+            series = [drawn(image, truth, spacing, count) for count in STROKES]
+            for solver in list(rows):
+                try:
+                    rows[solver].append([_on(solver, image, truth, spacing, strokes) for strokes in series])
+                except ImportError as missing:
+                    print(f"    {solver}: left out, {missing}")
+                    rows.pop(solver)
+        for solver, figures in rows.items():
+            print(f"    {solver} (same strokes): {_words(np.mean(figures, 0))}", flush=True)
+
+
+def _words(figures) -> str:
+    return " ".join(f"{v:.3f}" for v in figures)
+
+
+def _own(image, truth, spacing, method) -> list[float]:
+    strokes, figures = annotator.first_strokes(truth, spacing), []
+    scribbler = Scribbler(image, spacing, ScribbleSettings(method=method))
+    for count in range(STROKES[0], STROKES[-1] + 1):
+        follow(scribbler, strokes)
+        found = scribbler.labels > 0
+        if count in STROKES:
+            figures.append(dice(found, truth))
+        annotator.stroke(strokes, truth, found)
+    return figures
+
+
+def _on(solver, image, truth, spacing, strokes) -> float:
+    if solver.startswith("ours"):
+        return dice(ours(solver.split()[-1])(image, strokes, spacing), truth)
+    box, marks = region(strokes, spacing)
+    found = np.zeros(truth.shape, bool)
+    found[box] = PEERS[solver](np.ascontiguousarray(image[box]), marks, spacing)
+    return dice(found, truth)
+
+
+def memory(folder: Path) -> None:
+    """The highest resident size of a process that runs one solver on brain1's region, less what it held before."""
+    print("\n  memory on brain1's region, six strokes: peak above the loaded scan, MB")
+    if not Path("/proc/self/clear_refs").exists():
+        print("    left out: this system does not tell a process's peak anew")
+        return
+    context = multiprocessing.get_context("spawn")
+    for solver in (*PEERS, *(f"ours, {method}" for method in METHODS)):
+        answers = context.Queue()
+        child = context.Process(target=_child, args=(answers, solver, folder))
+        child.start()
+        child.join()
+        print(f"    {solver}: {answers.get() if child.exitcode == 0 else 'no answer'}")
+
+
+def _child(answers, solver: str, folder: Path) -> None:
+    image, truth, spacing = load(folder, *CASES["brain1"])
+    strokes = drawn(image, truth, spacing, 6)
+    try:
+        if solver.startswith("ours"):
+            _on(solver, image, truth, spacing, strokes)  # compiled
+        held = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        _on(solver, image, truth, spacing, strokes)
+    except ImportError as missing:
+        answers.put(f"left out, {missing}")
+        return
+    answers.put(f"{(_status('VmHWM') - held) / 1024:.0f}")
+
+
+def _status(field: str) -> int:
+    """Kilobytes, as the kernel tells them."""
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith(field + ":"))
+
+
+def report(folder: Path, hippocampus: Path | None = None, only: tuple[str, ...] = SECTIONS) -> None:
+    """Print every figure."""
+    if hippocampus is None and "MEDSEG_HIPPOCAMPUS" in os.environ:
+        hippocampus = Path(os.environ["MEDSEG_HIPPOCAMPUS"])
+    print("\n== Scribbles")
+    for name, section in {
+        "speed": lambda: speed(folder), "large": large, "accuracy": lambda: accuracy(folder, hippocampus), "memory": lambda: memory(folder),
+    }.items():
+        if name in only:
+            section()
+
+
+def main() -> None:
+    """Run it."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--data", type=Path, default=shipped("sample_data"))
+    options.add_argument("--hippocampus", type=Path)
+    options.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    chosen = options.parse_args()
+    report(chosen.data, chosen.hippocampus, tuple(chosen.only))
+
+
+if __name__ == "__main__":
+    main()
