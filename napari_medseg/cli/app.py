@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_medseg import __version__
-from napari_medseg.cli import about, files, learning, measuring, project, weak, window
+from napari_medseg.cli import about, files, learning, measuring, project, weak, weak_tidy, window
 
 app = typer.Typer(
     name="medseg",
@@ -42,8 +42,8 @@ app.command()(files.convert)
 app.add_typer(weak_app, name="weak")
 weak_app.command()(weak.levelset)
 weak_app.command()(weak.scribble)
-weak_app.command()(weak.interpolate)
-weak_app.command()(weak.cleanup)
+weak_app.command()(weak_tidy.interpolate)
+weak_app.command()(weak_tidy.cleanup)
 app.add_typer(project_app, name="project")
 for one in (project.init, project.add, project.history, project.restore, project.export, project.check, project.recover, project.replay):
     project_app.command()(one)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
@@ -13,6 +13,8 @@ from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.errors import InvalidInputError, UnwritableFileError
 from napari_medseg.io import read, read_labels, require_writable
 from napari_medseg.volume import Array, Geometry, LabelArray, Volume
+
+T = TypeVar("T")
 
 Image = Annotated[Path, typer.Argument(help="The scan: a file, an OME-Zarr folder or a DICOM folder.", show_default=False)]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The mask to write (.nii.gz, .nrrd, .seg.nrrd, .mha, .ome.zarr, ...).", show_default=False)]
@@ -64,6 +66,21 @@ def mask(path: Path | None, like: Geometry) -> LabelArray | None:
 def drawn_on(image: Volume, labels: LabelArray, classes: Iterable[LabelClass] = ()) -> LabelMap:
     """Labels made on a scan, as what is written: its grid and its files, not its modality or units."""
     return LabelMap(labels, image.geometry, image.name, source=image.source, series=image.series, classes=tuple(classes))
+
+
+def numbers(text: str, option: str, kind: Callable[[str], T]) -> list[T]:
+    """Numbers between commas.
+
+    Raises
+    ------
+    BadParameter
+        When they are not; names the option.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        example = "3,9,14" if kind is int else "40,180"
+        raise typer.BadParameter(f"'{text}' is no list of numbers such as {example}", param_hint=option) from error
 
 
 def uint8(labels: Volume, path: Path) -> LabelArray:
