@@ -17,7 +17,7 @@ QPushButton[primary="true"] { background-color: #0072b2; color: white; font-weig
 QPushButton[primary="true"]:hover { background-color: #1a86c6; }
 QPushButton[primary="true"]:disabled { background-color: #5a7384; }
 QPushButton::menu-indicator { image: none; }
-QDoubleSpinBox[narrow="true"] { min-width: 48px; max-width: 48px; padding: 1px 1px; }
+QDoubleSpinBox[narrow="true"] { min-width: 53px; max-width: 53px; padding: 1px 1px; }
 QPushButton[armed="true"] { border: 2px solid #e69f00; }
 QFrame#medsegGuide { border-left: 4px solid #0072b2; background-color: rgba(0, 114, 178, 40); }
 QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-color: rgba(230, 159, 0, 30); }
@@ -32,8 +32,9 @@ def sheet(theme: str) -> str:
 
 
 def button(text: str, tip: str, slot: Callable[[], object]) -> QPushButton:
-    """A push button that names its act and says in its tooltip what it does."""
+    """A push button that names its act and says in its tooltip what it does; a click leaves the keys with the canvas."""
     made = QPushButton(text)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setToolTip(tip)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
     made.clicked.connect(lambda _checked=False: slot())
@@ -41,8 +42,9 @@ def button(text: str, tip: str, slot: Callable[[], object]) -> QPushButton:
 
 
 def combo(tip: str) -> QComboBox:
-    """A drop-down that gives way to the dock's width instead of widening it."""
+    """A drop-down that gives way to the dock's width instead of widening it; choosing leaves the keys with the canvas."""
     made = QComboBox()
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setToolTip(tip)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     made.setMinimumContentsLength(6)

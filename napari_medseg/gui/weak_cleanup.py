@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.annotation import LabelClass
@@ -113,6 +114,7 @@ class CleanupPage(QWidget):
         self.windowed = self._switch("Grey values", "windowed", "Only voxels in this range of the scan's own units change")
         self.low, self.high = self._bound(0, "Lowest grey value that may change"), self._bound(1, "Highest grey value that may change")
         self.lock = QCheckBox()
+        self.lock.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.lock.setToolTip("The label chosen in the table is left exactly as it is")
         self.lock.toggled.connect(self._on_lock)
         rows = QVBoxLayout(inside)
@@ -129,6 +131,7 @@ class CleanupPage(QWidget):
     def _switch(self, title: str, name: str, tip: str) -> QCheckBox:
         made = QCheckBox(title)
         made.setToolTip(tip)
+        made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         made.toggled.connect(lambda on: self._choose(**{name: on}))
         self._shows.append(lambda: quietly(made, "setChecked", getattr(self._desk.session.cleanup, name)))
         return made

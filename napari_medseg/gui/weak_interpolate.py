@@ -10,10 +10,9 @@ from qtpy.QtWidgets import QHBoxLayout, QListView, QListWidget, QListWidgetItem,
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, quiet
-from napari_medseg.session.interpolating import PLANES
 
 AXES = ((None, "Slices as drawn"), (0, "Axial slices"), (1, "Coronal slices"), (2, "Sagittal slices"))
-METHODS = ((True, "Follow the image"), (False, "Shape only"))
+METHODS = ((True, "Follow image"), (False, "Shape only"))
 HEIGHT = 76
 
 
@@ -28,12 +27,13 @@ class InterpolatePage(QWidget):
         for key, title in AXES:
             self.axis.addItem(title, key)
         self.axis.activated.connect(lambda i: self._choose(axis=AXES[i][0]))
-        self.method = combo("Follow the image: between slices outlines move to the edges of the scan. Shape only: outlines are blended, whatever it shows")
+        self.method = combo("Follow image: between slices outlines move to the edges of the scan. Shape only: outlines are blended, whatever it shows")
         for follow, title in METHODS:
             self.method.addItem(title, follow)
         self.method.activated.connect(lambda i: self._choose(follow=METHODS[i][0]))
         self.slices = QListWidget()
         self.slices.setToolTip("Annotated slices of the chosen label. Click one to go there; without its tick it does not count")
+        self.slices.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys stay with the canvas
         self.slices.setFlow(QListView.Flow.LeftToRight)
         self.slices.setWrapping(True)
         self.slices.setResizeMode(QListView.ResizeMode.Adjust)
@@ -76,7 +76,7 @@ class InterpolatePage(QWidget):
         marked = any(index == here and not voxels for index, voxels, _ in rows)
         self.empty.setText("Not empty after all" if marked else "Empty here on purpose")
         gaps = between.gaps()
-        self.note.setText(f"{gaps} {PLANES[between.axis]} slices between" if gaps else "")
+        self.note.setText(f"{gaps} slices between" if gaps else "")
         if rows != self._shown:
             self._fill(rows)
 

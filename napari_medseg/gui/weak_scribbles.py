@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import quietly
 from napari_medseg.gui.labels_writer import BACKGROUND_STROKE
-from napari_medseg.gui.style import SPACING, button, combo, mark, quiet, swatch
+from napari_medseg.gui.style import SPACING, button, combo, mark, swatch
 from napari_medseg.session import stroke_making
 from napari_medseg.session.guide import next_step
 
@@ -35,7 +37,7 @@ class ScribblePage(QWidget):
         self.solver = combo("What grows the strokes")
         for index, (key, title, what) in enumerate(SOLVERS):
             self.solver.addItem(title, key)
-            self.solver.setItemData(index, what, 3)  # its tooltip
+            self.solver.setItemData(index, what, Qt.ItemDataRole.ToolTipRole)
         self.solver.activated.connect(lambda i: self._choose(solver=self.solver.itemData(i)))
         self.live = QCheckBox("Live")
         self.live.setToolTip("On: every stroke answers at once. Off: strokes wait for Grow strokes (G).")
@@ -46,7 +48,11 @@ class ScribblePage(QWidget):
         tip = "Make strokes of the accepted labels, or of the preview if one is shown: the core of each label, and the background around it. Yours stay"
         self.seed = button("Use labels as strokes", tip, lambda: stroke_making.from_labels(session))
         self.clear = button("Clear", "Remove all strokes of this scan; Ctrl+Z on the strokes brings them back", lambda: stroke_making.clear(session))
-        self.words = quiet()
+        for box in (self.live, self.learn):
+            box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.words = QElidingLabel()
+        self.words.setProperty("quiet", True)
+        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         first, second, last = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         for row in (first, second, last):
             row.setSpacing(SPACING)
@@ -90,8 +96,9 @@ class ScribblePage(QWidget):
         self.seed.setText(f"Use {'preview' if other else 'labels'} as strokes")
         self.clear.setEnabled(scan is not None and any(scan.drawn))
         method = session.live.method(scan) if scan is not None else ""
-        self.words.setText(f"{'Auto: ' if choices.solver == 'auto' else ''}{method}" if method else "")
-        self.words.setVisible(bool(method))
+        said = f"{'Auto: ' if choices.solver == 'auto' else ''}{method}" if method else ""
+        self.words.setText(said)
+        self.words.setToolTip(said)
         mark(self.draw, "armed", armed)
         mark(self.draw, "primary", next_step(session).action == "scribbles")
 

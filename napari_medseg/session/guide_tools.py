@@ -26,6 +26,8 @@ def drawn(session: Session, scan: Scan, job: Job | None) -> Step | None:
         return _answered(session, scan)
     if session.mode == "scribbles" and session.tool == "scribbles" and preview.finished:
         return Step("Accept or discard what is shown; then strokes answer again", "accept", "K", "A stroke never takes another tool's preview away.")
+    if session.mode == "cleanup" and not session.tidy.owns(preview) and preview.finished and scan.has_labels:
+        return Step("Accept or discard what is shown; then the clean-up shows at once", "accept", "K", "A clean-up never takes another tool's preview away.")
     if session.tidy.owns(preview) and session.mode == "cleanup" and not preview.is_empty:
         if session.tool == "pick":
             return Step("Click every piece that shall stay; the others go", "accept", "K", preview.detail)
