@@ -34,6 +34,7 @@ __all__ = ["Evolution", "LevelSet", "LevelSetSettings", "evolve"]
 DEFAULT = LevelSetSettings()
 SETTLED = 0.002  # share of the mask that at most differs from what it was CALM iterations ago when it has come to rest
 CALM = 12  # iterations; under tension single voxels may go to and fro for ever
+CALM_ON_EDGES = 48  # a front that only edges hold creeps
 LEARN_EVERY = 40  # iterations
 LEARNINGS = 3  # then the speed stays, so that the front can come to rest
 LEAK_SHARE = 0.05  # of the end of the reach: stop
@@ -223,15 +224,16 @@ class LevelSet:
             self._front.reset(self._shown.copy())
             self._stale = False
         moved = self._front.advance(self._speed, count)
-        self._iteration += self._front.iterations - before
-        left -= self._front.iterations - before
+        ran = self._front.iterations - before
+        self._iteration += ran
+        left -= ran
         changed = self._take_changes(moved.box if known else self._everywhere)
         self._watched += 1
         self._since_watched += count
         self._since_learning += count
         if self._leaks():
             return changed, "leak"
-        if moved.changed == 0 or self._since_watched >= CALM:
+        if ran < count or self._since_watched >= CALM + self._speed.edge * (CALM_ON_EDGES - CALM):
             rests = self._trail.net(self._watched) <= SETTLED * self._voxels
             self._watch()
             if rests:
