@@ -334,6 +334,8 @@ class Desk(QObject):
         if scan is None:
             return
         layer: Layer | None = None
+        if session.tool in ("seeds", "bubble"):
+            self.writer.prepare_preview(scan)
         if session.tool == "seeds":
             layer = self.seeds.arm(scan)
         elif session.tool in ("limit", "scribbles"):

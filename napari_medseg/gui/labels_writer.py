@@ -7,7 +7,7 @@ hundred times a second still costs the window 25 redraws.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,8 +131,8 @@ class LabelsWriter(QObject):
         fill, outline = self._preview_layers(scan, preview.labels, preview.title, visible=self._flat)
         for layer, title in ((fill, preview.title), (outline, f"{preview.title} outline")):
             if held.shows is not preview:
-                layer.data = preview.labels
-                layer.name, layer.visible, layer.colormap = f"{scan.name} {title}", self._flat, colours(known.values())
+                _replace(layer, preview.labels, f"{scan.name} {title}", known.values())
+                layer.visible = self._flat
             self._later(layer)
         held.shows = preview
 
@@ -383,6 +383,19 @@ def fading(colour: tuple[float, float, float, float]) -> DirectLabelColormap:
     red, green, blue, _ = colour
     table: dict[int | None, Any] = {value: (red, green, blue, value / 255) for value in range(256)}
     return DirectLabelColormap(color_dict={None: CLEAR, **table})
+
+
+def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelClass]) -> None:
+    """Another map in a layer, which is hidden meanwhile: napari would slice it again for each of the steps."""
+    layer.visible = False
+    if layer.data is not array:
+        layer.data = array
+    if layer.name != name:
+        layer.name = name
+    shown = [(c.value, *c.colour) for c in classes]
+    if layer.metadata.get("shown") != shown:
+        layer.colormap = colours(classes)
+        layer.metadata = {**layer.metadata, "shown": shown}
 
 
 def colours(classes: Any, *, background: bool = False) -> DirectLabelColormap:

@@ -29,6 +29,7 @@ class SeedLayers:
     def __init__(self, session: Session, add: Callable[[Points], None]) -> None:
         self._session, self._add = session, add
         self._of: dict[int, Points] = {}
+        self._shown: dict[int, dict[int, tuple[PointLPS, ...]]] = {}
         self._own = False
 
     def get(self, scan: Scan) -> Points | None:
@@ -38,12 +39,14 @@ class SeedLayers:
     def forget(self, scan: Scan) -> None:
         """The scan is closed."""
         self._of.pop(id(scan), None)
+        self._shown.pop(id(scan), None)
 
     def lost(self, layer: Points) -> int | None:
         """A layer was removed from the viewer; the id of its scan, None when it is none of ours."""
         for key, mine in list(self._of.items()):
             if mine is layer:
                 del self._of[key]
+                self._shown.pop(key, None)
                 return key
         return None
 
@@ -64,9 +67,10 @@ class SeedLayers:
 
     def show(self, scan: Scan) -> None:
         """Make the layer show the session's seeds, when they were changed elsewhere."""
-        if not scan.seeds and id(scan) not in self._of:
+        if (not scan.seeds and id(scan) not in self._of) or (id(scan) in self._of and self._shown.get(id(scan)) is scan.seeds):
             return
         layer = self._of.get(id(scan)) or self._make(scan)
+        self._shown[id(scan)] = scan.seeds
         if self._read(layer, scan) == scan.seeds:
             return
         points = [(value, point) for value, group in scan.seeds.items() for point in group]
@@ -92,6 +96,7 @@ class SeedLayers:
             layer.scale, layer.translate = place["scale"], place["translate"]
         finally:
             self._own = False
+        self._shown.pop(id(scan), None)
         self.show(scan)
 
     def recolour(self, classes: Sequence[LabelClass]) -> None:

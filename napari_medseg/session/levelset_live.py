@@ -275,15 +275,15 @@ def run(session: Session) -> None:
     elif front is not None and front.state == "paused":
         front.go()
     else:
-        _begin(session, _start(session)).go()
+        _begin(session, _start(session), LiveLevelSet.go)
 
 
 def step(session: Session) -> None:
     """Make one update; the first one starts the run."""
-    front = session.front
-    if front is None:
-        front = _begin(session, _start(session))
-    front.step()
+    if session.front is None:
+        _begin(session, _start(session), LiveLevelSet.step)
+    else:
+        session.front.step()
 
 
 def rewind(session: Session) -> None:
@@ -319,8 +319,7 @@ def bubble(session: Session, centre: tuple[int, int, int], *, add: bool) -> None
         box, inside = ball(scan, centre, radius)
         first = np.zeros(scan.display.geometry.shape, bool)
         first[box] = inside
-    front = _begin(session, replace(_start(session, bare=True), init=first), tool="bubble")
-    front.pause()
+    front = _begin(session, replace(_start(session, bare=True), init=first), LiveLevelSet.pause, tool="bubble")
     if shown is not None:
         front.bubble(centre, radius, add=add)
 
@@ -387,11 +386,11 @@ def ball(scan: Scan, centre: tuple[int, int, int], radius_mm: float) -> tuple[Bo
     return (z, y, x), np.asarray(away <= radius_mm**2)
 
 
-def _begin(session: Session, start: Start, tool: Tool | None = None) -> LiveLevelSet:
+def _begin(session: Session, start: Start, act: Callable[[LiveLevelSet], None], tool: Tool | None = None) -> LiveLevelSet:
     scan = _scan(session)
     front = LiveLevelSet(session, scan, session.chosen, start)
     kept = session.tool if session.tool in ("seeds", "barrier", "bubble") else ""
-    session.show_preview(scan, front.preview, tool=tool or kept)
+    session.show_preview(scan, front.preview, tool=tool or kept, begin=partial(act, front))
     return front
 
 

@@ -385,11 +385,12 @@ class Session:
 
         return self.fill(scan, preview, title, make(scan), done)
 
-    def show_preview(self, scan: Scan, preview: Preview, *, tool: Tool = "") -> None:
-        """A fresh preview takes the place of the one before, which can be had back."""
+    def show_preview(self, scan: Scan, preview: Preview, *, tool: Tool = "", begin: Callable[[], None] = lambda: None) -> None:
+        """A fresh preview takes the place of the one before, which can be had back; `begin` starts what fills it while views make room for it."""
         self.jobs.stop(PREVIEW)
         scan.dropped = scan.preview
         scan.preview, self.tool, self.notice, self.trouble = preview, tool, "", ""
+        begin()
         self.preview_changed.emit(scan, None)
 
     def fill(self, scan: Scan, preview: Preview, title: str, make: Callable[[], Iterator[Patch]], done: Callable[[], None]) -> Job:
