@@ -1,5 +1,6 @@
 """plugins.yaml: what is read, what is left out and why, and what brings a missing part."""
 
+import numpy as np
 import pytest
 import yaml
 
@@ -28,6 +29,23 @@ def test_every_packaged_part_is_valid_and_can_be_built_or_says_what_it_needs():
     for entry in found.entries.values():
         if not entry.needs():
             assert entry.build() is not None
+
+
+def test_every_weak_label_tool_is_listed_and_builds_what_it_says():
+    found = catalogue.load()
+    built = {entry.id: entry.build() for entry in found.of_kind("weaklabel")}
+    assert set(built) >= {
+        "levelset", "scribbles", "geodesic", "growcut", "random-walker", "pixel-classifier", "interpolate", "interpolate-shape", "clean-up",
+    }
+    methods = [built[name].method for name in ("levelset", "scribbles", "geodesic", "growcut", "random-walker")]
+    assert methods == ["auto", "auto", "geodesic", "growcut", "walker"]
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[::2, 2:6, 2:6] = 1
+    for name, method in (("interpolate", "image"), ("interpolate-shape", "shape")):
+        *_, filled = built[name](labels, (2.0, 1.0, 1.0), image=np.broadcast_to(labels[0] * 100, labels.shape))
+        assert filled.method == method
+        assert filled.labels[1].any()
+    assert all(entry.summary.endswith(".") and entry.capabilities["takes"] for entry in found.of_kind("weaklabel"))
 
 
 def test_a_later_source_replaces_a_part_by_its_id(tmp_path, monkeypatch):

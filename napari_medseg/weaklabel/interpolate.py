@@ -53,6 +53,25 @@ class Filled:
     method: str
 
 
+@dataclass(frozen=True, slots=True)
+class Interpolator:
+    """Interpolation as a part of the catalogue.
+
+    Attributes
+    ----------
+    with_image : bool
+        Whether outlines follow the scan.
+    """
+
+    with_image: bool = True
+
+    def __call__(
+        self, labels: npt.NDArray[Any], spacing: Spacing, slices: Sequence[int] | None = None, *, image: npt.NDArray[Any] | None = None, axis: int = 0
+    ) -> Iterator[Filled]:
+        """Fill gap by gap; see `interpolating`."""
+        return interpolating(labels, spacing, slices, image=image if self.with_image else None, axis=axis)
+
+
 def interpolate(
     labels: npt.NDArray[Any], slices: Sequence[int] | None = None, *, plane_spacing: PlaneSpacing = (1.0, 1.0), image: npt.NDArray[Any] | None = None,
     spacing: Spacing | None = None, axis: int = 0,
