@@ -10,63 +10,67 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from scipy import ndimage as ndi
 
-from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Spacing
+from napari_medseg.annotation.classes import BACKGROUND
+from napari_medseg.volume import LabelArray, Spacing
 from napari_medseg.weaklabel.compiled import in_parts
-from napari_medseg.weaklabel.scene import Box
+from napari_medseg.weaklabel.scene import box_around
+from napari_medseg.weaklabel.scribble_region import Region
 from napari_medseg.weaklabel.shortest_paths import FAR, LEVELS, Paths, Steps
 
-EDGE_MM = 60.0
-DOUBT = 10.0
-CAP = 4.0  # times the reach
-CHUNK = 150_000  # voxels a map spreads from before the next look at whether somebody waits; well under 100 ms
+EDGE_MM = 200.0
+DOUBT = 20.0
+UNASKED = 128  # level of doubt where the classifier has not been asked yet
+CAP = 4.0  # times the reach: what costs more to reach is background
+CHUNK = 80_000  # voxels a map spreads from before the next look at whether somebody waits; well under 100 ms
+ROUNDING = 1.2  # standard deviation, in finest voxels, with which outlines are smoothed; measured in docs/weaklabel.md
 
 ALL = 0
 
 
 class Geodesic:
-    """Nearest strokes over a region that may grow, kept up to date.
+    """Nearest strokes over a region that may move, kept up to date.
 
     Parameters
     ----------
-    spacing : mm per voxel (z, y, x)
+    region : Region
     reach_mm : float
-        Paths dearer than this end.
+        The farther this is, the dearer paths may be.
+    learned : bool
+        Whether doubts will be told; then each class has a map of its own.
     """
 
-    def __init__(self, spacing: Spacing, reach_mm: float) -> None:
-        self._spacing, self._reach = spacing, reach_mm
-        self._edge = 0.0
+    def __init__(self, region: Region, reach_mm: float, learned: bool = False) -> None:
+        self._spacing, self._cap, self._learned = region.spacing, CAP * reach_mm, learned
+        levels = np.arange(LEVELS, dtype=np.float32) / (LEVELS - 1)
+        self._hardness = np.asarray(1 + DOUBT * levels if learned else np.ones(LEVELS), np.float32)
         self._maps: dict[int, Paths] = {}
+        self._region = region
 
-    def follow(
-        self, contrast: FloatArray, closed: BoolArray, marks: LabelArray, scale: float,
-        doubts: Mapping[int, LabelArray] | None = None, inner: Box | None = None,
-    ) -> Iterator[float]:
+    def follow(self, region: Region, marks: LabelArray, scale: float, doubts: Mapping[int, LabelArray] | None = None) -> Iterator[float]:
         """Bring the maps up to date; leaving early does no harm, the next call goes on.
 
         Parameters
         ----------
-        contrast : float32 (z, y, x)
-        closed : bool (z, y, x)
-            Where no path goes.
         marks : uint8 (z, y, x)
             Strokes as they are now; 0 none.
         scale : float
             Contrast that counts as an edge of 1.
         doubts : mapping of class to uint8 (z, y, x), optional
-            How unlikely each class is, 0 sure to 255 out of the question; for every class in `marks`.
-        inner : (z, y, x) slices, optional
-            Where the region of the last call lies in this one; None where it is another.
+            How unlikely each class is, 0 sure to 255 out of the question; None leaves them as they were.
 
         Yields
         ------
         float
             Share of the work done, 0-1.
         """
-        self._prepare(contrast, closed, scale, doubts, inner)
+        wanted = [int(v) for v in np.flatnonzero(np.bincount(marks.ravel(), minlength=256)) if v] if self._learned else [ALL]
+        steps = Steps(self._spacing, EDGE_MM / scale, self._hardness, self._cap)
+        self._maps = {own: self._moved(own, region, steps) for own in wanted}
+        self._region = region
         for own, paths in self._maps.items():
-            if doubts is not None:
+            if doubts is not None and own in doubts:
                 paths.harden(doubts[own])
             paths.follow(marks)
         maps, done = list(self._maps.values()), 0
@@ -76,7 +80,7 @@ class Geodesic:
 
         while not all(paths.settled for paths in maps):
             done += sum(in_parts(spread, len(maps)))
-            yield min(1.0, done / (len(maps) * contrast.size))
+            yield min(1.0, done / (len(maps) * marks.size))
 
     @property
     def labels(self) -> LabelArray:
@@ -88,21 +92,35 @@ class Geodesic:
             found, best = np.where(nearer, paths.label, found), np.where(nearer, paths.cost, best)
         return np.where((best >= 0) & (best < FAR), found, 0).astype(np.uint8)
 
-    def _prepare(self, contrast: FloatArray, closed: BoolArray, scale: float, doubts: Mapping[int, LabelArray] | None, inner: Box | None) -> None:
-        wanted = [ALL] if doubts is None else list(doubts)
-        edge = EDGE_MM / scale
-        if inner is None or edge != self._edge:
-            self._maps = {}
-        self._edge = edge
-        hardness = np.ones(LEVELS, np.float32) if doubts is None else (1 + DOUBT * np.arange(LEVELS) / (LEVELS - 1)).astype(np.float32)
-        steps = Steps(self._spacing, edge, hardness, CAP * self._reach)
-        kept: dict[int, Paths] = {}
-        for own in wanted:
-            going = np.zeros(contrast.shape, np.uint8) if doubts is None else doubts[own]
-            paths = self._maps.get(own)
-            if paths is None:
-                paths = Paths(contrast, going, closed, steps, own)
-            elif paths.shape != contrast.shape and inner is not None:
-                paths = paths.moved(contrast, going, closed, inner)
-            kept[own] = paths
-        self._maps = kept
+    def _moved(self, own: int, region: Region, steps: Steps) -> Paths:
+        paths, shift = self._maps.get(own), self._region.shift(region)
+        going = np.full(region.shape, UNASKED if self._learned else 0, np.uint8)
+        if paths is None or shift is None:
+            return Paths(region.contrast, going, region.closed, steps, own)
+        if self._region is not region:
+            paths = paths.moved(region.contrast, going, region.closed, shift)
+        paths.pay(steps)
+        return paths
+
+
+def rounded(labels: LabelArray, spacing: Spacing) -> LabelArray:
+    """Labels whose outlines are smooth at the scale of a voxel; background (0 or 255) becomes 0.
+
+    Paths leave outlines as rough as the noise. Each voxel takes the class that prevails around it, weighed by a Gaussian.
+    """
+    classes = [int(v) for v in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if v not in (0, BACKGROUND)]
+    out = np.zeros(labels.shape, np.uint8)
+    if not classes:
+        return out
+    box = box_around((labels > 0) & (labels != BACKGROUND), 3 * ROUNDING * min(spacing), spacing)
+    part = labels[box]
+    deviations = [ROUNDING * min(spacing) / step for step in spacing]
+    rest, best, winner = np.ones(part.shape, np.float32), np.zeros(part.shape, np.float32), np.zeros(part.shape, np.uint8)
+    for value in classes:
+        votes = np.asarray(ndi.gaussian_filter((part == value).astype(np.float32), deviations, mode="nearest", truncate=3.0))
+        more = votes > best
+        best[more], winner[more] = votes[more], value
+        rest -= votes
+    winner[rest >= best] = 0
+    out[box] = winner
+    return out

@@ -11,59 +11,52 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Spacing
-from napari_medseg.weaklabel.scene import Box
+from napari_medseg.volume import LabelArray
+from napari_medseg.weaklabel.scribble_region import Region
 from napari_medseg.weaklabel.shortest_paths import LEVELS, Paths, Steps
 
 EDGE_MM = 30.0
 LENGTH = 0.1  # how much a millimetre counts beside an edge of 1 / EDGE_MM
 CAP_MM = 2000.0
-CHUNK = 150_000
+CHUNK = 80_000
 
 
 class GrowCut:
-    """GrowCut over a region that may grow, kept up to date.
+    """GrowCut over a region that may move, kept up to date."""
 
-    Parameters
-    ----------
-    spacing : mm per voxel (z, y, x)
-    """
-
-    def __init__(self, spacing: Spacing) -> None:
-        self._spacing = spacing
+    def __init__(self, region: Region) -> None:
+        self._region = region
         self._paths: Paths | None = None
 
-    def follow(self, contrast: FloatArray, closed: BoolArray, marks: LabelArray, scale: float, inner: Box | None = None) -> Iterator[float]:
+    def follow(self, region: Region, marks: LabelArray, scale: float) -> Iterator[float]:
         """Bring the map up to date; leaving early does no harm, the next call goes on.
 
         Parameters
         ----------
-        contrast : float32 (z, y, x)
-        closed : bool (z, y, x)
-            Where nothing is conquered.
         marks : uint8 (z, y, x)
             Strokes as they are now; 0 none.
         scale : float
             Contrast that counts as an edge of 1.
-        inner : (z, y, x) slices, optional
-            Where the region of the last call lies in this one; None where it is another.
 
         Yields
         ------
         float
             Share of the work done, 0-1.
         """
-        steps = Steps(self._spacing, EDGE_MM / scale, np.full(LEVELS, LENGTH, np.float32), CAP_MM, summed=True)
-        going = np.zeros(contrast.shape, np.uint8)
-        if self._paths is None or inner is None or self._paths.steps.edge != steps.edge:
-            self._paths = Paths(contrast, going, closed, steps)
-        elif self._paths.shape != contrast.shape:
-            self._paths = self._paths.moved(contrast, going, closed, inner)
-        self._paths.follow(marks)
+        steps = Steps(region.spacing, EDGE_MM / scale, np.full(LEVELS, LENGTH, np.float32), CAP_MM, summed=True)
+        paths, shift = self._paths, self._region.shift(region)
+        going = np.zeros(region.shape, np.uint8)
+        if paths is None or shift is None:
+            paths = Paths(region.contrast, going, region.closed, steps)
+        elif self._region is not region:
+            paths = paths.moved(region.contrast, going, region.closed, shift)
+        self._region, self._paths = region, paths
+        paths.pay(steps)
+        paths.follow(marks)
         done = 0
-        while not self._paths.settled:
-            done += self._paths.spread(CHUNK)
-            yield min(1.0, done / contrast.size)
+        while not paths.settled:
+            done += paths.spread(CHUNK)
+            yield min(1.0, done / marks.size)
 
     @property
     def labels(self) -> LabelArray:

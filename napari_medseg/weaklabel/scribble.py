@@ -7,6 +7,7 @@ which these were drawn.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,23 +17,21 @@ import numpy.typing as npt
 
 from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError, NoStrokesError
-from napari_medseg.volume import FloatArray, LabelArray, Shape, Spacing
+from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
-from napari_medseg.weaklabel.classifier import PixelClassifier
-from napari_medseg.weaklabel.features import FeatureMaps
-from napari_medseg.weaklabel.geodesic import Geodesic
-from napari_medseg.weaklabel.growcut import GrowCut
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.scribble_region import Region, Typical, cut_out, typical
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
-from napari_medseg.weaklabel.walker import likeliest
+from napari_medseg.weaklabel.stroke_solvers import QUICK, Learner, Solver, Task, solver_for
 
 __all__ = ["Growth", "Method", "ScribbleSettings", "Scribbler", "grow", "whole"]
 
 DEFAULTS = ScribbleSettings()
-BETA = 90.0  # of the walker, with classes about 1 apart
-LEAST_APART, MOST_APART = 0.1, 1.0  # of the scan's span
-TRUSTED = 3  # voxels of a stroke below which a classifier learns nothing from it
+LEAST_APART = 0.25  # of the span of grey values within reach
+SAMPLE = 50_000
+TRUSTED = 3  # voxels of a class's strokes below which a classifier learns nothing
+MOST_MAPS = 4  # times `most_voxels`: beyond, each class does not get a map of its own
+SHOWN_EVERY = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +104,7 @@ class Scribbler:
         self._extra = features
         self._shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
         self._look: Typical | None = None
-        self._features: FeatureMaps | None = None
+        self._learner: Learner | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -113,13 +112,12 @@ class Scribbler:
         self._drawn = np.zeros(self._shape, np.uint8)
         self._labels = np.zeros(self._shape, np.uint8)
         self._extent: Box | None = None
-        self._forget()
-
-    def _forget(self) -> None:
+        self._asked: Box | None = None
+        self._shown: Box | None = None
         self._region: Region | None = None
-        self._solved: Region | None = None
-        self._quick: Geodesic | None = None
-        self._exact: Geodesic | GrowCut | None = None
+        self._solved_factor = (1, 1, 1)
+        self._solver: Solver | None = None
+        self._choice = Choice("geodesic", False, "")
 
     @property
     def labels(self) -> LabelArray:
@@ -191,45 +189,29 @@ class Scribbler:
 
     def _run(self, values: list[int]) -> Iterator[Growth]:
         region = self._cut()
-        drawn = self._drawn[region.box]
-        border = BACKGROUND not in values
-        marks = region.marks(drawn, border)
+        drawn, border = self._drawn[region.box], BACKGROUND not in values
+        strokes = region.marks(drawn, border=False)
+        marks = region.marks(drawn, border=True) if border and self._settings.border_is_background else strokes
         if not (marks == BACKGROUND).any() and len(values) < 2:
             raise NoStrokesError("the strokes leave no room for background", where="strokes", todo="Draw a stroke in the background")
-        scale = _scale(region, marks if region.coarse else drawn)
-        method, learns, why = self._chosen(values)
-        words = _WORDS[method] + (" with a classifier" if learns else "")
-        inner = None if self._solved is None else self._solved.inside(region)
-        self._solved = region
-        self._near = region.reached(marks, self._settings.reach_mm)
-        yield self._grown(region, drawn, drawn, 0.02, f"{drawn.size / 1e6:.2g} million voxels around the strokes", words)
-
-        if method == "growcut":
-            exact = self._exact if isinstance(self._exact, GrowCut) else GrowCut(region.spacing)
-            self._exact = exact
-            for share in exact.follow(region.contrast, region.closed, marks, scale, inner):
-                yield self._grown(region, drawn, exact.labels, 0.9 * share, "Strokes conquer their surroundings", words)
-            found = exact.labels
-        else:
-            found = np.zeros(0, np.uint8)
-            first = self._quick or Geodesic(region.spacing, self._settings.reach_mm)
-            self._quick = first
-            for share in first.follow(region.contrast, region.closed, marks, scale, inner=inner):
-                yield self._grown(region, drawn, first.labels, 0.3 * share, "A quick answer first", words)
-            found = first.labels
-            yield self._grown(region, drawn, found, 0.3, "A quick answer; refining", words)
-            if learns:
-                doubts = self._doubts(region, drawn)
-                learned = self._exact if isinstance(self._exact, Geodesic) else Geodesic(region.spacing, self._settings.reach_mm)
-                self._exact = learned
-                for share in learned.follow(region.contrast, region.closed, marks, scale, doubts, inner):
-                    yield self._grown(region, drawn, learned.labels, 0.4 + 0.5 * share, "Nearest strokes, by grey value and what the strokes taught", words)
-                found = learned.labels
-            if method == "walker":
-                found = self._walked(region, marks, scale, found)
-        counted = int(np.count_nonzero(self._near & (found > 0) & (found != BACKGROUND))) * float(np.prod(region.spacing)) / 1000
+        choice = self._chosen(values, region)
+        if self._solver is None or choice.learns != self._choice.learns or self._solved_factor != region.factor:
+            self._solver = solver_for(choice.method, region, self._settings, self._learning() if choice.learns else None)
+        self._choice, self._solved_factor = choice, region.factor
+        near = region.reached(strokes, self._settings.reach_mm)
+        task = Task(region, drawn, marks, near, _scale(region, near, strokes))
+        yield self._grown(task, np.zeros(region.shape, np.uint8), 0.0, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
+        shown = time.monotonic()
+        for share, message in self._solver.follow(task):
+            if time.monotonic() - shown < SHOWN_EVERY and share != QUICK:
+                yield self._tick(0.95 * share, message)
+                continue
+            yield self._grown(task, self._solver.labels, 0.95 * share, message)
+            shown = time.monotonic()
+        found = self._solver.labels
+        millilitres = int(np.count_nonzero(task.near & (found > 0) & (found != BACKGROUND))) * float(np.prod(region.spacing)) / 1000
         note = "; nothing was scribbled as background, so the border of the reach was taken" if border else ""
-        yield self._grown(region, drawn, found, 1.0, f"{counted:.3g} ml by {words}{why}{note}", words)
+        yield self._grown(task, found, 1.0, f"{millilitres:.3g} ml by {choice.words}{note}")
 
     def _cut(self) -> Region:
         """The region the strokes reach; the last one where it still is."""
@@ -240,51 +222,77 @@ class Scribbler:
         z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(around, margins, self._shape, strict=True))
         if self._look is None:
             self._look = typical(self._image)
-        if self._region is None or self._region.box != (z, y, x):
-            self._region = cut_out(self._image, (z, y, x), self._spacing, self._settings.most_voxels, self._look)
+        if self._asked != (z, y, x) or self._region is None:
+            self._region, self._asked = cut_out(self._image, (z, y, x), self._spacing, self._settings.most_voxels, self._look), (z, y, x)
         return self._region
 
-    def _chosen(self, values: list[int]) -> tuple[Method, bool, str]:
-        """The solver, whether it learns, and why in words."""
-        method: Method = "geodesic" if self._settings.method == "auto" else self._settings.method
-        learns = len(values) > 1 and method != "growcut" and self._settings.classifier is not False
-        return method, learns, ""
+    def _chosen(self, values: list[int], region: Region) -> Choice:
+        settings, automatic = self._settings, self._settings.method == "auto"
+        method: Method = "geodesic" if settings.method == "auto" else settings.method
+        if method == "growcut":
+            return Choice(method, False, "GrowCut")
+        name = "geodesic paths" if method == "geodesic" else "the random walker"
+        held = self._drawn[region.box]
+        few = [value for value in values if np.count_nonzero(held == value) < TRUSTED]
+        room = len(values) * region.contrast.size <= MOST_MAPS * settings.most_voxels
+        learns = len(values) > 1 and not few and room and (method == "geodesic" if settings.classifier is None else settings.classifier)
+        if learns:
+            return Choice(method, True, f"{name} with a classifier" + (", which learns from the strokes of both sides" if automatic else ""))
+        if settings.classifier is False or (method == "walker" and not settings.classifier):
+            return Choice(method, False, name)
+        why = "there is one class only" if len(values) == 1 else "a stroke is too short for it" if few else "there are too many classes for it"
+        return Choice(method, False, f"{name} without a classifier, as {why}")
 
-    def _doubts(self, region: Region, drawn: LabelArray) -> dict[int, LabelArray]:
-        """How unlikely each class is: 0 sure to 255 out of the question."""
-        if self._features is None:
-            self._features = FeatureMaps(self._image, self._spacing, self._extra)
-        features = self._features.of(region.box)
-        where = drawn > 0
-        learned = PixelClassifier().fit(features[:, where].T, drawn[where])
-        z, y, x = (slice(f // 2 if n >= f else 0, None, f) for f, n in zip(region.factor, drawn.shape, strict=True))
-        chances = learned.probabilities(features[:, z, y, x] if region.coarse else features)
-        return {value: np.rint(255 * (1 - chance)).astype(np.uint8) for value, chance in zip(learned.classes, chances, strict=True)}
+    def _learning(self) -> Learner:
+        if self._learner is None:
+            self._learner = Learner(self._image, self._spacing, self._extra)
+        return self._learner
 
-    def _walked(self, region: Region, marks: LabelArray, scale: float, guess: LabelArray) -> LabelArray:
-        beta = BETA if self._settings.beta is None else self._settings.beta
-        return likeliest(region.contrast / np.float32(scale), marks, region.spacing, beta, guess)
+    def _tick(self, fraction: float, message: str) -> Growth:
+        """A place to cancel; nothing changed."""
+        assert self._region is not None
+        corner = self._region.box
+        z, y, x = (slice(s.start, s.start + 1) for s in corner)
+        return Growth((z, y, x), self._labels[z, y, x].copy(), fraction, message, self._choice.words)
 
-    def _grown(self, region: Region, drawn: LabelArray, found: LabelArray, fraction: float, message: str, method: str) -> Growth:
-        labels = region.restored(np.where(self._near, found, 0).astype(np.uint8)) if found is not drawn else found
-        labels = np.where(drawn > 0, drawn, labels)
+    def _grown(self, task: Task, found: LabelArray, fraction: float, message: str) -> Growth:
+        labels = task.region.restored(np.where(task.near, found, 0).astype(np.uint8))
+        labels = np.where(task.drawn > 0, task.drawn, labels)
         labels[labels == BACKGROUND] = 0
-        old = self._labels[region.box]
-        where = _holding(np.asarray(old != labels)) or (slice(0, 1),) * 3
-        box = _shifted(where, region.box)
-        self._labels[box] = labels[where]
-        return Growth(box, labels[where].copy(), fraction, message, method)
+        box = task.region.box
+        if self._shown is not None and self._shown != box:
+            box = scene.joined(self._shown, box)
+            inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(task.region.box, box, strict=True))
+            wider = np.zeros([s.stop - s.start for s in box], np.uint8)
+            wider[inner] = labels
+            labels = wider
+        self._shown = task.region.box
+        where = _holding(np.asarray(self._labels[box] != labels))
+        if where is None:
+            return self._tick(fraction, message)
+        place = _shifted(where, box)
+        self._labels[place] = labels[where]
+        return Growth(place, labels[where].copy(), fraction, message, self._choice.words)
 
 
-_WORDS = {"geodesic": "geodesic paths", "growcut": "GrowCut", "walker": "random walker"}
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What spreads the strokes, whether a classifier helps, and both in words."""
+
+    method: Method
+    learns: bool
+    words: str
 
 
-def _scale(region: Region, drawn: LabelArray) -> float:
+def _scale(region: Region, near: BoolArray, strokes: LabelArray) -> float:
     """Contrast that counts as an edge: what lies between the strokes' classes, in half octaves so that it changes seldom."""
-    values = [int(v) for v in np.unique(drawn) if v]
-    middles = [float(np.median(region.contrast[drawn == v])) for v in values]
-    apart = max(middles) - min(middles) or MOST_APART
-    return float(2.0 ** (np.round(2 * np.log2(np.clip(apart, LEAST_APART, MOST_APART))) / 2))
+    every = max(1, round((strokes.size / SAMPLE) ** (1 / 3)))
+    some = region.contrast[::every, ::every, ::every][near[::every, ::every, ::every]]
+    low, high = np.percentile(some if some.size else region.contrast, [1, 99])
+    span = max(float(high - low), 1e-6)
+    middles = [float(np.median(region.contrast[strokes == v])) for v in np.unique(strokes) if v]
+    apart = max(middles) - min(middles) or span
+    return float(2.0 ** (np.round(2 * np.log2(np.clip(apart, LEAST_APART * span, span))) / 2))
 
 
 def _holding(array: npt.NDArray[Any]) -> Box | None:

@@ -19,6 +19,7 @@ MARGIN = 2  # voxels the smoothing looks beyond
 SAMPLE = 100_000
 
 Factor = tuple[int, int, int]
+Shift = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,11 @@ class Region:
         """Whether a voxel here is more than one of the scan."""
         return max(self.factor) > 1
 
-    def inside(self, larger: Region) -> Box | None:
-        """Where this lies in a larger region of the same voxels; None where it does not."""
-        if self.factor != larger.factor or any(a.start < b.start or a.stop > b.stop for a, b in zip(self.box, larger.box, strict=True)):
+    def shift(self, other: Region) -> Shift | None:
+        """Where this begins in another region of the same voxels, which meets it; None where there is no such place."""
+        if self.factor != other.factor or any(a.stop <= b.start or b.stop <= a.start for a, b in zip(self.box, other.box, strict=True)):
             return None
-        starts = [(a.start - b.start) // f for a, b, f in zip(self.box, larger.box, self.factor, strict=True)]
-        z, y, x = (slice(start, start + n) for start, n in zip(starts, self.shape, strict=True))
+        z, y, x = ((a.start - b.start) // f for a, b, f in zip(self.box, other.box, self.factor, strict=True))
         return z, y, x
 
     def marks(self, drawn: LabelArray, border: bool) -> LabelArray:

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel.compiled import compiled
-from napari_medseg.weaklabel.scene import Box
 
 UNIT_MM = 0.001
 FAR = 2**31 - 1
@@ -171,6 +170,12 @@ class Paths:
         where = np.flatnonzero(marks != self._marks[1:-1, 1:-1, 1:-1])
         self.mark(where, marks.ravel()[where])
 
+    def pay(self, steps: Steps) -> None:
+        """Let paths pay by other steps from now on; where these cost the same nothing happens."""
+        if steps.edge != self.steps.edge:
+            self.steps = steps
+            self.restart()
+
     def harden(self, going: LabelArray) -> None:
         """The going changed; only what hangs on voxels where it did is spread again.
 
@@ -196,29 +201,34 @@ class Paths:
         self._queue = self._empty_queue()
         _restart(self.own, self._marks.ravel(), self._closed.ravel(), self._map(), self._queue)
 
-    def moved(self, contrast: FloatArray, going: LabelArray, closed: BoolArray, inner: Box) -> Paths:
-        """The same map over a larger box, going on from its old rim.
+    def moved(self, contrast: FloatArray, going: LabelArray, closed: BoolArray, shift: tuple[int, int, int]) -> Paths:
+        """The same map over another box: what lies outside is cut off, what is new is reached from the old rim.
 
         Parameters
         ----------
         contrast, going, closed
-            Of the larger box; the going that was known is kept until `harden`.
-        inner : (z, y, x) slices
-            Where the old box lies in it.
+            Of the other box, which meets this one; the going that was known is kept until `harden`.
+        shift : (z, y, x)
+            Where this box begins in the other.
         """
-        larger = Paths(contrast, going, closed, self.steps, self.own)
-        core = tuple(slice(s.start + 1, s.stop + 1) for s in inner)
-        kept = ("_marks", "_going", "_cost", "_label", "_from")
-        for new, old in ((getattr(larger, name), getattr(self, name)) for name in kept):
-            new[core] = old[1:-1, 1:-1, 1:-1]
-        rim = np.zeros(self._label.shape, bool)
-        rim[1:-1, 1:-1, 1:-1] = True
-        rim[2:-2, 2:-2, 2:-2] = False
-        rim |= self._queue.before.reshape(rim.shape) != _FREE
-        places = np.argwhere(rim & (self._cost >= 0) & (self._cost < FAR)) + [s.start for s in inner]
-        nodes = np.ravel_multi_index(tuple(places.T), larger._label.shape).astype(np.int32)
-        _wake(nodes, larger._cost.ravel(), larger._queue, larger._width)
-        return larger
+        both = [(max(0, -at), min(old, new - at)) for at, old, new in zip(shift, self.shape, contrast.shape, strict=True)]
+        core = tuple(slice(start + 1, stop + 1) for start, stop in both)
+        outside = np.ones(self._label.shape, bool)
+        outside[core] = False
+        lost = np.flatnonzero(outside & (self._cost >= 0) & (self._cost < FAR)).astype(np.int32)
+        if lost.size:
+            doomed = np.empty(self._label.size, np.int32)
+            _drop(lost, doomed, self._map(), self._queue, self._ways, self._width)
+        other = Paths(contrast, going, closed, self.steps, self.own)
+        target = tuple(slice(start + at + 1, stop + at + 1) for (start, stop), at in zip(both, shift, strict=True))
+        for name in ("_marks", "_going", "_cost", "_label", "_from"):
+            getattr(other, name)[target] = getattr(self, name)[core]
+        rim = np.ones([stop - start for start, stop in both], bool)
+        rim[1:-1, 1:-1, 1:-1] = self._queue.before.reshape(self._label.shape)[core][1:-1, 1:-1, 1:-1] != _FREE
+        places = np.argwhere(rim) + [s.start for s in target]
+        nodes = np.ravel_multi_index(tuple(places.T), other._label.shape).astype(np.int32)
+        _wake(nodes, other._cost.ravel(), other._queue, other._width)
+        return other
 
     def _nodes(self, where: npt.NDArray[np.intp]) -> IntArray:
         inside = np.unravel_index(where, self.shape)
@@ -287,7 +297,7 @@ def _spread(most: int, paths: _Map, queue: _Queue, field: _Field, ways: _Ways, e
         here, ours, hard, grey = cost[node], label[node], hardness[going[node]], contrast[node]
         for k in range(ways.offsets.size):
             other = node + ways.offsets[k]
-            if cost[other] <= here:
+            if cost[other] < here + int(half * (hard + hardness[0]) * ways.lengths[k]):  # no step is shorter
                 continue
             step = half * (hard + hardness[going[other]]) * ways.lengths[k]
             rise = weight * abs(contrast[other] - grey)
@@ -368,6 +378,16 @@ def _mark(
     for i in range(nodes.size):
         marks[nodes[i]] = values[i]
         _begin(nodes[i], values[i], own, closed[nodes[i]], paths, queue)
+    _rim(doomed[:count], paths, queue, ways, width)
+
+
+@compiled
+def _drop(nodes: IntArray, doomed: IntArray, paths: _Map, queue: _Queue, ways: _Ways, width: int) -> None:
+    """Cut off voxels that are given up, and what hung on them; these are never reached again."""
+    for i in range(nodes.size):
+        _forget(nodes[i], paths, queue)
+        doomed[i] = nodes[i]
+    count = _cut(nodes.size, doomed, paths, queue, ways)
     _rim(doomed[:count], paths, queue, ways, width)
 
 

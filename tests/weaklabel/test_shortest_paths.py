@@ -154,10 +154,24 @@ def test_a_larger_box_goes_on_from_the_rim_of_the_old_one(noise, unfinished):
         small.spread(20)
     else:
         finish(small)
-    large = small.moved(contrast, going, closed, inner)
+    large = small.moved(contrast, going, closed, (1, 2, 4))
     marks[0, 0, 0] = 3
     large.follow(marks)
     finish(large)
     expected = fresh(contrast, going, closed, marks, steps())
     np.testing.assert_array_equal(large.cost, expected.cost)
     np.testing.assert_array_equal(large.label, expected.label)
+
+
+def test_a_smaller_box_forgets_the_paths_that_ran_outside_it(noise):
+    contrast, going, closed = noise
+    marks = np.zeros(contrast.shape, np.uint8)
+    marks[2, 5, 5], marks[4, 11, 12] = 1, 2
+    closed[marks > 0] = False
+    large = fresh(contrast, going, closed, marks, steps())
+    inner = (slice(0, 4), slice(3, 10), slice(2, 9))
+    small = large.moved(contrast[inner], going[inner], closed[inner], (0, -3, -2))
+    finish(small)
+    expected = fresh(contrast[inner], going[inner], closed[inner], marks[inner], steps())
+    np.testing.assert_array_equal(small.cost, expected.cost)
+    np.testing.assert_array_equal(small.label, expected.label)

@@ -1,0 +1,84 @@
+"""The random walker on strokes that come and go: it starts from where the walkers stood before the last stroke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from napari_medseg.volume import FloatArray, LabelArray
+from napari_medseg.weaklabel.scribble_region import Region
+from napari_medseg.weaklabel.walker import Walk, walk
+
+BETA = 90.0
+"""How much an edge holds the walker back, classes being about 1 apart."""
+LOOKS = 1.0
+"""How much a change of what the classifier says counts beside a change of grey value."""
+
+
+class StrokeWalk:
+    """A random walk over a region that may move.
+
+    Parameters
+    ----------
+    region : Region
+    beta : float or None
+        None takes `BETA`.
+    device : "auto", "cpu" or "cuda"
+        Automatic is the processor.
+    """
+
+    def __init__(self, region: Region, beta: float | None = None, device: str = "auto") -> None:
+        self._region = region
+        self._beta, self._device = BETA if beta is None else beta, device
+        self._present: list[int] = []
+        self._found = np.zeros((0, 0, 0, 0), np.float32)
+
+    def follow(
+        self, region: Region, marks: LabelArray, scale: float, guess: LabelArray, chances: Mapping[int, FloatArray] | None = None,
+    ) -> Iterator[float]:
+        """Walk; leaving early does no harm.
+
+        Parameters
+        ----------
+        marks : uint8 (z, y, x)
+            Where walkers end; 0 where they walk.
+        scale : float
+            Contrast between classes.
+        guess : uint8 (z, y, x)
+            Classes to start from where no walker stood.
+        chances : mapping of class to float32 (z, y, x), optional
+            How likely each class is by its looks; walkers are held back where that changes.
+
+        Yields
+        ------
+        float
+            Share of the work done, 0-1.
+        """
+        present = [int(v) for v in np.flatnonzero(np.bincount(marks.ravel(), minlength=256)) if v]
+        start = np.stack([(guess == value).astype(np.float32) for value in present])
+        shift = self._region.shift(region)
+        if present == self._present and shift is not None:
+            sides = list(zip(shift, self._found.shape[1:], marks.shape, strict=True))
+            there = tuple(slice(max(0, at), min(new, at + old)) for at, old, new in sides)
+            here = tuple(slice(max(0, -at), min(old, new - at)) for at, old, new in sides)
+            start[(slice(None), *there)] = self._found[(slice(None), *here)]
+        channels = [region.contrast / np.float32(scale)]
+        if chances is not None:
+            channels += [np.float32(LOOKS) * chances[value] for value in list(chances)[:-1]]
+        self._region, self._present, self._found = region, present, start
+        for step in self._walk(np.stack(channels), marks, region, start):
+            self._found = step.probabilities
+            yield step.fraction
+
+    def _walk(self, channels: FloatArray, marks: LabelArray, region: Region, start: FloatArray) -> Iterator[Walk]:
+        if self._device in ("auto", "cpu"):
+            return walk(channels, marks, region.spacing, self._beta, None, start)
+        from napari_medseg.weaklabel import walker_torch
+
+        return walker_torch.walk(channels, marks, region.spacing, self._beta, None, start, device=self._device)
+
+    @property
+    def labels(self) -> LabelArray:
+        """The likeliest class, uint8 (z, y, x)."""
+        return np.asarray(np.array(self._present, np.uint8)[self._found.argmax(0)])
