@@ -11,6 +11,7 @@ from napari_medseg.errors import UnavailableError
 from napari_medseg.testing import annotator
 from napari_medseg.weaklabel import front, front_torch, scene
 from napari_medseg.weaklabel.fronts import front_on
+from napari_medseg.weaklabel.levelset import LevelSet
 from napari_medseg.weaklabel.settings import LevelSetSettings
 from napari_medseg.weaklabel.speed import Speed
 
@@ -221,3 +222,21 @@ def test_compiled_passes_agree_with_the_plain_ones():
     plain.advance(drive, 40)
     compiled.advance(drive, 40)
     assert dice(plain.inside, compiled.inside) >= 0.999
+
+
+@pytest.mark.parametrize("device", ["torch", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not front_torch.has_card(), reason="no GPU")])])
+def test_a_whole_run_with_steering_ends_on_the_same_mask(device):
+    made = scene_of((2.0, 0.9, 1.3))
+    image = 60 + 50 * made.truth + np.random.default_rng(2).normal(0, 8, made.truth.shape)
+    masks = []
+    for device_ in ("cpu", device):
+        level_set = LevelSet(image, made.spacing, LevelSetSettings(device=device_, reach_mm=30, iterations=48), seeds=annotator.seeds(made.truth, made.spacing))
+        for update, _ in enumerate(level_set):
+            if update == 4:
+                level_set.bubble((7, 20, 10), 4.0, True)
+            if update == 8:
+                level_set.change(LevelSetSettings(device=device_, reach_mm=30, iterations=48, size=0.5))
+        *_, last = level_set
+        masks.append(last.mask)
+    assert dice(masks[0], made.truth) > 0.7
+    assert dice(*masks) >= 0.99
