@@ -172,8 +172,8 @@ class LiveLevelSet:
         if barrier is not None:
             arrays["barrier"] = (barrier > 0).view(np.uint8)
         prompts: dict[str, Any] = {"seeds": {str(self.value): [list(point) for point in self._seeds]}}
-        if self._last is not None and not self._last.stopped_because:
-            prompts["iterations"] = self._last.iteration
+        if self.preview.iterations is not None:
+            prompts["iterations"] = self.preview.iterations
         if self._steering:
             prompts["steering"] = list(self._steering)
         if start.learned:

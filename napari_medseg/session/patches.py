@@ -36,6 +36,8 @@ class Patch:
         Whether the engine thinks that the front ran out of the organ.
     neck : (z, y, x) or None
         Voxel of the narrow neck it went through.
+    iterations : int or None
+        How far a front was; None when it is finished.
     """
 
     box: Box
@@ -44,6 +46,7 @@ class Patch:
     message: str
     leaked: bool = False
     neck: tuple[int, int, int] | None = None
+    iterations: int | None = None
 
 
 def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
@@ -51,7 +54,8 @@ def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]
     for count, step in enumerate(evolutions):
         box, part = (step.patch or (NOWHERE, NOTHING)) if count else (step.box, step.part)
         labels = np.multiply(part, np.uint8(value), dtype=np.uint8)
-        yield Patch(box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak", neck=step.neck)
+        at = None if step.stopped_because else step.iteration
+        yield Patch(box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak", neck=step.neck, iterations=at)
 
 
 def of_growth(growths: Iterator[Growth]) -> Iterator[Patch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from napari_medseg.volume import Array, LabelArray, Volume, axis_map, orient, re
 
 if TYPE_CHECKING:
     from napari_medseg.project import Project, Version
+    from napari_medseg.weaklabel.evolution import Evolution
 
 T = TypeVar("T")
 
@@ -101,8 +102,9 @@ def _again(project: Project, version: Version, stored: LabelMap) -> tuple[Array 
     arrays = project.arrays(version.case, version.number)
     if tool == "segment":
         return _segment(version, stored, scan, before, engine)
-    run = _levelset if tool == "levelset" else _scribble
-    return run(version, stored, scan, before, arrays), ""
+    if tool == "levelset":
+        return _levelset(version, stored, scan, before, arrays), _steered(version)
+    return _scribble(version, stored, scan, before, arrays), ""
 
 
 def _levelset(version: Version, stored: LabelMap, scan: Volume, before: Array, arrays: dict[str, Array]) -> Array:
@@ -112,10 +114,29 @@ def _levelset(version: Version, stored: LabelMap, scan: Volume, before: Array, a
     hints = {name: turn.apply(arrays[name]) > 0 for name in ("limit", "init", "barrier") if name in arrays}
     result = before
     for value, points in _seeds(version).items():
-        settings = _settings(LevelSetSettings, version)
-        final = _last(evolve(display.channel(), seed_voxels(points, display.geometry), display.geometry.spacing, settings, **hints), version)
+        seeds = seed_voxels(points, display.geometry) if len(points) else ()
+        steps = evolve(display.channel(), seeds, display.geometry.spacing, _settings(LevelSetSettings, version), **hints)
+        final = _last(_until(steps, version.prompts.get("iterations")), version)
         result = _accepted(result, turn.undo(final.mask).astype(np.uint8), [value], value, stored.array)
     return result
+
+
+def _until(steps: Iterator[Evolution], iterations: Any) -> Iterator[Evolution]:
+    """A run that was accepted before it came to rest stops where it was then."""
+    for step in steps:
+        yield step
+        if isinstance(iterations, int) and step.iteration >= iterations:
+            return
+
+
+def _steered(version: Version) -> str:
+    """What cannot be done again exactly."""
+    notes = []
+    if version.prompts.get("steering"):
+        notes.append("it was steered by hand while it grew, and was now grown in one go from all of its seeds, with its last settings")
+    if version.prompts.get("learned"):
+        notes.append("the probabilities that drove it are not stored, so grey values did")
+    return "; ".join(notes)
 
 
 def _scribble(version: Version, stored: LabelMap, scan: Volume, before: Array, arrays: dict[str, Array]) -> Array:

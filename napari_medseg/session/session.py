@@ -399,6 +399,7 @@ class Session:
         def apply(patch: Patch) -> None:
             preview.labels[patch.box] = patch.labels
             preview.detail, preview.leaked, preview.neck = patch.message, patch.leaked, patch.neck
+            preview.iterations = patch.iterations
             self.preview_changed.emit(scan, patch.box)
 
         def failed(error: MedsegError) -> None:

@@ -55,6 +55,8 @@ class Preview:
         Voxel of a narrow neck through which it may have run out of the organ.
     live : LiveLevelSet or None
         The run that fills it, which can be steered.
+    iterations : int or None
+        How far that run is in what is shown; None when it is finished.
     keeps_values : bool
         Whether it goes into the classes of its own values even where it has one only.
     replaces : bool
@@ -73,6 +75,7 @@ class Preview:
     replaces: bool = False
     neck: tuple[int, int, int] | None = None
     live: LiveLevelSet | None = None
+    iterations: int | None = None
     _filled: tuple[Any, ...] | None = None
 
     @property

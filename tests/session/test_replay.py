@@ -77,6 +77,33 @@ def test_what_was_there_before_is_kept_as_accept_kept_it(project, shown, ball_se
         assert replay(project, "case-0001", version.number).same
 
 
+def test_a_level_set_that_was_accepted_while_it_grew_stops_where_it_was(project, shown, ball_seeds):
+    steps = list(evolve(shown.channel(), seed_voxels(ball_seeds, shown.geometry), shown.geometry.spacing, LevelSetSettings()))
+    early = next(step for step in steps if step.iteration >= 20)
+    prompts = {"seeds": {"1": [list(point) for point in ball_seeds]}, "iterations": early.iteration}
+    save(project, in_file(project, early.mask), "levelset", parameters=asdict(LevelSetSettings()), prompts=prompts)
+    assert not np.array_equal(early.mask, steps[-1].mask)
+    assert replay(project, "case-0001", 1).same
+
+
+def test_a_level_set_that_was_steered_says_that_it_cannot_be_the_same(project, shown, ball_seeds):
+    steering = [{"at": 2, "act": "bubble", "centre": [1.0, 2.0, 3.0], "radius_mm": 4.0, "adds": True}]
+    prompts = {"seeds": {"1": [list(point) for point in ball_seeds]}, "steering": steering}
+    save(project, in_file(project, grown(shown, ball_seeds, LevelSetSettings())), "levelset", parameters=asdict(LevelSetSettings()), prompts=prompts)
+    done = replay(project, "case-0001", 1)
+    assert done.ran
+    assert "steered by hand" in done.note
+
+
+def test_a_level_set_that_began_with_a_mask_needs_no_seed(project, shown):
+    init = np.zeros(shown.geometry.shape, bool)
+    init[10:13, 28:36, 22:30] = True
+    *_, final = evolve(shown.channel(), (), shown.geometry.spacing, LevelSetSettings(), init=init)
+    arrays = {"init": in_file(project, init).astype(np.uint8)}
+    save(project, in_file(project, final.mask), "levelset", parameters=asdict(LevelSetSettings()), prompts={"seeds": {"1": []}}, arrays=arrays)
+    assert replay(project, "case-0001", 1).same
+
+
 def test_scribbles_grow_the_same_again(project, shown):
     strokes = np.zeros(shown.geometry.shape, np.uint8)
     centre = ndimage.center_of_mass(shown.array > 170)
