@@ -14,7 +14,7 @@ from napari_medseg.weaklabel.samples import Samples, around_points
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.tiles import gaussian, inner, smoothed
 
-FLAT, STEEP = 30, 80  # percentiles of the gradient near the seeds: no edge below, one above
+FLAT, STEEP = 50, 90  # percentiles of the gradient near the seeds: no edge below, one above
 LOOK_MM = 15.0
 MOST = 8
 

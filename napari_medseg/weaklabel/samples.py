@@ -16,7 +16,7 @@ from napari_medseg.weaklabel.scene import IntArray
 
 SAMPLE_MM = 2.1  # around a seed everything is taken for the target
 SURROUNDINGS = (0.75, 1.5)  # times the reach: where the background is looked at when nothing was painted
-REACH = 0.75  # times how far the seeds lie apart
+REACH = 1.5  # times how far neighbouring seeds lie apart
 LONE_REACH_MM = 25.0
 LEAST_REACH_MM = 8.0
 MOST = 40_000  # voxels looked at
@@ -42,11 +42,20 @@ class Samples:
 def reach_of(points: IntArray, spacing: Spacing) -> float:
     """How far a front may go from the seeds, in mm.
 
-    Seeds lie at least half as deep as the target is thick, so it ends about as far beyond them as they lie apart.
+    Seeds are spread over the target's inner half, so it ends about as far beyond them as neighbouring seeds lie apart (the edges of their shortest
+    spanning tree, so that a long thin target is not given a ball's width).
     """
     if len(points) < 2:
         return LONE_REACH_MM
-    return max(LEAST_REACH_MM, REACH * float(np.linalg.norm(np.ptp(points * np.array(spacing), axis=0))))
+    apart = np.linalg.norm((points[:, None] - points[None]) * np.array(spacing), axis=2)
+    found, missing, total = apart[0].copy(), np.ones(len(points), bool), 0.0
+    missing[0] = False
+    while missing.any():
+        nearest = int(np.where(missing, found, np.inf).argmin())
+        total += float(found[nearest])
+        missing[nearest] = False
+        found = np.minimum(found, apart[nearest])
+    return max(LEAST_REACH_MM, REACH * total / (len(points) - 1))
 
 
 def around_points(points: IntArray, radius_mm: float, spacing: Spacing, shape: Shape) -> IntArray:

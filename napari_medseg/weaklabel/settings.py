@@ -71,8 +71,8 @@ class LevelSetSettings:
     contrast: Contrast = "histogram"
     learned: float = 1.0
     local_mm: float | None = None
-    smooth_mm: float = 1.2
-    curvature_mm: float = 0.05
+    smooth_mm: float = 0.9
+    curvature_mm: float = 0.3
     advection: float = 1.0
     hand_trust: float = 1.0
     shell_mm: float = 8.0

@@ -25,9 +25,14 @@ from napari_medseg.weaklabel.settings import LevelSetSettings
 from napari_medseg.weaklabel.tiles import TILE, Triple, gaussian, grid_of, inner, listed, smoothed, tile_box, tiles_in, tiles_of
 
 INDISTINCT = 0.8  # overlap of values above which edges say more than values
-BALLOON = 0.1  # of an edge front; more runs over edges
+BALLOON = 0.1  # where grey values count beside edges; more runs over edges
 LOCAL_MM = 8.0
-LOCAL_SHARE = 0.5  # of the neighbourhood's statistics against the whole scan's
+LOCAL_SHARE = 0.5  # of the neighbourhood's statistics against the whole scan's, within a painted limit
+LOOSE_SHARE = 0.25  # without one: what a front has not reached yet counts as background in them
+EDGE_SHARE = 0.3  # within a painted limit where grey values tell; without one edges hold a front up too soon
+EDGE_ALONE = 0.6  # of edges where grey values do not count: the rest is how deep a voxel lies in the limit, or how near to a seed
+EDGE_ALONE_NEAR = 2.0  # log-odds at a seed, falling by 3 over the reach; 1 where grey values count
+EDGE_ALONE_PULL = 3.0  # times the advection
 BORDER_DEPTH = 0.35  # share of a slice's depth that painted limits are too wide by
 START_MM = 5.0
 SURROUNDINGS = 1.5  # times the reach
@@ -129,7 +134,7 @@ class Speed:
 
         The target is what lies inside and looks like it, the background what looks like background on either side, in the prepared tiles.
         """
-        if self._local_mm <= 0 or self._value_share <= 0 or self._by_window or self.edge >= 1:
+        if self._local_mm <= 0 or self._value_share <= 0 or self._by_window or self._edges_alone:
             return False
         tiles = list(listed(self.prepared))
         found: list[tuple[FloatArray, npt.NDArray[np.uint8], IntArray]] = []
@@ -145,11 +150,11 @@ class Speed:
     def describe(self) -> str:
         """For people: what the front follows."""
         words = []
-        if self._by_map > 0:
+        if self._by_map > 0 and not self._edges_alone:
             words.append("follows the probability map")
-        if self.settings.window is not None:
+        if self.settings.window is not None and not self._edges_alone:
             words.append(f"keeps values from {self.settings.window[0]:.4g} to {self.settings.window[1]:.4g}")
-        if self._value_share > 0 and not self._by_window and self.edge < 1:
+        if self._value_share > 0 and not self._by_window and not self._edges_alone:
             words.append(self._contrast.describe())
         if self.edge > 0:
             words.append("follows edges")
@@ -157,14 +162,13 @@ class Speed:
 
     def _take(self, settings: LevelSetSettings) -> None:
         self.settings = settings
-        self.curvature_mm, self.advection = settings.curvature_mm, settings.advection
+        self.curvature_mm = settings.curvature_mm
         self._local_mm = LOCAL_MM if settings.local_mm is None else settings.local_mm
         self._by_map = 0.0 if self._probability is None else settings.learned
         self._value_share = 1.0 - self._by_map
         smooth = settings.smooth_mm if self._value_share > 0 else 0.0
         z, y, x = (gaussian(smooth / s) for s in self.spacing)
         self._weights = (z, y, x)
-        self.balloon = 0.0 if self._init is not None else -BALLOON if self._inward else BALLOON
 
     def _look(self) -> None:
         self.reach_mm = self.settings.reach_mm or reach_of(self.points, self.spacing)
@@ -185,17 +189,27 @@ class Speed:
             self._table = histogram_table(target, background)
         share = self.settings.edge_share
         if share is None:
-            share = 1.0 if self._contrast.overlap > INDISTINCT and not self._by_map and not self._by_window else 0.0
-        self.edge = share
+            share = self._edges_by_the_data()
+        self._edges_alone = share == 1
+        self.edge = EDGE_ALONE if self._edges_alone else share
+        self.advection = self.settings.advection * (EDGE_ALONE_PULL if self._edges_alone else 1.0)
+        self.balloon = 0.0 if self._edges_alone or self._init is not None else -BALLOON if self._inward else BALLOON
         self.method = self._kind()
-        if share > 0 and self.stopping is None:
+        if self.edge > 0 and self.stopping is None:
             self.stopping = np.ones(self.shape, np.float32)
-        if share > 0:
+        if self.edge > 0:
             self._scale: EdgeScale = edge_scale(self._image, self._samples, self.spacing, self.settings.smooth_mm)
 
+    def _edges_by_the_data(self) -> float:
+        if self._by_map > 0 or self._by_window:
+            return 0.0
+        if self._hand is None:
+            return 0.0
+        return 1.0 if self._contrast.overlap > INDISTINCT else EDGE_SHARE
+
     def _kind(self) -> str:
-        kinds = ["probability"] if self._by_map > 0 else []
-        if self.edge < 1:
+        kinds = ["probability"] if self._by_map > 0 and not self._edges_alone else []
+        if not self._edges_alone:
             kinds += ["region"] * (self._value_share > 0 and not self._by_window) + ["threshold"] * (self.settings.window is not None)
         return " and ".join(kinds + ["edge"] * (self.edge > 0))
 
@@ -226,10 +240,11 @@ class Speed:
         out = np.empty(values.shape, np.float32)
         start = np.array([part.start for part in block], np.intp)
         table = self._table
-        share = LOCAL_SHARE if self._local is not NOWHERE else 0.0
-        low, high = self.settings.window or (-np.inf, np.inf)
-        blur = WINDOW_BLUR * (high - low) if self.settings.window else 1.0
-        worth = self._value_share
+        share = 0.0 if self._local is NOWHERE else LOOSE_SHARE if self._hand is None else LOCAL_SHARE
+        window = None if self._edges_alone else self.settings.window
+        low, high = window or (-np.inf, np.inf)
+        blur = WINDOW_BLUR * (high - low) if window else 1.0
+        worth = 0.0 if self._edges_alone else self._value_share
         chances(
             values, prior, allowed, table.odds * np.float32(worth), table.low, table.step, FARTHEST * worth, self._local.lattice, self._local.cell, start,
             share, self._local.sharpness * worth, low, high, blur, out,
@@ -254,14 +269,16 @@ class Speed:
     def _prior(self, block: Box) -> FloatArray:
         """Log-odds that do not come from grey values."""
         odds = np.full(tuple(part.stop - part.start for part in block), self.settings.size, np.float32)
-        if self._by_map < 1 and self._hand is not None:
+        by_map = 0.0 if self._edges_alone else self._by_map
+        if self._hand is not None and by_map < 1:
             depth = self._hand.depth(block[0].start, block[0].stop)[:, block[1], block[2]]
-            odds += np.float32(2 * (1 - self._by_map) * self.settings.hand_trust) * (depth - np.float32(BORDER_DEPTH))
-        elif self._by_map < 1:
-            odds += np.float32(1 - self._by_map) * (1 - 3 * self._away(block, odds.shape) / np.float32(self.reach_mm))
-        if self._by_map > 0 and self._probability is not None:
+            odds += np.float32(2 * (1 - by_map) * self.settings.hand_trust) * (depth - np.float32(BORDER_DEPTH))
+        elif by_map < 1 and not (self._edges_alone and self._init is not None):  # edges near a given mask need no push
+            near = EDGE_ALONE_NEAR if self._edges_alone else 1.0
+            odds += np.float32(1 - by_map) * (np.float32(near) - 3 * self._away(block, odds.shape) / np.float32(self.reach_mm))
+        if by_map > 0 and self._probability is not None:
             chance = np.clip(np.nan_to_num(self._probability[block].astype(np.float32), nan=0.0), SUREST, 1 - SUREST)
-            odds += np.float32(self._by_map) * np.log(chance / (1 - chance))
+            odds += np.float32(by_map) * np.log(chance / (1 - chance))
         return np.asarray(odds, np.float32)
 
     def _away(self, block: Box, shape: tuple[int, ...]) -> FloatArray:

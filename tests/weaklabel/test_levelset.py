@@ -121,7 +121,7 @@ def test_edges_are_followed_where_values_say_nothing():
 
 
 def test_auto_says_which_method_it_took():
-    assert finish(painted(TRUTH), SEEDS, SPACING, limit=HAND).method == "region"
+    assert finish(painted(TRUTH), SEEDS, SPACING, limit=HAND).method == "region and edge"
     flat = np.random.default_rng(2).normal(0, 1, SHAPE).astype(np.float32)
     assert next(iter(evolve(flat, SEEDS, SPACING, limit=HAND))).method == "edge"
 

@@ -49,7 +49,7 @@ def accuracy(speed, truth=TRUTH, within=HAND):
 
 
 def test_it_moves_out_in_the_target_and_in_elsewhere_at_about_full_speed():
-    speed = made(limit=HAND)
+    speed = made(settings=LevelSetSettings(method="region"), limit=HAND)
     core = ndi.binary_erosion(TRUTH, iterations=3)
     rind = HAND & ~ndi.binary_dilation(TRUTH, iterations=2)
     assert np.median(speed.speed[core]) > 0.9
@@ -181,7 +181,7 @@ def test_only_values_in_the_window_are_kept():
 
 
 def test_a_window_that_leaves_background_is_mixed_with_what_the_seeds_tell():
-    speed = made(settings=LevelSetSettings(window=(0.0, 110.0)), limit=HAND)
+    speed = made(settings=LevelSetSettings(window=(0.0, 110.0), edge=0.0), limit=HAND)
     assert speed.method == "region and threshold"
     assert accuracy(speed) > 0.93
     bright = TRUTH & (ndi.maximum_filter(IMAGE, 1) > 113)
@@ -207,13 +207,27 @@ def test_edges_count_as_much_as_they_are_told_to():
     rim = ndi.binary_dilation(TRUTH) & ~ndi.binary_erosion(TRUTH)
     for share in (0.4, 1.0):
         speed = made(settings=LevelSetSettings(edge=share), limit=HAND)
-        assert speed.edge == share
+        assert 0 < speed.edge <= share
         assert speed.method == ("edge" if share == 1 else "region and edge")
         assert np.median(speed.stopping[rim]) < 0.2
         assert np.median(speed.stopping[ndi.binary_erosion(TRUTH, iterations=6)]) > 0.8
 
 
+@pytest.mark.parametrize(("limit", "share"), [(HAND, 0.3), (None, 0.0)], ids=["painted", "seeds only"])
+def test_edges_help_where_there_is_a_limit_to_come_from(limit, share):
+    assert Speed(IMAGE, SPACING, PLAIN, SEEDS, limit=limit).edge == share
+
+
+def test_edges_alone_are_followed_where_values_do_not_tell():
+    flat = made(NOISE, limit=HAND)
+    assert flat.method == "edge"
+    assert flat.describe() == "follows edges"
+    depth = Hand(HAND, SPACING).depth(0, SHAPE[0])
+    assert np.median(flat.speed[depth > 0.6]) > 0 > np.median(flat.speed[HAND & (depth < 0.1)])
+
+
 def test_the_balloon_pushes_away_from_where_the_front_starts():
+    assert not Speed(IMAGE, SPACING, LevelSetSettings(edge=1.0), SEEDS, limit=HAND, inward=True).balloon  # there the depth in the limit pushes
     assert Speed(IMAGE, SPACING, PLAIN, SEEDS, limit=HAND, inward=True).balloon < 0 < Speed(IMAGE, SPACING, PLAIN, SEEDS).balloon
     assert Speed(IMAGE, SPACING, PLAIN, SEEDS, init=TRUTH).balloon == 0
 
