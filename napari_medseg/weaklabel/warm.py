@@ -8,12 +8,13 @@ SIDE = 24
 
 
 def warm() -> None:
-    """Press the limit brush, whose first stroke cannot wait; then run a tiny level set, tiny scribbles and a tiny clean-up."""
+    """Press the limit brush, whose first stroke cannot wait; then run a tiny level set, tiny scribbles, a tiny clean-up and interpolation."""
     from napari_medseg.weaklabel.soft_brush import stamp
 
     stamp(np.zeros((SIDE, SIDE, SIDE), np.uint8), (2.0, 2.0, 2.0), 3.0, (1.0, 1.0, 1.0))
     from napari_medseg.weaklabel.cleanup import clean
-    from napari_medseg.weaklabel.cleanup_steps import Grow, Smooth
+    from napari_medseg.weaklabel.cleanup_steps import Fill, Grow, RemoveSmall, Smooth
+    from napari_medseg.weaklabel.interpolate import interpolate
     from napari_medseg.weaklabel.levelset import LevelSet
     from napari_medseg.weaklabel.scribble import grow
     from napari_medseg.weaklabel.settings import LevelSetSettings
@@ -27,7 +28,9 @@ def warm() -> None:
     strokes[middle, 1, 1:-1] = 255
     for _ in grow(scan, strokes, (1.0, 1.0, 1.0)):
         pass
-    clean((scan > 50).astype(np.uint8), (1.0, 1.0, 1.0), [Smooth(1.0), Grow(1.0)])
+    ball = (scan > 50).astype(np.uint8)
+    clean(ball, (1.0, 1.0, 1.0), [Fill(), RemoveSmall(0.001), Smooth(1.0), Grow(1.0)])
+    interpolate(ball, [middle - 1, middle + 1], spacing=(1.0, 1.0, 1.0), image=scan)
 
 
 def _ball() -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
