@@ -219,8 +219,8 @@ class LabelsWriter(QObject):
             if held.labels is not None:
                 held.labels.colormap = colours(classes)
             for layer in (held.preview, held.outline):
-                if layer is not None and held.shows is not None:
-                    layer.colormap = colours([*held.shows.classes, *classes])
+                if layer is not None:
+                    layer.colormap = colours([*(held.shows.classes if held.shows is not None else ()), *classes])
             if held.strokes is not None:
                 held.strokes.colormap = colours(classes, background=True)
 
