@@ -250,8 +250,8 @@ class LevelSet:
         """What to do when it has come to rest: learn, put it under tension, or end."""
         if self._learn():
             return ""
-        if self._speed.curvature_mm < self._settings.curvature_mm:
-            self._tense, self._speed.curvature_mm = True, self._settings.curvature_mm
+        if self._speed.curvature_mm < self._speed.tension_mm:
+            self._tense, self._speed.curvature_mm = True, self._speed.tension_mm
             return ""
         return "vanished" if self._voxels <= np.count_nonzero(self._ground.kept) else "converged"
 
@@ -320,7 +320,7 @@ class LevelSet:
         return speed
 
     def _pull(self, speed: Speed) -> None:
-        speed.curvature_mm = self._settings.curvature_mm if self._tense else 0.0
+        speed.curvature_mm = speed.tension_mm if self._tense else 0.0
 
     def _set(self, ground: Ground, speed: Speed, mask: BoolArray) -> None:
         """Go on with another ground, speed and front; what was shown stays known, so that the change can be told."""

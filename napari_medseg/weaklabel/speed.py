@@ -28,6 +28,7 @@ INDISTINCT = 0.8  # overlap of values above which edges say more than values
 BALLOON = 0.1  # where grey values count beside edges; more runs over edges
 LOCAL_MM = 8.0
 LOCAL_SHARE = 0.5  # of the neighbourhood's statistics against the whole scan's, within a painted limit
+LOOSE_TENSION = 0.5  # of the surface tension, without one: all of it crushes small targets
 LOOSE_SHARE = 0.25  # without one: what a front has not reached yet counts as background in them
 EDGE_SHARE = 0.3  # within a painted limit where grey values tell; without one edges hold a front up too soon
 EDGE_ALONE = 0.6  # of edges where grey values do not count: the rest is how deep a voxel lies in the limit, or how near to a seed
@@ -64,6 +65,8 @@ class Speed:
 
     Attributes
     ----------
+    tension_mm : float
+        The surface tension a front ends with; `curvature_mm` is the one it is under now, for whoever drives it to set.
     version : int
         Grows by one whenever tiles that were made are made again.
 
@@ -162,7 +165,8 @@ class Speed:
 
     def _take(self, settings: LevelSetSettings) -> None:
         self.settings = settings
-        self.curvature_mm = settings.curvature_mm
+        self.tension_mm = settings.curvature_mm * (LOOSE_TENSION if self._hand is None else 1.0)
+        self.curvature_mm = self.tension_mm
         self._local_mm = LOCAL_MM if settings.local_mm is None else settings.local_mm
         self._by_map = 0.0 if self._probability is None else settings.learned
         self._value_share = 1.0 - self._by_map
