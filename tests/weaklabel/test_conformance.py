@@ -30,6 +30,7 @@ class TestLevelSetFromTheSeeds(TestLevelSet):
 
 class TestLevelSetOnEdges(TestLevelSet):
     settings = LevelSetSettings(method="edge")
+    least_dice = 0.8  # across slices of 6.5 mm an edge lies anywhere between two of them
 
 
 class TestLevelSetOfThePaper(TestLevelSet):
