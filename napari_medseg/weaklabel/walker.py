@@ -20,8 +20,8 @@ from napari_medseg.volume import FloatArray, LabelArray, Spacing
 from napari_medseg.weaklabel.compiled import compiled
 from napari_medseg.weaklabel.multigrid import Lattice, Multigrid, applied, flow, lattice, over_slices
 
-LEAST_EASE = 1e-5
-TOLERANCE = 2e-3
+LEAST_EASE = 1e-4
+TOLERANCE = 5e-3
 MOST_STEPS = 200
 
 
