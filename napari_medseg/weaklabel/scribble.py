@@ -151,13 +151,13 @@ class Scribbler:
         if strokes.shape != self._shape:
             scene.checked_mask(strokes, self._shape, "strokes")
         self._take(strokes, changed)
-        values = self._values()
+        values = [] if self._extent is None else _values(self._drawn[self._extent])
         classes = [value for value in values if value != BACKGROUND]
         if not classes:
             raise NoStrokesError("no class was scribbled", where="strokes", todo="Draw a stroke inside the organ, and one in the background")
         if len(values) == 1 and not self._settings.border_is_background:
             raise NoStrokesError("one class has nothing against it", where="strokes", todo="Draw a stroke in the background too, or scribble a second class")
-        return self._run(values)
+        return self._run()
 
     def all_of(self, growths: Iterator[Growth]) -> Iterator[Growth]:
         """The same, each with all that is labelled instead of what changed."""
@@ -182,14 +182,13 @@ class Scribbler:
         inner = _holding(self._drawn[looked])
         self._extent = None if inner is None else _shifted(inner, looked)
 
-    def _values(self) -> list[int]:
-        return [] if self._extent is None else [int(v) for v in np.flatnonzero(np.bincount(self._drawn[self._extent].ravel(), minlength=256)) if v]
-
     # -- the run ------------------------------------------------------------------------------------------------------------------------------------------
 
-    def _run(self, values: list[int]) -> Iterator[Growth]:
+    def _run(self) -> Iterator[Growth]:
         region = self._cut()
-        drawn, border = self._drawn[region.box], BACKGROUND not in values
+        drawn = self._drawn[region.box]
+        values = _values(drawn)  # background may be scribbled beyond the reach
+        border = BACKGROUND not in values
         strokes = region.marks(drawn, border=False)
         marks = region.marks(drawn, border=True) if border and self._settings.border_is_background else strokes
         if not (marks == BACKGROUND).any() and len(values) < 2:
@@ -235,10 +234,10 @@ class Scribbler:
         held = self._drawn[region.box]
         few = [value for value in values if np.count_nonzero(held == value) < TRUSTED]
         room = len(values) * region.contrast.size <= MOST_MAPS * settings.most_voxels
-        learns = len(values) > 1 and not few and room and (method == "geodesic" if settings.classifier is None else settings.classifier)
+        learns = len(values) > 1 and not few and room and settings.classifier is not False
         if learns:
             return Choice(method, True, f"{name} with a classifier" + (", which learns from the strokes of both sides" if automatic else ""))
-        if settings.classifier is False or (method == "walker" and not settings.classifier):
+        if settings.classifier is False:
             return Choice(method, False, name)
         why = "there is one class only" if len(values) == 1 else "a stroke is too short for it" if few else "there are too many classes for it"
         return Choice(method, False, f"{name} without a classifier, as {why}")
@@ -293,6 +292,10 @@ def _scale(region: Region, near: BoolArray, strokes: LabelArray) -> float:
     middles = [float(np.median(region.contrast[strokes == v])) for v in np.unique(strokes) if v]
     apart = max(middles) - min(middles) or span
     return float(2.0 ** (np.round(2 * np.log2(np.clip(apart, LEAST_APART * span, span))) / 2))
+
+
+def _values(strokes: LabelArray) -> list[int]:
+    return [int(v) for v in np.flatnonzero(np.bincount(strokes.ravel(), minlength=256)) if v]
 
 
 def _holding(array: npt.NDArray[Any]) -> Box | None:

@@ -12,6 +12,8 @@ from napari_medseg.weaklabel.walker import Walk, walk
 
 BETA = 90.0
 """How much an edge holds the walker back, classes being about 1 apart."""
+BETA_LEARNED = 30.0
+"""The same where a classifier's map holds it back too."""
 LOOKS = 1.0
 """How much a change of what the classifier says counts beside a change of grey value."""
 
@@ -23,14 +25,13 @@ class StrokeWalk:
     ----------
     region : Region
     beta : float or None
-        None takes `BETA`.
+        None takes `BETA`, or `BETA_LEARNED` with a classifier.
     device : "auto", "cpu" or "cuda"
         Automatic is the processor.
     """
 
     def __init__(self, region: Region, beta: float | None = None, device: str = "auto") -> None:
-        self._region = region
-        self._beta, self._device = BETA if beta is None else beta, device
+        self._region, self._beta, self._device = region, beta, device
         self._present: list[int] = []
         self._found = np.zeros((0, 0, 0, 0), np.float32)
 
@@ -67,16 +68,17 @@ class StrokeWalk:
         if chances is not None:
             channels += [np.float32(LOOKS) * chances[value] for value in list(chances)[:-1]]
         self._region, self._present, self._found = region, present, start
-        for step in self._walk(np.stack(channels), marks, region, start):
+        beta = self._beta if self._beta is not None else BETA if chances is None else BETA_LEARNED
+        for step in self._walk(np.stack(channels), marks, region, start, beta):
             self._found = step.probabilities
             yield step.fraction
 
-    def _walk(self, channels: FloatArray, marks: LabelArray, region: Region, start: FloatArray) -> Iterator[Walk]:
+    def _walk(self, channels: FloatArray, marks: LabelArray, region: Region, start: FloatArray, beta: float) -> Iterator[Walk]:
         if self._device in ("auto", "cpu"):
-            return walk(channels, marks, region.spacing, self._beta, None, start)
+            return walk(channels, marks, region.spacing, beta, None, start)
         from napari_medseg.weaklabel import walker_torch
 
-        return walker_torch.walk(channels, marks, region.spacing, self._beta, None, start, device=self._device)
+        return walker_torch.walk(channels, marks, region.spacing, beta, None, start, device=self._device)
 
     @property
     def labels(self) -> LabelArray:

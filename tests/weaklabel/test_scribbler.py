@@ -146,9 +146,18 @@ def test_automatic_says_what_it_took_and_why(scan):
     assert "background" in last.message
 
 
-@pytest.mark.parametrize(("method", "words"), [("growcut", "GrowCut"), ("walker", "the random walker")])
+@pytest.mark.parametrize(("method", "words"), [("growcut", "GrowCut"), ("walker", "the random walker with a classifier")])
 def test_a_chosen_method_is_the_one_that_runs(scan, method, words):
     assert finish(grow(scan, first(np.zeros(SHAPE, np.uint8)), SPACING, settings(method))).method == words
+
+
+def test_background_beyond_the_reach_is_no_background(scan):
+    strokes = first(np.zeros(SHAPE, np.uint8))
+    strokes[strokes == 255] = 0
+    strokes[13, 50:60, 40:60] = 255
+    last = finish(grow(scan, strokes, SPACING, settings()))
+    assert last.method == "geodesic paths without a classifier, as there is one class only"
+    assert "border" in last.message
 
 
 def test_reset_forgets_all_strokes(scan):
