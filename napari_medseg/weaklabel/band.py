@@ -197,3 +197,46 @@ def relayer(
             state[v] = (state[v] & ~LAYER & 255) | (0 if layer == NEXT else NEXT)
         else:
             phi[v] = -distance if inside[v] else distance
+
+
+@compiled
+def _below(v: int, layer: int, sign: float, own: float, phi: Floats, state: Bytes) -> float:
+    """The distance of a neighbour in some layer or one before if it is on the same side and nearer to the surface."""
+    distance, there = sign * phi[v], state[v] & LAYER
+    return distance if 0 < there <= layer and 0 <= distance < own else NONE
+
+
+@compiled
+def gentle(
+    start: int, stop: int, voxels: Indices, layer: int, phi: Floats, state: Bytes, nz: int, ny: int, nx: int, wz: float, wy: float, wx: float, out: Floats,
+) -> None:
+    """Distances of a layer's voxels, no farther from the surface than neighbours on the same side allow: a gradient of 1 at most.
+
+    Across thick slices a voxel may seem far from the surface above it while the rim of its own slice is near.
+    """
+    plane = ny * nx
+    for k in range(start, stop):
+        v = voxels[k]
+        out[k] = phi[v]
+        if state[v] & LAYER != layer:
+            continue
+        z0, z1, y0, y1, x0, x1 = v - plane, v + plane, v - nx, v + nx, v - 1, v + 1
+        if state[v] & BORDER:
+            z, y, x = v // plane, v // nx % ny, v % nx
+            z0, z1 = z0 if z > 0 else v, z1 if z < nz - 1 else v
+            y0, y1 = y0 if y > 0 else v, y1 if y < ny - 1 else v
+            x0, x1 = x0 if x > 0 else v, x1 if x < nx - 1 else v
+        sign = -1.0 if phi[v] < 0 else 1.0
+        own = sign * phi[v]
+        az = min(_below(z0, layer, sign, own, phi, state), _below(z1, layer, sign, own, phi, state))
+        ay = min(_below(y0, layer, sign, own, phi, state), _below(y1, layer, sign, own, phi, state))
+        ax = min(_below(x0, layer, sign, own, phi, state), _below(x1, layer, sign, own, phi, state))
+        if min(az, ay, ax) < NONE:
+            out[k] = sign * min(own, eikonal(az, ay, ax, wz, wy, wx))
+
+
+@compiled
+def put(start: int, stop: int, active: Indices, values: Floats, phi: Floats) -> None:
+    """Values of a list's voxels into the box."""
+    for k in range(start, stop):
+        phi[active[k]] = values[k]

@@ -30,6 +30,7 @@ from napari_medseg.weaklabel.band import (
 )
 from napari_medseg.weaklabel.compiled import compiled
 
+THICK = 2.0  # times the finest step: where the target is one such slice thick, its two faces are no bend of its surface
 FLAT = 1e-12  # a squared gradient below this has no direction
 
 
@@ -47,6 +48,8 @@ def rates(
     fastest = 0.0
     edges = stopping.size > 0
     diffusion = 2.0 * tension * (iz * iz + iy * iy + ix * ix)
+    finest = max(iz, iy, ix)
+    thick_z, thick_y, thick_x = THICK * iz < finest, THICK * iy < finest, THICK * ix < finest
     for k in range(start, stop):
         v = active[k]
         own = state[v]
@@ -94,6 +97,12 @@ def rates(
             rate -= flow_z * (back_z if flow_z > 0 else fore_z) + flow_y * (back_y if flow_y > 0 else fore_y) + flow_x * (back_x if flow_x > 0 else fore_x)
             asked += abs(flow_z) * iz + abs(flow_y) * iy + abs(flow_x) * ix
         if bend > 0:
+            if thick_z and (pz0 < 0) == (pz1 < 0) != (centre < 0):
+                back_z, fore_z, dz0, dz1 = 0.0, 0.0, 0, 0
+            if thick_y and (py0 < 0) == (py1 < 0) != (centre < 0):
+                back_y, fore_y, dy0, dy1 = 0.0, 0.0, 0, 0
+            if thick_x and (px0 < 0) == (px1 < 0) != (centre < 0):
+                back_x, fore_x, dx0, dx1 = 0.0, 0.0, 0, 0
             pz, py, px = (back_z + fore_z) * 0.5, (back_y + fore_y) * 0.5, (back_x + fore_x) * 0.5
             square = pz * pz + py * py + px * px
             if square > FLAT:

@@ -17,6 +17,8 @@ COURANT = 0.9  # share of the largest step that is stable
 PART = 4096  # voxels below which a second core is not worth waking
 ROWS = 2048
 SWEEP_EVERY = 16  # iterations
+NEAR_PASSES = 3  # voxels in a slice over which the layer beside the surface is evened out
+THICK = 1.25  # times the finest step: slices that need their distances evened out
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Front:
         self._drive: Drive | None = None
         real = [step for step, count in zip(spacing, inside.shape, strict=True) if count > 1] or [min(spacing)]
         self._least = min(real) / 2
+        self._passes = int(np.ceil(max(real) / min(real))) if max(real) > THICK * min(real) else 0
         across = [1.0 / step if count > 1 else 0.0 for step, count in zip(spacing, inside.shape, strict=True)]
         self._inverse = (across[0], across[1], across[2])
         self._weights = (self.spacing[0] ** -2, self.spacing[1] ** -2, self.spacing[2] ** -2)
@@ -93,6 +96,8 @@ class Front:
         in_parts(band.list_surface, rows, mask, *self.shape, places, self._active, least=ROWS)
         self._state = np.zeros(mask.size, np.uint8)
         in_parts(band.first_distances, self._active.size, self._active, mask, *self.shape, *self.spacing, self._phi, self._state, least=PART)
+        for _ in range(self._passes):
+            self._gentle(self._active, self._sizes[0], band.ACTIVE)
         self._tile, self._second = 0, False  # no speed yet
         self._tiles = np.zeros((0, 0, 0), np.uint8)
         self._asked = np.zeros((0, 0, 0), bool)
@@ -174,9 +179,16 @@ class Front:
                 voxels[:size].sort()  # neighbours in memory are neighbours on the list again
         self._first_layer()
 
+    def _gentle(self, voxels: npt.NDArray[np.int32], size: np.intp, layer: int) -> None:
+        values = np.empty(int(size), np.float32)
+        in_parts(band.gentle, int(size), voxels, layer, self._phi, self._state, *self.shape, *self._weights, values, least=PART)
+        in_parts(band.put, int(size), voxels, values, self._phi, least=PART)
+
     def _first_layer(self) -> None:
         """Distances beside the active voxels: all that a front without tension needs."""
         self._layer(self._near, self._sizes[1], band.NEAR)
+        for _ in range(min(self._passes, NEAR_PASSES)):
+            self._gentle(self._near, self._sizes[1], band.NEAR)
         self._second = False
 
     def _second_layer(self) -> None:

@@ -61,7 +61,7 @@ def test_a_ball_grows_and_shrinks_by_as_many_mm_as_its_speed_says(spacing, shape
     assert radius_of(moving.inside, spacing) == pytest.approx(expected, abs=0.12 * moving.time)
 
 
-@pytest.mark.parametrize(("spacing", "shape"), [(ISO, (64, 64, 64)), ((2.0, 1.0, 1.0), (34, 64, 64)), (ISO, (1, 90, 90))])
+@pytest.mark.parametrize(("spacing", "shape"), [(ISO, (64, 64, 64)), ((3.0, 1.0, 1.0), (24, 64, 64)), ((6.5, 0.78, 0.78), (14, 90, 90)), (ISO, (1, 90, 90))])
 def test_a_ball_under_tension_alone_shrinks_as_curvature_says(spacing, shape):
     start = ball(shape, spacing, 24.0)
     moving = free(start, spacing)
@@ -71,6 +71,16 @@ def test_a_ball_under_tension_alone_shrinks_as_curvature_says(spacing, shape):
     bends = 2 if shape[0] == 1 else 4  # R^2 falls by 2 (dimensions - 1) t
     before = radius_of(start, spacing)
     assert before - radius_of(moving.inside, spacing) == pytest.approx(before - (before**2 - bends * moving.time) ** 0.5, rel=0.3)
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_tension_does_not_eat_a_target_that_is_a_slice_or_two_thick(slices):
+    spacing, shape = (6.5, 0.78, 0.78), (9, 50, 50)
+    target = np.zeros(shape, bool)
+    target[4 : 4 + slices] = ball((1, 50, 50), spacing, 9)
+    moving = free(target, spacing)
+    moving.advance(Field(shape, spacing, np.where(target, 0.5, -0.5), 0.3), 400)
+    assert (moving.inside & target).sum() > 0.9 * target.sum()
 
 
 def test_where_the_way_is_clear_it_moves_about_a_voxel_in_two_iterations():
