@@ -64,6 +64,8 @@ class CleanupPage(QWidget):
     def refresh(self) -> None:
         """Show the session."""
         session = self._desk.session
+        if session.mode != "cleanup":
+            return
         scan = session.current
         for show in self._shows:
             show()

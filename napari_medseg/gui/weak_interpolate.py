@@ -65,11 +65,11 @@ class InterpolatePage(QWidget):
     def refresh(self) -> None:
         """Show the session."""
         session = self._desk.session
+        if session.mode != "interpolate":
+            return
         choices, between = session.interpolation, session.between
         self.axis.setCurrentIndex([key for key, _ in AXES].index(choices.axis))
         self.method.setCurrentIndex([key for key, _ in METHODS].index(choices.follow))
-        if session.mode != "interpolate":
-            return
         rows = between.slices() if session.current is not None else []
         here = self._desk.slice_in_view(between.axis)
         self.empty.setEnabled(here is not None and all(index != here or not voxels for index, voxels, _ in rows))

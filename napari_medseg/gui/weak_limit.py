@@ -49,6 +49,8 @@ class LimitPage(QWidget):
     def refresh(self) -> None:
         """Show the session."""
         session = self._desk.session
+        if session.mode != "limit":
+            return
         scan, brush = session.current, session.limit_brush
         armed = session.tool == "limit"
         self.paint.setEnabled(scan is not None)

@@ -79,6 +79,8 @@ class ScribblePage(QWidget):
     def refresh(self) -> None:
         """Show the session."""
         session = self._desk.session
+        if session.mode != "scribbles":
+            return
         scan, choices = session.current, session.scribble
         armed = session.tool == "scribbles"
         self.draw.setEnabled(scan is not None)

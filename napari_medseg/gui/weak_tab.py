@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -28,6 +30,9 @@ RUN = {
     "levelset": "Grow from seeds", "scribbles": "Grow strokes", "limit": "Grow inside it", "interpolate": "Fill between slices", "cleanup": "Clean up labels",
 }
 WARM_AFTER_MS = 1500  # once the window stands
+PAGES: dict[str, Callable[[Desk], QWidget]] = {
+    "levelset": LevelSetPage, "scribbles": ScribblePage, "limit": LimitPage, "interpolate": InterpolatePage, "cleanup": CleanupPage,
+}
 SOON = 0.7  # seconds that work may take before the button offers to stop it; a live answer is through by then
 
 
@@ -41,10 +46,8 @@ class WeakTab(QWidget):
         for key, title, _ in MODES:
             self.mode.addItem(title, key)
         self.mode.activated.connect(lambda i: desk.enter_mode(self.mode.itemData(i)))
-        self.pages: dict[str, QWidget] = {
-            "levelset": LevelSetPage(desk), "scribbles": ScribblePage(desk), "limit": LimitPage(desk), "interpolate": InterpolatePage(desk),
-            "cleanup": CleanupPage(desk),
-        }
+        self._pages: dict[str, QWidget] = {}
+        self._place = QVBoxLayout()
         head = QHBoxLayout()
         head.addWidget(QLabel("Tool"))
         head.addWidget(self.mode, 1)
@@ -53,8 +56,7 @@ class WeakTab(QWidget):
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
         column.addLayout(head)
-        for page in self.pages.values():
-            column.addWidget(page)
+        column.addLayout(self._place)
         column.addWidget(self.run)
         self.work_time = WorkTime(desk)
         self.preparing = quiet()
@@ -63,6 +65,13 @@ class WeakTab(QWidget):
         column.addWidget(self.work_time)
         desk.refreshed.connect(self.refresh)
         self.refresh()
+
+    def page(self, mode: str) -> QWidget:
+        """The page of a tool, made when it is first wanted."""
+        if mode not in self._pages:
+            self._pages[mode] = PAGES[mode](self._desk)
+            self._place.addWidget(self._pages[mode])
+        return self._pages[mode]
 
     def showEvent(self, event: QShowEvent) -> None:
         """Somebody will use the tools soon: they are made ready meanwhile."""
@@ -73,8 +82,9 @@ class WeakTab(QWidget):
         """Show the session."""
         session = self._desk.session
         self.mode.setCurrentIndex([key for key, *_ in MODES].index(session.mode))
-        for key, page in self.pages.items():
-            page.setVisible(key == session.mode)
+        shown = self.page(session.mode)
+        for page in self._pages.values():
+            page.setVisible(page is shown)
         job = session.jobs.of("preview")
         running = job is not None and job.is_active and (session.mode == "levelset" or job.seconds > SOON)
         self.run.setVisible(session.mode != "levelset")  # whose page has a row of its own
