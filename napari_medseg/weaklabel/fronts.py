@@ -1,9 +1,10 @@
-"""Which front moves a level set: the processor's, or the graphics card's where there is one."""
+"""Which front moves a level set: the processor's, or the graphics card's where that is asked for.
+
+"auto" is the processor, so that nothing waits for torch: it loads for seconds, and its speed on a card is not measured yet.
+"""
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import Protocol
 
 from napari_medseg.errors import UnavailableError
@@ -38,19 +39,10 @@ def front_on(device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolA
     UnavailableError
         When a graphics card is asked for and none can be used.
     """
-    if device == "cpu" or (device == "auto" and not _may_have_card()):
+    if device in ("auto", "cpu"):
         return Front(inside, spacing, allowed, kept)
     from napari_medseg.weaklabel import front_torch
 
-    if device == "torch":
-        return front_torch.Front(inside, spacing, allowed, kept, "cpu")
-    if front_torch.has_card():
-        return front_torch.Front(inside, spacing, allowed, kept, "cuda")
-    if device == "cuda":
+    if device == "cuda" and not front_torch.has_card():
         raise UnavailableError("torch finds no graphics card", where="device", todo="Choose auto or cpu")
-    return Front(inside, spacing, allowed, kept)
-
-
-def _may_have_card() -> bool:
-    """Whether it is worth loading torch to ask: it takes seconds."""
-    return "torch" in sys.modules or shutil.which("nvidia-smi") is not None
+    return front_torch.Front(inside, spacing, allowed, kept, "cuda" if device == "cuda" else "cpu")

@@ -60,7 +60,7 @@ class LevelSetSettings:
     iterations_per_update : int
         Between two partial results.
     device : "auto", "cpu", "cuda" or "torch"
-        Where the front moves: "auto" takes a GPU where one is; "torch" is the GPU's own code on the processor, for comparison.
+        Where the front moves: "auto" is the processor, "cuda" a graphics card; "torch" is the card's own code on the processor, for comparison.
     """
 
     method: Method = "auto"
