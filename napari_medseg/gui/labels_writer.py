@@ -7,6 +7,7 @@ hundred times a second still costs the window 25 redraws.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from napari_medseg.session.state import Preview, Scan, full_box
 from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
+warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")  # ours are hidden then, but napari looks first
 BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
 LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
 LIMIT_OPACITY = 0.25

@@ -79,11 +79,11 @@ class PreviewSurface(QObject):
         if not self._stale or self._working or scan is None or scan.preview is None:
             return
         self._stale, self._working = False, True
-        labels = scan.preview.labels
+        labels, place = scan.preview.labels, placement(scan.display.geometry)
 
         def work() -> None:
             try:
-                mesh = mesh_of(labels)
+                mesh = mesh_of(labels, place["scale"], place["translate"])
             finally:
                 self._session.jobs.dispatch(self._free)
             self._session.jobs.dispatch(lambda: self._show(scan, labels, mesh))
@@ -104,20 +104,25 @@ class PreviewSurface(QObject):
             return
         look = {"colormap": _table([*self._session.classes, *preview.classes]), "contrast_limits": (0, 255)}
         if layer is None:
-            layer = Surface(mesh, name=f"{scan.name} preview surface", shading="smooth", **look, **placement(scan.display.geometry))
+            layer = Surface(mesh, name=f"{scan.name} preview surface", shading="smooth", **look)
             self._of[id(scan)] = layer
             self._add(layer)
         else:
             layer.data = mesh
             if layer.metadata.get("preview") is not labels:
                 layer.colormap, layer.contrast_limits = look["colormap"], look["contrast_limits"]
-                layer.scale, layer.translate = (placement(scan.display.geometry)[name] for name in ("scale", "translate"))
         layer.metadata = {"preview": labels}
         layer.visible = True
 
 
-def mesh_of(labels: LabelArray) -> Mesh | None:
-    """The surfaces of all classes of a label map, in its voxel coordinates; None when it is empty.
+def mesh_of(labels: LabelArray, scale: Sequence[float], translate: Sequence[float]) -> Mesh | None:
+    """The surfaces of all classes of a label map, in napari's world, where light falls on it as it should; None when it is empty.
+
+    Parameters
+    ----------
+    labels : uint8 (z, y, x)
+    scale, translate : mm
+        Of the layer that shows the map.
 
     Returns
     -------
@@ -131,7 +136,8 @@ def mesh_of(labels: LabelArray) -> Mesh | None:
     vertices, faces, values, count = [], [], [], 0
     for value in np.flatnonzero(np.bincount(part.ravel(), minlength=2)[1:]) + 1:
         corners, triangles = _mesh(part == value, step)
-        vertices.append((corners * step + (step - 1) / 2 + [side.start for side in box]).astype(np.float32))
+        voxels = corners * step + (step - 1) / 2 + [side.start for side in box]
+        vertices.append((voxels * scale + translate).astype(np.float32))
         faces.append((triangles + count).astype(np.int32))
         values.append(np.full(len(corners), value, np.float32))
         count += len(corners)

@@ -215,10 +215,10 @@ def test_in_3d_the_preview_is_a_surface_that_follows_it(desk, viewer, session, s
     qtbot.waitUntil(lambda: desk.surface.get(scan) is not None and desk.surface.get(scan).visible)
     surface = desk.surface.get(scan)
     first = surface.data[0].copy()
-    low, high = surface.data[0].min(0), surface.data[0].max(0)
-    where = np.argwhere(scan.preview.labels > 0)
-    assert np.abs(low - where.min(0)).max() < 4
-    assert np.abs(high - where.max(0)).max() < 4
+    where = held.outline.data_to_world
+    shown = np.argwhere(scan.preview.labels > 0)
+    assert np.abs(first.min(0) - where(shown.min(0))).max() < 6
+    assert np.abs(first.max(0) - where(shown.max(0))).max() < 6
     desk.run()
     qtbot.waitUntil(lambda: not np.array_equal(surface.data[0], first), timeout=30_000)
     viewer.dims.ndisplay = 2
@@ -232,11 +232,11 @@ def test_in_3d_the_preview_is_a_surface_that_follows_it(desk, viewer, session, s
 def test_a_mesh_of_two_classes_keeps_their_values():
     labels = np.zeros((20, 200, 30), np.uint8)
     labels[4:10, 20:180, 5:15], labels[12:18, 10:20, 20:28] = 1, 7
-    corners, triangles, values = mesh_of(labels)
+    corners, triangles, values = mesh_of(labels, (2.0, 1.0, 1.0), (0.0, 0.0, 100.0))
     assert set(values) == {1, 7}
     assert triangles.max() == len(corners) - 1
-    assert np.abs(corners[values == 7].mean(0) - [14.5, 14.5, 23.5]).max() < 1
-    assert mesh_of(np.zeros((4, 4, 4), np.uint8)) is None
+    assert np.abs(corners[values == 7].mean(0) - [29, 14.5, 123.5]).max() < 1
+    assert mesh_of(np.zeros((4, 4, 4), np.uint8), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)) is None
 
 
 def test_the_clock_counts_only_while_the_person_acts(dock, session, scan, monkeypatch):
