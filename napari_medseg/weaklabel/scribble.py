@@ -7,7 +7,6 @@ which these were drawn.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.scribble_region import Region, Typical, cut_out, typical
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
-from napari_medseg.weaklabel.stroke_solvers import QUICK, Learner, Solver, Task, solver_for
+from napari_medseg.weaklabel.stroke_solvers import Learner, Solver, Task, solver_for
 
 __all__ = ["Growth", "Method", "ScribbleSettings", "Scribbler", "grow", "whole"]
 
@@ -31,7 +30,6 @@ LEAST_APART = 0.25  # of the span of grey values within reach
 SAMPLE = 50_000
 TRUSTED = 3  # voxels of a class's strokes below which a classifier learns nothing
 MOST_MAPS = 4  # times `most_voxels`: beyond, each class does not get a map of its own
-SHOWN_EVERY = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,14 +197,9 @@ class Scribbler:
         self._choice, self._solved_factor = choice, region.factor
         near = region.reached(strokes, self._settings.reach_mm)
         task = Task(region, drawn, marks, near, _scale(region, near, strokes))
-        yield self._grown(task, np.zeros(region.shape, np.uint8), 0.0, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
-        shown = time.monotonic()
-        for share, message in self._solver.follow(task):
-            if time.monotonic() - shown < SHOWN_EVERY and share != QUICK:
-                yield self._tick(0.95 * share, message)
-                continue
-            yield self._grown(task, self._solver.labels, 0.95 * share, message)
-            shown = time.monotonic()
+        yield self._grown(task, None, 0.0, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
+        for share, message, worth_showing in self._solver.follow(task):
+            yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(0.95 * share, message)
         found = self._solver.labels
         millilitres = int(np.count_nonzero(task.near & (found > 0) & (found != BACKGROUND))) * float(np.prod(region.spacing)) / 1000
         note = "; nothing was scribbled as background, so the border of the reach was taken" if border else ""
@@ -254,8 +247,9 @@ class Scribbler:
         z, y, x = (slice(s.start, s.start + 1) for s in corner)
         return Growth((z, y, x), self._labels[z, y, x].copy(), fraction, message, self._choice.words)
 
-    def _grown(self, task: Task, found: LabelArray, fraction: float, message: str) -> Growth:
-        labels = task.region.restored(np.where(task.near, found, 0).astype(np.uint8))
+    def _grown(self, task: Task, found: LabelArray | None, fraction: float, message: str) -> Growth:
+        """What changed by what a solver found, None being nothing yet: then the last labels stay, with the strokes on them."""
+        labels = self._labels[task.region.box] if found is None else task.region.restored(np.where(task.near, found, 0).astype(np.uint8))
         labels = np.where(task.drawn > 0, task.drawn, labels)
         labels[labels == BACKGROUND] = 0
         box = task.region.box

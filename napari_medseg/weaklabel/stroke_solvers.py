@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,11 +47,29 @@ class Task:
     scale: float
 
 
+class Progress(NamedTuple):
+    """How far a solver is.
+
+    Attributes
+    ----------
+    share : float
+        Of the work, 0-1.
+    message : str
+        What is being done.
+    worth_showing : bool
+        Whether its labels are better than the last ones shown.
+    """
+
+    share: float
+    message: str
+    worth_showing: bool = True
+
+
 class Solver(Protocol):
     """Follows strokes over one region that may move."""
 
-    def follow(self, task: Task) -> Iterator[tuple[float, str]]:
-        """Work, yielding the share done (0-1) and what is being done; may be left early, and then goes on at the next call."""
+    def follow(self, task: Task) -> Iterator[Progress]:
+        """Work; may be left early, and then goes on at the next call."""
 
     @property
     def labels(self) -> LabelArray:
@@ -95,22 +113,22 @@ class ByGeodesic:
         self._plain: Geodesic | None = Geodesic(region, reach_mm)
         self._learned: Geodesic | None = None
 
-    def follow(self, task: Task) -> Iterator[tuple[float, str]]:
-        """Work, yielding the share done and what is being done."""
+    def follow(self, task: Task) -> Iterator[Progress]:
+        """Work."""
         first = self._learned or self._plain
         assert first is not None
         for share in first.follow(task.region, task.marks, task.scale):
-            yield (share if self._learner is None else QUICK * share), "Nearest strokes"
+            yield Progress(share if self._learner is None else QUICK * share, "Nearest strokes")
         if self._learner is None:
             return
-        yield QUICK, "A quick answer; refining"
+        yield Progress(QUICK, "A quick answer; refining")
         for share in self._learner.follow(task):
-            yield QUICK + 0.3 * share, "Learning from the strokes"
+            yield Progress(QUICK + 0.3 * share, "Learning from the strokes", worth_showing=False)
         doubts = {value: np.rint(255 * (1 - chance)).astype(np.uint8) for value, chance in self._learner.chances.items()}
         learned = self._learned or Geodesic(task.region, self._reach, learned=True)
         for share in learned.follow(task.region, task.marks, task.scale, doubts):
             self._learned, self._plain = learned, None
-            yield 0.6 + 0.4 * share, "Nearest strokes, by what they taught"
+            yield Progress(0.6 + 0.4 * share, "Nearest strokes, by what they taught", worth_showing=False)
         self._learned, self._plain = learned, None
 
     @property
@@ -127,10 +145,10 @@ class ByGrowCut:
     def __init__(self, region: Region) -> None:
         self._cut = GrowCut(region)
 
-    def follow(self, task: Task) -> Iterator[tuple[float, str]]:
-        """Work, yielding the share done and what is being done."""
+    def follow(self, task: Task) -> Iterator[Progress]:
+        """Work."""
         for share in self._cut.follow(task.region, task.marks, task.scale):
-            yield share, "Strokes conquer their surroundings"
+            yield Progress(share, "Strokes conquer their surroundings")
 
     @property
     def labels(self) -> LabelArray:
@@ -147,20 +165,20 @@ class ByWalker:
         self._walk = StrokeWalk(region, settings.beta, settings.device)
         self._walking = False
 
-    def follow(self, task: Task) -> Iterator[tuple[float, str]]:
-        """Work, yielding the share done and what is being done."""
+    def follow(self, task: Task) -> Iterator[Progress]:
+        """Work."""
         self._walking = False
         for share in self._quick.follow(task.region, task.marks, task.scale):
-            yield QUICK * share, "A quick answer first"
+            yield Progress(QUICK * share, "A quick answer first")
         if self._learner is not None:
             for share in self._learner.follow(task):
-                yield QUICK + 0.3 * share, "Learning from the strokes"
+                yield Progress(QUICK + 0.3 * share, "Learning from the strokes", worth_showing=False)
         chances = None if self._learner is None else self._learner.chances
         ends = np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
         guess = self._quick.labels
         for share in self._walk.follow(task.region, ends, task.scale, guess, chances):
             self._walking = True
-            yield 0.6 + 0.4 * share, "Walking"
+            yield Progress(0.6 + 0.4 * share, "Walking")
 
     @property
     def labels(self) -> LabelArray:

@@ -78,6 +78,17 @@ def test_what_is_yielded_adds_up_to_the_labels(scan, method):
         assert step.fraction == 1.0
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_further_stroke_does_not_make_the_last_answer_flicker(scan, method):
+    strokes = first(np.zeros(SHAPE, np.uint8))
+    scribbler = Scribbler(scan, SPACING, settings(method))
+    finish(scribbler.update(strokes))
+    before = scribbler.labels.copy() > 0
+    strokes[7, 18:24, 20] = 1
+    for _ in scribbler.update(strokes):
+        assert (scribbler.labels > 0)[before].mean() > 0.8
+
+
 @pytest.mark.parametrize("method", ["auto", "growcut"])
 def test_a_newer_stroke_overtakes_at_any_step_and_the_answer_is_right(scan, method):
     chosen = settings(method)
