@@ -18,7 +18,7 @@ class Making:
     Attributes
     ----------
     tool : str
-        "levelset", "scribble", "cleanup", "segment:<id>", "refine", "brush", "import", "restore".
+        "levelset", "scribble", "cleanup", "interpolate", "segment:<id>", "refine", "brush", "import", "restore".
     kind : str
         What a version made of it is.
     parameters : dict

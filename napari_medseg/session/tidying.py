@@ -179,4 +179,4 @@ def _told(before: Array, after: Array, values: Sequence[int], removed: int, voxe
     """What it came to, for people."""
     old, new = (np.count_nonzero(_only(labels, values)) * voxel_ml for labels in (before, after))
     pieces = f"{removed} piece{'' if removed == 1 else 's'} removed, " if removed else ""
-    return f"{pieces}{old:.3g} ml before, {new:.3g} ml after" if not np.isclose(old, new) or removed else f"{new:.3g} ml; nothing to remove"
+    return f"{pieces}{old:.3g} ml before, {new:.3g} ml after" if not np.isclose(old, new) or removed else f"{new:.3g} ml, as before"

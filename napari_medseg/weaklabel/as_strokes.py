@@ -27,7 +27,7 @@ def as_strokes(labels: npt.NDArray[Any], spacing: Spacing, *, core: float = CORE
     core : float
         Of each piece, what lies deeper than this share of its depth is sure to belong to its class.
     away_mm : float
-        What lies this far from every class is sure to be background; a shell there is enough.
+        What lies this far from every class is sure to be background; a shell one voxel thick is enough.
 
     Returns
     -------
@@ -43,14 +43,13 @@ def as_strokes(labels: npt.NDArray[Any], spacing: Spacing, *, core: float = CORE
     spacing = checked_spacing(spacing)
     if not labels.any():
         raise NoLabelsError("there is no label to take strokes from", where="labels", todo="Accept a preview or paint a label first")
-    shell = 1.5 * max(spacing)
-    box = box_around(labels > 0, away_mm + shell, spacing)
+    box = box_around(labels > 0, away_mm + 2 * max(spacing), spacing)
     part = labels[box]
     strokes = np.zeros(part.shape, np.uint8)
     for value in (v for v in np.unique(part) if v):
         strokes[_core(part == value, spacing, core)] = value
-    outside = ndi.distance_transform_edt(part == 0, sampling=spacing)
-    strokes[(outside >= away_mm) & (outside < away_mm + shell)] = BACKGROUND
+    near = np.asarray(ndi.distance_transform_edt(part == 0, sampling=spacing) < away_mm)
+    strokes[ndi.binary_dilation(near) & ~near] = BACKGROUND
     return box, strokes
 
 

@@ -69,6 +69,7 @@ def test_grow_inside_it_runs_the_level_set_in_the_limit(session, owner, ball, ba
     place = (float(middle[0]), float(middle[1]), float(middle[2]))
     limit_painting.paint(session, scan, place, place)
     session.run()
+    assert session.mode == "levelset", "whose page steers what grows"
     owner.run_until(lambda: not session.job.is_active)
     assert scan.preview.labels.any()
     assert not scan.preview.labels[scan.limit == 0].any()
