@@ -27,15 +27,21 @@ SECTIONS = ("speed", "large", "accuracy", "memory")
 REACH_MM = ScribbleSettings().reach_mm
 STROKES = (2, 6, 12)
 BETAS = (130, 3000)  # scikit-image's own, and one that keeps classes from running through thick slices
-METHODS = ("auto", "geodesic", "growcut", "walker")
+OURS = {
+    "auto": ScribbleSettings(),
+    "geodesic": ScribbleSettings(method="geodesic", classifier=False),
+    "growcut": ScribbleSettings(method="growcut"),
+    "walker": ScribbleSettings(method="walker", classifier=False),
+    "walker with classifier": ScribbleSettings(method="walker", classifier=True),
+}
 LARGE = (600, 512, 512)
 
 
-def ours(method):
+def ours(settings):
     """One of our solvers: labels from scratch."""
 
     def run(image, strokes, spacing):
-        scribbler = Scribbler(image, spacing, ScribbleSettings(method=method))
+        scribbler = Scribbler(image, spacing, settings)
         follow(scribbler, strokes)
         return scribbler.labels > 0
 
@@ -83,14 +89,15 @@ PEERS = {
 }
 
 
-def drawn(image, truth, spacing, count):
-    """The annotator's strokes after so many, corrected on our automatic answer."""
-    strokes, scribbler = annotator.first_strokes(truth, spacing), Scribbler(image, spacing)
-    for _ in range(count - 2):
+def drawn(image, truth, spacing, counts):
+    """The annotator's strokes after so many each, corrected on our automatic answer."""
+    strokes, scribbler, kept = annotator.first_strokes(truth, spacing), Scribbler(image, spacing), []
+    for count in range(STROKES[0], max(counts) + 1):
+        if count in counts:
+            kept.append(strokes.copy())
         follow(scribbler, strokes)
-        if not annotator.stroke(strokes, truth, scribbler.labels > 0):
-            break
-    return strokes
+        annotator.stroke(strokes, truth, scribbler.labels > 0)
+    return kept
 
 
 def region(strokes, spacing):
@@ -103,13 +110,14 @@ def region(strokes, spacing):
 
 
 def best(times, run, *given):
-    """The quickest of a few runs, seconds, and the last answer."""
-    seconds = []
+    """Of a few runs the least wall-clock and the least processor seconds (of all threads), and the last answer."""
+    walls, processors = [], []
     for _ in range(times):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         answer = run(*given)
-        seconds.append(time.perf_counter() - began)
-    return min(seconds), answer
+        walls.append(time.perf_counter() - began)
+        processors.append(time.process_time() - busy)
+    return np.array([min(walls), min(processors)]), answer
 
 
 def cases(folder: Path, hippocampus: Path | None):
@@ -127,10 +135,10 @@ def speed(folder: Path) -> None:
     """From scratch on one region, and a further stroke."""
     for name, files in CASES.items():
         image, truth, spacing = load(folder, *files)
-        strokes = drawn(image, truth, spacing, 6)
+        (strokes,) = drawn(image, truth, spacing, [6])
         box, marks = region(strokes, spacing)
         cut, inner, target = np.ascontiguousarray(image[box]), strokes[box], truth[box]
-        print(f"\n  {name}, six strokes, {marks.size / 1e6:.2f} million voxels: seconds from scratch, Dice")
+        print(f"\n  {name}, six strokes, {marks.size / 1e6:.2f} million voxels: seconds from scratch (of the processor, all threads), Dice")
         times = {}
         for peer, run in PEERS.items():
             try:
@@ -138,29 +146,33 @@ def speed(folder: Path) -> None:
             except ImportError as missing:
                 print(f"    {peer}: left out, {missing}")
                 continue
-            print(f"    {peer}: {times[peer]:.2f} s, {dice(found, target):.3f}")
-        quickest = min(seconds for peer, seconds in times.items() if "walker" in peer)
-        for method in METHODS:
-            ours(method)(cut, inner, spacing)
-            seconds, found = best(5, ours(method), cut, inner, spacing)
-            ratio = quickest / seconds
-            print(f"    ours, {method}: {seconds:.3f} s, {dice(found, target):.3f}; {ratio:.0f} times faster than the quickest random walker of scikit-image")
-            further(image, truth, spacing, strokes, method)
+            print(f"    {peer}: {times[peer][0]:.2f} s ({times[peer][1]:.2f}), {dice(found, target):.3f}", flush=True)
+        quickest = np.min([seconds for peer, seconds in times.items() if "walker" in peer], axis=0)
+        for label, solver in OURS.items():
+            run = ours(solver)
+            run(cut, inner, spacing)
+            seconds, found = best(5, run, cut, inner, spacing)
+            ratios = quickest / seconds
+            print(
+                f"    ours, {label}: {seconds[0]:.3f} s ({seconds[1]:.3f}), {dice(found, target):.3f}; "
+                f"{ratios[0]:.0f} times ({ratios[1]:.0f}) faster than the quickest random walker of scikit-image", flush=True
+            )
+            further(image, truth, spacing, strokes, solver)
 
 
-def further(image, truth, spacing, strokes, method) -> None:
+def further(image, truth, spacing, strokes, solver) -> None:
     """A seventh stroke on an answer that stands, against all seven from scratch."""
-    after, shares = [], []
+    after, whole = [], []
     for _ in range(3):
-        scribbler, more = Scribbler(image, spacing, ScribbleSettings(method=method)), strokes.copy()
+        scribbler, more = Scribbler(image, spacing, solver), strokes.copy()
         follow(scribbler, more)
         annotator.stroke(more, truth, scribbler.labels > 0)
-        began = time.perf_counter()
-        follow(scribbler, more)
-        after.append(time.perf_counter() - began)
-        whole, _ = best(1, ours(method), image, more, spacing)
-        shares.append(whole / after[-1])
-    print(f"      a further stroke: {min(after) * 1000:.0f} ms, {max(shares):.1f} times faster than from scratch")
+        after.append(best(1, follow, scribbler, more)[0])
+        whole.append(best(1, ours(solver), image, more, spacing)[0])
+    least, scratch = np.min(after, 0), np.min(whole, 0)
+    ratios = scratch / least
+    least = 1000 * least
+    print(f"      a further stroke: {least[0]:.0f} ms ({least[1]:.0f}), {ratios[0]:.1f} times ({ratios[1]:.1f}) faster than from scratch", flush=True)
 
 
 def large() -> None:
@@ -174,18 +186,18 @@ def large() -> None:
     strokes[300, 250:262, 245:266], strokes[300, 215, 240:270] = 1, 255
     crop = (slice(250, 350), slice(166, 346), slice(166, 346))
     more = (slice(310, 311), slice(250, 256), slice(250, 260))
-    print("\n  512x512x600, two strokes: seconds from scratch, then for a further stroke; the same in a crop of it")
-    for method in METHODS:
+    print("\n  512x512x600, two strokes: seconds (of the processor) from scratch, then for a further stroke; the same in a crop of it")
+    for label, solver in OURS.items():
         figures = []
         for where in (None, crop):
             scan, marks = (image, strokes.copy()) if where is None else (np.ascontiguousarray(image[where]), strokes[where].copy())
             local = more if where is None else tuple(slice(m.start - c.start, m.stop - c.start) for m, c in zip(more, crop, strict=True))
-            scribbler = Scribbler(scan, spacing, ScribbleSettings(method=method))
+            scribbler = Scribbler(scan, spacing, solver)
             first, _ = best(1, follow, scribbler, marks)
             marks[local] = 1
             second, _ = best(1, follow, scribbler, marks, local)
-            figures.append(f"{first:.2f} s, then {second:.3f} s")
-        print(f"    ours, {method}: whole {figures[0]}; crop {figures[1]}")
+            figures.append(f"{first[0]:.2f} s ({first[1]:.2f}), then {second[0]:.3f} s ({second[1]:.3f})")
+        print(f"    ours, {label}: whole {figures[0]}; crop {figures[1]}", flush=True)
 
 
 def accuracy(folder: Path, hippocampus: Path | None) -> None:
@@ -193,13 +205,13 @@ def accuracy(folder: Path, hippocampus: Path | None) -> None:
     print(f"\n  Dice after {', '.join(map(str, STROKES))} strokes, mean of the set; [each solver's own annotator]; (peers: the strokes drawn for ours)")
     for name, set_of in cases(folder, hippocampus).items():
         print(f"  {name} ({len(set_of)})")
-        for method in METHODS:
-            figures = np.array([_own(*case, method) for case in set_of.values()])
+        for label, solver in OURS.items():
+            figures = np.array([_own(*case, solver) for case in set_of.values()])
             lowest = f", lowest at 12 {figures[:, -1].min():.3f}" if len(figures) > 1 else ""
-            print(f"    ours, {method} [own]: {_words(figures.mean(0))}{lowest}", flush=True)
-        rows = {peer: [] for peer in PEERS} | {f"ours, {method}": [] for method in METHODS[1:]}
+            print(f"    ours, {label} [own]: {_words(figures.mean(0))}{lowest}", flush=True)
+        rows = {peer: [] for peer in PEERS} | {f"ours, {label}": [] for label in list(OURS)[1:]}
         for image, truth, spacing in set_of.values():
-            series = [drawn(image, truth, spacing, count) for count in STROKES]
+            series = drawn(image, truth, spacing, STROKES)
             for solver in list(rows):
                 try:
                     rows[solver].append([_on(solver, image, truth, spacing, strokes) for strokes in series])
@@ -214,9 +226,9 @@ def _words(figures) -> str:
     return " ".join(f"{v:.3f}" for v in figures)
 
 
-def _own(image, truth, spacing, method) -> list[float]:
+def _own(image, truth, spacing, solver) -> list[float]:
     strokes, figures = annotator.first_strokes(truth, spacing), []
-    scribbler = Scribbler(image, spacing, ScribbleSettings(method=method))
+    scribbler = Scribbler(image, spacing, solver)
     for count in range(STROKES[0], STROKES[-1] + 1):
         follow(scribbler, strokes)
         found = scribbler.labels > 0
@@ -228,7 +240,7 @@ def _own(image, truth, spacing, method) -> list[float]:
 
 def _on(solver, image, truth, spacing, strokes) -> float:
     if solver.startswith("ours"):
-        return dice(ours(solver.split()[-1])(image, strokes, spacing), truth)
+        return dice(ours(OURS[solver.removeprefix("ours, ")])(image, strokes, spacing), truth)
     box, marks = region(strokes, spacing)
     found = np.zeros(truth.shape, bool)
     found[box] = PEERS[solver](np.ascontiguousarray(image[box]), marks, spacing)
@@ -242,7 +254,7 @@ def memory(folder: Path) -> None:
         print("    left out: this system does not tell a process's peak anew")
         return
     context = multiprocessing.get_context("spawn")
-    for solver in (*PEERS, *(f"ours, {method}" for method in METHODS)):
+    for solver in (*PEERS, *(f"ours, {label}" for label in OURS)):
         answers = context.Queue()
         child = context.Process(target=_child, args=(answers, solver, folder))
         child.start()
@@ -252,7 +264,7 @@ def memory(folder: Path) -> None:
 
 def _child(answers, solver: str, folder: Path) -> None:
     image, truth, spacing = load(folder, *CASES["brain1"])
-    strokes = drawn(image, truth, spacing, 6)
+    (strokes,) = drawn(image, truth, spacing, [6])
     try:
         if solver.startswith("ours"):
             _on(solver, image, truth, spacing, strokes)  # compiled

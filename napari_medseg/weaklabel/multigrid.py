@@ -21,7 +21,7 @@ from napari_medseg.weaklabel.compiled import compiled, in_parts
 
 SMALLEST = 64  # a level of this many voxels is the last
 LAST_SWEEPS = 12
-PER_PART = 16384  # voxels that pay for a thread
+PER_PART = 65536  # voxels that pay for a thread
 SEMI = 1.5  # an axis is joined while its step is at most this many times the smallest
 
 
