@@ -1,0 +1,234 @@
+"""The loops behind `shortest_paths`: a map of paths, the queue they spread from, and what happens to both when strokes or steps change.
+
+Voxels are numbered in a flat array whose rim is closed, so that no loop asks where it ends.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.volume import BoolArray, FloatArray, LabelArray
+from napari_medseg.weaklabel.compiled import compiled
+
+UNIT_MM = 0.001
+FAR = 2**31 - 1
+"""Cost of voxels that no path leads to."""
+CLOSED = -1
+"""Cost of voxels that no path may enter."""
+
+IntArray = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.intp]
+
+
+class Map(NamedTuple):
+    """What is known of each voxel, in a flat array with a closed rim: cost of its path, the stroke's class, and the number of the way back to it (0 none)."""
+
+    cost: IntArray
+    label: LabelArray
+    origin: LabelArray
+
+
+class Queue(NamedTuple):
+    """Voxels to spread from, by cost: each bucket is a list linked through `after` and `before`; `before` of its first voxel names the bucket."""
+
+    head: IntArray
+    after: IntArray
+    before: IntArray
+    state: npt.NDArray[np.int64]
+
+
+class Field(NamedTuple):
+    """What steps cost: grey values, and each voxel's going as a level of hardness."""
+
+    contrast: FloatArray
+    going: LabelArray
+    hardness: FloatArray
+
+
+class Ways(NamedTuple):
+    """To each neighbour: offset in a flat array, length in mm, number of the way back."""
+
+    offsets: Offsets
+    lengths: FloatArray
+    back: LabelArray
+
+
+FREE = -1
+POSITION, WAITING = 0, 1  # of a queue's state: the first bucket that may hold voxels, and how many wait in all
+
+
+@compiled
+def _put(node: int, bucket: int, queue: Queue) -> None:
+    bucket = min(bucket, queue.head.size - 1)
+    first = queue.head[bucket]
+    queue.after[node], queue.before[node], queue.head[bucket] = first, -2 - bucket, node
+    if first >= 0:
+        queue.before[first] = node
+    queue.state[WAITING] += 1
+    queue.state[POSITION] = min(queue.state[POSITION], bucket)
+
+
+@compiled
+def _take(node: int, queue: Queue) -> None:
+    previous, following = queue.before[node], queue.after[node]
+    if previous < FREE:
+        queue.head[-2 - previous] = following
+    else:
+        queue.after[previous] = following
+    if following >= 0:
+        queue.before[following] = previous
+    queue.before[node] = FREE
+    queue.state[WAITING] -= 1
+
+
+@compiled
+def wake(nodes: IntArray, cost: IntArray, queue: Queue, width: int) -> None:
+    """Let paths go on from voxels that have one."""
+    for node in nodes:
+        if queue.before[node] == FREE and 0 <= cost[node] < FAR:
+            _put(node, cost[node] // width, queue)
+
+
+@compiled
+def spread(most: int, paths: Map, queue: Queue, field: Field, ways: Ways, edge: float, summed: bool, width: int, cap: int) -> int:
+    """Follow paths in the order of their cost, from at most so many voxels; how many it were."""
+    cost, label, contrast, going, hardness = paths.cost, paths.label, field.contrast, field.going, field.hardness
+    unit = np.float32(1 / UNIT_MM)
+    weight, half, dearest = np.float32(edge) * unit, np.float32(0.5) * unit, np.float32(cap)
+    done = 0
+    while queue.state[WAITING] > 0 and done < most:
+        while queue.head[queue.state[POSITION]] < 0:
+            queue.state[POSITION] += 1
+        node = queue.head[queue.state[POSITION]]
+        _take(node, queue)
+        done += 1
+        here, ours, hard, grey = cost[node], label[node], hardness[going[node]], contrast[node]
+        for k in range(ways.offsets.size):
+            other = node + ways.offsets[k]
+            if cost[other] < here + int(half * (hard + hardness[0]) * ways.lengths[k]):  # no step is shorter
+                continue
+            step = half * (hard + hardness[going[other]]) * ways.lengths[k]
+            rise = weight * abs(contrast[other] - grey)
+            dear = step + rise if summed else np.sqrt(step * step + rise * rise)
+            if dear > dearest:
+                continue
+            paid = here + max(int(dear), 1)
+            if paid > cap or paid > cost[other] or (paid == cost[other] and ours >= label[other]):
+                continue
+            if queue.before[other] != FREE:
+                _take(other, queue)
+            cost[other], label[other], paths.origin[other] = paid, ours, ways.back[k]
+            _put(other, paid // width, queue)
+    return done
+
+
+@compiled
+def _forget(node: int, paths: Map, queue: Queue) -> None:
+    paths.cost[node], paths.label[node], paths.origin[node] = FAR, 0, 0
+    if queue.before[node] != FREE:
+        _take(node, queue)
+
+
+@compiled
+def _begin(node: int, drawn: int, own: int, closed: bool, paths: Map, queue: Queue) -> None:
+    """What a voxel is before any path reaches it: a stroke's own, another stroke's and so a wall, or open."""
+    _forget(node, paths, queue)
+    if closed or (drawn != 0 and own != 0 and drawn != own):
+        paths.cost[node] = CLOSED
+    elif drawn != 0:
+        paths.cost[node], paths.label[node] = 0, drawn
+        _put(node, 0, queue)
+
+
+@compiled
+def _cut(count: int, doomed: IntArray, paths: Map, queue: Queue, ways: Ways) -> int:
+    """Cut off all paths through the first `count` voxels of `doomed`, which grows by what hung on them; how many there are in all."""
+    seen = 0
+    while seen < count:
+        node = doomed[seen]
+        seen += 1
+        for k in range(ways.offsets.size):
+            other = node + ways.offsets[k]
+            if paths.origin[other] == ways.back[k] and 0 < paths.cost[other] < FAR:
+                _forget(other, paths, queue)
+                doomed[count] = other
+                count += 1
+    return count
+
+
+@compiled
+def _rim(nodes: IntArray, paths: Map, queue: Queue, ways: Ways, width: int) -> None:
+    """Let paths come in again from all around some voxels."""
+    for node in nodes:
+        for k in range(ways.offsets.size):
+            other = node + ways.offsets[k]
+            if queue.before[other] == FREE and 0 <= paths.cost[other] < FAR:
+                _put(other, paths.cost[other] // width, queue)
+
+
+@compiled
+def mark(
+    nodes: IntArray, values: LabelArray, own: int, marks: LabelArray, closed: BoolArray, doomed: IntArray,
+    paths: Map, queue: Queue, ways: Ways, width: int,
+) -> None:
+    """Strokes of some voxels changed: cut off what hung on those that went, begin at those that came."""
+    count = 0
+    for i in range(nodes.size):
+        node = nodes[i]
+        gained = marks[node] == 0 and (own == 0 or values[i] == own)
+        if not gained and 0 <= paths.cost[node] < FAR:
+            _forget(node, paths, queue)
+            doomed[count] = node
+            count += 1
+        elif paths.cost[node] < 0 and values[i] == 0:
+            doomed[count] = node  # a wall falls: paths may come in
+            count += 1
+    count = _cut(count, doomed, paths, queue, ways)
+    for i in range(nodes.size):
+        marks[nodes[i]] = values[i]
+        _begin(nodes[i], values[i], own, closed[nodes[i]], paths, queue)
+    _rim(doomed[:count], paths, queue, ways, width)
+
+
+@compiled
+def drop(nodes: IntArray, doomed: IntArray, paths: Map, queue: Queue, ways: Ways, width: int) -> None:
+    """Cut off voxels that are given up, and what hung on them; these are never reached again."""
+    for i in range(nodes.size):
+        _forget(nodes[i], paths, queue)
+        doomed[i] = nodes[i]
+    count = _cut(nodes.size, doomed, paths, queue, ways)
+    _rim(doomed[:count], paths, queue, ways, width)
+
+
+@compiled
+def reconsider(
+    nodes: IntArray, harder: BoolArray, own: int, marks: LabelArray, doomed: IntArray, paths: Map, queue: Queue, ways: Ways, width: int,
+) -> None:
+    """The going of some voxels changed: cut off what passes where it is harder, and try all ways through the others again."""
+    count = 0
+    for i in range(nodes.size):
+        node = nodes[i]
+        if harder[i] and 0 <= paths.cost[node] < FAR:
+            _forget(node, paths, queue)
+            doomed[count] = node
+            count += 1
+    changed = count
+    count = _cut(count, doomed, paths, queue, ways)
+    for i in range(changed):
+        if marks[doomed[i]] != 0:
+            _begin(doomed[i], marks[doomed[i]], own, False, paths, queue)
+    _rim(doomed[:count], paths, queue, ways, width)
+    _rim(nodes, paths, queue, ways, width)
+    wake(nodes, paths.cost, queue, width)
+
+
+@compiled
+def restart(own: int, marks: LabelArray, closed: BoolArray, paths: Map, queue: Queue) -> None:
+    """Forget all paths and begin again at the strokes; the queue is empty."""
+    for node in range(paths.cost.size):
+        paths.cost[node], paths.label[node], paths.origin[node] = FAR, 0, 0
+        if closed[node] or marks[node] != 0:
+            _begin(node, marks[node], own, closed[node], paths, queue)
