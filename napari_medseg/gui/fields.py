@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
@@ -34,6 +34,22 @@ def quietly(widget: QWidget, setter: str, value: object) -> None:
     widget.blockSignals(was)
 
 
+class _NoWheel(QObject):
+    """Lets the wheel scroll the page instead of changing a field that was not clicked into."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+def unscrolled(field: QWidget) -> None:
+    """A field on a page that scrolls: the wheel is its own only once it was clicked into."""
+    field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    field.installEventFilter(_NoWheel(field))
+
+
 class Between(QSlider):
     """A slider between two opposites; a double click puts it back to its rest."""
 
@@ -43,6 +59,7 @@ class Between(QSlider):
         super().__init__(Qt.Orientation.Horizontal)
         self.setRange(low, high)
         self.setPageStep(1)
+        unscrolled(self)
         self.setToolTip(f"{tip}. A double click puts it back")
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:

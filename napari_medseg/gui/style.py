@@ -18,6 +18,7 @@ QPushButton[primary="true"]:hover { background-color: #1a86c6; }
 QPushButton[primary="true"]:disabled { background-color: #5a7384; }
 QPushButton::menu-indicator { image: none; }
 QDoubleSpinBox[narrow="true"] { min-width: 53px; max-width: 53px; padding: 1px 1px; }
+QDoubleSpinBox[slim="true"] { min-width: 52px; padding: 1px 2px; }
 QPushButton[armed="true"] { border: 2px solid #e69f00; }
 QFrame#medsegGuide { border-left: 4px solid #0072b2; background-color: rgba(0, 114, 178, 40); }
 QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-color: rgba(230, 159, 0, 30); }

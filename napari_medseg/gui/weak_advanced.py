@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.fields import quietly
+from napari_medseg.gui.fields import quietly, unscrolled
 from napari_medseg.gui.style import button, combo
 from napari_medseg.session import levelset_live
 from napari_medseg.volume.windows import unit_words
@@ -57,12 +57,17 @@ class AdvancedFields(QWidget):
         self.reach.setToolTip("How far from the seeds it may go; a painted limit replaces it")
         self.reach.setKeyboardTracking(False)
         self.reach.valueChanged.connect(lambda v: choose(reach_mm=v))
+        for box in (self.low, self.high):
+            box.setProperty("slim", True)
+        for part in (self.begin, self.learned, self.preset, self.device, self.low, self.high, self.reach, self.close, self.local):
+            unscrolled(part)
         form = QFormLayout(self)
         form.setContentsMargins(6, 0, 0, 0)
         form.setSpacing(4)
         for title, field in (("Start from", self.begin), ("Driven by", self.learned), ("Preset", self.preset)):
             form.addRow(title, field)
-        form.addRow("Values", window)
+        self.unit = QLabel()
+        form.addRow(self.unit, window)
         for title, box in (("Reach", self.reach), ("Close gaps", self.close), ("Local to", self.local), ("Runs on", self.device)):
             form.addRow(title, box)
         self._form = form
@@ -83,13 +88,14 @@ class AdvancedFields(QWidget):
             part.setVisible(known)
         unit = unit_words(scan.display.modality, scan.display.units) if scan is not None else ""
         on = choices.window is not None
+        self.unit.setText(f"Values, {unit}" if unit else "Values")
         self.window.setText("Any" if on else "From seeds")
         self.window.setToolTip("Let any value belong to the organ" if on else "Only values like those at the seeds belong to it; you can change the range")
         self.window.setEnabled(on or session.seed_count > 0)
         for index, box in enumerate((self.low, self.high)):
             box.setEnabled(on)
             box.setSpecialValueText("" if on else "any")
-            box.setSuffix(f" {unit}" if unit and on else "")
+            box.setDecimals(0 if choices.window is None or choices.window[1] - choices.window[0] > 20 else 3)
             quietly(box, "setValue", choices.window[index] if choices.window is not None else box.minimum())
         limited = scan is not None and scan.limit is not None and choices.use_limit
         self.reach.setEnabled(not limited)

@@ -154,6 +154,9 @@ def _weak(session: Session, scan: Scan) -> Step:
     if session.tool == "limit":
         sentence = f"Paint roughly over {name} with the big brush; nothing outside will be taken"
         return Step(sentence, "run" if count else "seeds", "G" if count else "", "A rough limit stops leaks.")
+    if session.levelset.begin and session.mode == "levelset":
+        what = {"label": "its accepted label", "preview": "the preview"}[session.levelset.begin]
+        return Step(f"Grow {name} from {what}; Advanced says what it starts from", "run", "G")
     if session.tool == "bubble":
         return Step(f"Click inside {name}: the ball is what it grows from", "none", "", "The ring round the cursor shows how big it is.")
     if session.tool == "barrier":

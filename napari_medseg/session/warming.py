@@ -31,7 +31,7 @@ def _work(session: Session) -> None:
 
         session.jobs.dispatch(tell)
 
-    late = threading.Timer(QUIET_S, say, ["Preparing the tools for the first time on this computer; you can go on meanwhile"])
+    late = threading.Timer(QUIET_S, say, ["Preparing the tools; you can go on meanwhile. It takes long only once on a computer"])
     late.daemon = True
     late.start()
     began = time.perf_counter()

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.shortcuts import default_shortcuts
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_medseg.gui.fields import Between
 from napari_medseg.gui.keys import SHEET
@@ -273,3 +275,16 @@ def test_the_guide_tells_of_every_state(desk, session, standing, scan):
     assert "barrier" in next_step(session).sentence
     desk.arm("bubble")
     assert "add a ball" in next_step(session).sentence
+
+
+def test_the_wheel_scrolls_the_page_and_changes_no_field_that_was_not_clicked_into(page, session, scan, qtbot):
+    page.advanced.show()
+    for field in (page.advanced.begin, page.advanced.reach, page.size):
+        field.clearFocus()
+        at = QPointF(field.rect().center())
+        wheel = QWheelEvent(
+            at, at, QPoint(0, -120), QPoint(0, -120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )
+        QApplication.sendEvent(field, wheel)
+    qtbot.wait(100)
+    assert (session.levelset.begin, session.levelset.reach_mm, session.levelset.size) == ("", 0, 0)
