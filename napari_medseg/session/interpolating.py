@@ -83,6 +83,7 @@ class Interpolating:
         self._found: tuple[Scan, Annotated] | None = None
         session.edited.connect(lambda scan, boxes: self._stale(scan, boxes))
         session.classes_changed.connect(self.look)
+        session.scan_closed.connect(self._on_closed)
 
     @property
     def found(self) -> Annotated | None:
@@ -172,6 +173,10 @@ class Interpolating:
 
         image, spacing = scan.display.array, scan.display.geometry.spacing
         session.fill(scan, preview, f"Filling {self.gaps()} slices", lambda: filled(labels, image, spacing, value, used, axis, follow), done)
+
+    def _on_closed(self, scan: Scan) -> None:
+        if self._found is not None and self._found[0] is scan:
+            self._found = None
 
     def _stale(self, scan: Scan, boxes: object) -> None:
         if scan is self._session.current and boxes != ():

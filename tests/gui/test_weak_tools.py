@@ -105,6 +105,42 @@ def test_strokes_of_two_classes_and_background_on_two_planes(viewer, page, desk,
     assert scan.stroked[255] == 0
 
 
+def test_a_stroke_reaches_to_where_the_button_was_released(page, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    page("scribbles")
+    layer = desk.writer.of(scan).strokes
+    at = layer.data_to_world
+    event = SimpleNamespace(
+        type="mouse_press", position=at((12, 100, 100)), button=1, dims_displayed=[1, 2], view_direction=None, modifiers=(), pos=np.zeros(2), handled=False,
+    )
+    running = [each for each in (callback(layer, event) for callback in list(layer.mouse_drag_callbacks)) if each is not None]
+    for each in running:
+        next(each, None)
+    event.type, event.position = "mouse_release", at((12, 100, 130))
+    for each in running:
+        next(each, None)
+    assert scan.strokes[12, 100, 100:131].all(), "napari gathers moves, and had not told one"
+    qtbot.waitUntil(lambda: scan.drawn[0])
+    layer.undo()
+    assert not scan.strokes.any(), "it is one step"
+
+
+def test_the_eraser_takes_strokes_away_and_the_rest_answers_anew(page, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    page("scribbles")
+    layer = desk.writer.of(scan).strokes
+    drag(layer, [(12, 100, 100), (12, 100, 130)])
+    drag(layer, [(12, 180, 100), (12, 180, 130)])
+    qtbot.waitUntil(lambda: scan.preview is not None and scan.preview.finished and scan.preview.labels[12, 180, 110] == 1, timeout=60_000)
+    layer.mode, layer.brush_size = "erase", 12
+    drag(layer, [(12, 180, 95), (12, 180, 135)])
+    qtbot.waitUntil(lambda: not scan.strokes[12, 170:190].any() and done(session)() and scan.preview.finished, timeout=60_000)
+    assert scan.drawn == (True, False)
+    assert scan.stroked[1] == int((scan.strokes == 1).sum())
+    drag(layer, [(12, 100, 95), (12, 100, 135)])
+    qtbot.waitUntil(lambda: scan.preview is None)
+
+
 def test_the_preview_layers_never_blink_between_strokes(viewer, page, desk, session, open_sample, qtbot):
     scan = open_sample()
     page("scribbles")
