@@ -37,10 +37,6 @@ class TestLevelSetOfThePaper(TestLevelSet):
     settings = LevelSetSettings.salah2023()
 
 
-class TestLevelSetOnTorch(TestLevelSet):
-    settings = LevelSetSettings(device="torch")
-
-
 class TestScribbles(StrokeConformance):
     settings = ScribbleSettings()
 
@@ -71,6 +67,19 @@ class TestWalker(TestScribbles):
 
 class TestWalkerWithAClassifier(TestWalker):
     settings = ScribbleSettings("walker", classifier=True)
+
+
+class _OnTorch(TestLevelSet):
+    """The graphics card's own code on the processor: far too slow there for the whole suite."""
+
+    settings = LevelSetSettings(device="torch", iterations=20)
+
+
+@pytest.mark.slow  # torch's many small steps take seconds on a processor
+@pytest.mark.parametrize("check", ["test_an_empty_limit_is_refused_in_words", "test_a_constant_scan_is_refused_in_words", "test_gives_the_same_answer_twice"])
+def test_the_graphics_cards_code_passes_on_the_processor_too(check):
+    more = (np.int16,) if "constant" in check else ()
+    getattr(_OnTorch(), check)(*more)
 
 
 @pytest.mark.parametrize(("suite", "method"), [(WeakLabelConformance, "run"), (SeedConformance, "grow"), (StrokeConformance, "grow")])
