@@ -10,11 +10,12 @@ import weaklabel_peers as peers
 from weaklabel_scenes import Fixed, Scene, maps, phantom, scene_named
 
 SHARE = 0.9
+PATIENCE = 5.0  # seconds: a solver has all its arrays by then
 
 
 def report(folder: Path) -> None:
     """Print it."""
-    print("\n== Memory: peak above the loaded volume and its maps, MB, to the same volume as under Speed")
+    print("\n== Memory: peak above the loaded volume and its maps, MB")
     if not Path("/proc/self/clear_refs").exists():
         print(f"  left out: {sys.platform} does not tell a process's peak anew")
         return
@@ -51,7 +52,7 @@ def _child(answers, name: str, folder: Path, run, edge: float) -> None:
 
 def _run(scene: Scene, given, run, edge: float) -> None:
     drive = Fixed(given.speed, given.stopping if edge else None, scene.spacing, edge, peers.CURVATURE)
-    run(scene, given, int(SHARE * scene.truth.sum()), 60.0, drive)
+    run(scene, given, int(SHARE * scene.truth.sum()), PATIENCE, drive)
 
 
 def _status(field: str) -> int:
