@@ -16,7 +16,7 @@ from napari_medseg.weaklabel.scribble_region import Region
 from napari_medseg.weaklabel.shortest_paths import LEVELS, Paths, Steps
 
 EDGE_MM = 30.0
-LENGTH = 0.1  # how much a millimetre counts beside an edge of 1 / EDGE_MM
+LENGTH = 0.5  # how much a millimetre counts beside an edge of 1 / EDGE_MM
 CAP_MM = 2000.0
 CHUNK = 80_000
 

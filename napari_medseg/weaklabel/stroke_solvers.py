@@ -143,7 +143,7 @@ class ByGrowCut:
     """GrowCut."""
 
     def __init__(self, region: Region) -> None:
-        self._cut = GrowCut(region)
+        self._cut, self._spacing = GrowCut(region), region.spacing
 
     def follow(self, task: Task) -> Iterator[Progress]:
         """Work."""
@@ -152,8 +152,8 @@ class ByGrowCut:
 
     @property
     def labels(self) -> LabelArray:
-        """Who holds each voxel."""
-        return self._cut.labels
+        """Who holds each voxel, outlines rounded."""
+        return rounded(self._cut.labels, self._spacing)
 
 
 class ByWalker:
