@@ -134,9 +134,14 @@ class LabelsWriter(QObject):
         for layer, title in ((fill, preview.title), (outline, f"{preview.title} outline")):
             if held.shows is not preview:
                 _replace(layer, preview.labels, f"{scan.name} {title}", known.values())
-                layer.visible = self._flat
             self._later(layer)
-        held.shows = preview
+        if held.shows is not preview:
+            held.shows, outline.visible = preview, self._flat
+            QTimer.singleShot(0, lambda: self._fill_in(held, preview))  # a turn later: napari takes long to let a layer appear
+
+    def _fill_in(self, held: ScanLabels, preview: Preview) -> None:
+        if held.shows is preview and held.preview is not None:
+            held.preview.visible = self._flat
 
     def prepare_preview(self, scan: Scan) -> None:
         """Make the layers of a preview before there is one: adding layers takes napari long, and a brush must not wait for it."""
