@@ -208,6 +208,21 @@ class Desk(QObject):
         if mode in ("scribbles", "limit") and self.session.current is not None and not self.session.current.arriving:
             self.arm(mode)
 
+    def paint_labels(self) -> None:
+        """Put napari's brush on the accepted labels into the person's hand, with the chosen class; empty labels are begun."""
+        session, scan = self.session, self.session.current
+        if scan is None or scan.arriving:
+            return
+        if scan.labels is None:
+            scan.hold_nothing()
+            session.labels_changed.emit(scan, None)
+        session.set(tool="")
+        layer = self.writer.of(scan).labels
+        if layer is not None and layer in self.viewer.layers:
+            layer.visible, layer.selected_label = True, session.chosen
+            self.viewer.layers.selection.active = layer
+            layer.mode = "paint"
+
     def slice_in_view(self, axis: int) -> int | None:
         """Display slice that is looked at along an axis of the current scan."""
         scan = self.session.current

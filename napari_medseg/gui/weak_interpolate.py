@@ -9,7 +9,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QHBoxLayout, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, combo, quiet
+from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
+from napari_medseg.session.guide import next_step
 
 AXES = ((None, "Slices as drawn"), (0, "Axial slices"), (1, "Coronal slices"), (2, "Sagittal slices"))
 METHODS = ((True, "Follow image"), (False, "Shape only"))
@@ -43,7 +44,9 @@ class InterpolatePage(QWidget):
         self.slices.itemChanged.connect(self._on_ticked)
         self.slices.itemClicked.connect(lambda item: desk.show_slice(desk.session.between.axis, item.data(Qt.ItemDataRole.UserRole)))
         tip = "Say that the slice in view holds nothing of this label on purpose: the shape ends towards it. A second time takes it back"
-        self.empty = button("Empty here on purpose", tip, self._on_empty)
+        self.empty = button("Empty here", tip, self._on_empty)
+        tip = "Takes napari's brush to the labels of this scan, with the chosen label; paint slices some slices apart"
+        self.paint = button("Paint slices", tip, desk.paint_labels)
         self.note = quiet()
         first = QHBoxLayout()
         first.setSpacing(SPACING)
@@ -51,6 +54,7 @@ class InterpolatePage(QWidget):
         first.addWidget(self.axis, 1)
         row = QHBoxLayout()
         row.setSpacing(SPACING)
+        row.addWidget(self.paint)
         row.addWidget(self.empty)
         row.addWidget(self.note, 1)
         column = QVBoxLayout(self)
@@ -74,9 +78,11 @@ class InterpolatePage(QWidget):
         here = self._desk.slice_in_view(between.axis)
         self.empty.setEnabled(here is not None and all(index != here or not voxels for index, voxels, _ in rows))
         marked = any(index == here and not voxels for index, voxels, _ in rows)
-        self.empty.setText("Not empty after all" if marked else "Empty here on purpose")
+        self.empty.setText("Not empty" if marked else "Empty here")
+        self.paint.setEnabled(session.current is not None)
+        mark(self.paint, "primary", next_step(session).action == "paint")
         gaps = between.gaps()
-        self.note.setText(f"{gaps} slices between" if gaps else "")
+        self.note.setText(f"{gaps} between" if gaps else "")
         if rows != self._shown:
             self._fill(rows)
 

@@ -70,15 +70,15 @@ def _limit(session: Session, scan: Scan) -> Step:
         why = f"The ball reaches {brush.radius_mm:.0f} mm into the slices above and below; too much is better than too little."
         return Step(f"Paint roughly over {name} with the big ball", "none", "", why)
     if not session.seed_count:
-        return Step(f"Paint on other slices where {name} sticks out, then change to Level set and add seeds", "seeds", "", "Q erases; [ and ] change the size.")
+        return Step(f"Paint where {name} sticks out; then add seeds under Level set", "seeds", "", "Q erases; [ and ] change the size.")
     return Step(f"Grow {name} inside the limit, or paint where it sticks out", "run", "G", "Q erases; [ and ] change the size.")
 
 
 def _interpolate(session: Session, scan: Scan) -> Step:
     name, between = session.label_class.name, session.between
     if scan.labels is None or not scan.voxels[session.chosen] > 0:
-        why = "Accept a preview or use napari's brush on the labels layer."
-        return Step(f"Paint {name} on a few slices, some slices apart; what lies between is filled", "none", "", why)
+        why = "What lies between them is filled; Paint slices puts the brush in your hand."
+        return Step(f"Paint {name} on a few slices, some slices apart", "paint", "", why)
     if between.found is None:
         return Step("Looking for the annotated slices", waiting="Looking for the annotated slices")
     plane, used = PLANES[between.axis], between.used()

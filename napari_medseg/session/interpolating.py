@@ -180,7 +180,7 @@ class Interpolating:
 
     def _stale(self, scan: Scan, boxes: object) -> None:
         if scan is self._session.current and boxes != ():
-            self.look()
+            self._session.jobs.dispatch(self.look)  # later: some of napari's tools tell before they write
 
 
 def filled(

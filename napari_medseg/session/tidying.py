@@ -125,6 +125,11 @@ class Tidying:
     def _on_edited(self, scan: Scan, boxes: object) -> None:
         """What was cleaned up has changed, so it is cleaned up anew."""
         if scan is self._session.current and scan.preview is not None and self.owns(scan.preview):
+            self._session.jobs.dispatch(self._anew)  # later: some of napari's tools tell before they write
+
+    def _anew(self) -> None:
+        scan = self._session.current
+        if scan is not None and scan.preview is not None and self.owns(scan.preview):
             self.follow()
 
 

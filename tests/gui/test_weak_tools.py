@@ -216,10 +216,25 @@ def test_slices_are_listed_gone_to_and_left_out(viewer, page, desk, session, ope
     desk.show_slice(0, int(slices[-1]) + 2)
     qtbot.mouseClick(between.empty, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: between.slices.count() == len(slices) + 1)
-    assert between.empty.text() == "Not empty after all"
+    assert between.empty.text() == "Not empty"
     desk.run()
     qtbot.waitUntil(lambda: scan.preview is not None and scan.preview.finished, timeout=60_000)
     assert scan.preview.labels[slices[0] + 1].any()
+
+
+def test_slices_can_be_painted_from_nothing(viewer, page, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    between = page("interpolate")
+    assert next_step(session).action == "paint"
+    qtbot.waitUntil(between.paint.isEnabled)
+    qtbot.mouseClick(between.paint, Qt.MouseButton.LeftButton)
+    layer = viewer.layers.selection.active
+    assert layer is desk.writer.of(scan).labels
+    assert (layer.mode, layer.selected_label) == ("paint", 1)
+    for z in (8, 12):
+        layer.paint((z, 100, 100), 1)
+    qtbot.waitUntil(lambda: session.between.used() == [8, 12])
+    assert scan.history.can_undo
 
 
 def test_clean_up_shows_each_change_at_once(page, desk, session, open_sample, truth, qtbot):

@@ -126,8 +126,7 @@ def test_what_is_undone_under_a_preview_is_cleaned_anew(session, owner, scan):
     owner.run_until(settled(session))
     assert scan.preview.labels[15, 10, 30] == 1
     session.undo()
-    owner.run_until(settled(session))
-    assert scan.preview.labels[15, 10, 30] == 0
+    owner.run_until(lambda: scan.preview.labels[15, 10, 30] == 0)
 
 
 def test_a_preview_of_another_tool_stays(session, scan):
