@@ -137,13 +137,20 @@ def _walk(
         found[index][marks > 0] = marks[marks > 0] == present[index]
         for change in _solved(grid, cycle, known[index], found[index], tolerance):
             steps += 1
-            found[-1] = 1 - found[:-1].sum(0)
+            _complete(found)
             yield Walk(found, change, steps, (index + progress(change, tolerance)) / systems)
     np.clip(found[:-1], 0, 1, out=found[:-1])
     total = found[:-1].sum(0)
     found[:-1] /= np.maximum(total, 1)
     found[-1] = np.maximum(1 - total, 0)
     yield Walk(found, 0.0, steps, 1.0)
+
+
+def _complete(found: FloatArray) -> None:
+    """The last class is what the others leave."""
+    np.subtract(1, found[0], out=found[-1])
+    for other in found[1:-1]:
+        found[-1] -= other
 
 
 def progress(change: float, tolerance: float) -> float:
