@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from napari_medseg.weaklabel.flow import FLAT
-from napari_medseg.weaklabel.front import COURANT
+from napari_medseg.weaklabel.flow import FLAT, THICK
+from napari_medseg.weaklabel.front import COURANT, NEAR_PASSES
 
 UNKNOWN = 1e6  # mm
 FRESH, FAR = 2 * UNKNOWN, 4 * UNKNOWN  # beside the surface since this step; not beside it
@@ -48,12 +48,15 @@ def crossings(at: At) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def start(inside: Tensor, spacing: Tensor) -> Tensor:
-    """Distances of a mask whose surface runs half way between voxels: phi, float32 (z, y, x)."""
+def start(inside: Tensor, spacing: Tensor, thickness: int = 0) -> Tensor:
+    """Distances of a mask whose surface runs half way between voxels: phi, float32 (z, y, x); `thickness` as for `step`."""
     sign = torch.where(inside, -1.0, 1.0)
     across_z, across_y, across_x = crossings(neighbours(sign))
     steep = 4 * (across_z / spacing[0] ** 2 + across_y / spacing[1] ** 2 + across_x / spacing[2] ** 2)
-    return follow(follow(sign * torch.where(steep > 0, steep.clamp(min=FLAT).rsqrt(), UNKNOWN), spacing), spacing)
+    layer = sign * torch.where(steep > 0, steep.clamp(min=FLAT).rsqrt(), UNKNOWN)
+    for _ in range(thickness):
+        layer = even(layer, layer, spacing)
+    return _layers(PLAIN, layer, spacing, thickness)
 
 
 class Passes(NamedTuple):
@@ -64,10 +67,12 @@ class Passes(NamedTuple):
     classes: Callable[..., Tensor]
     join: Callable[..., Tensor]
     follow: Callable[..., Tensor]
+    even: Callable[..., Tensor]
 
 
 def step(
-    passes: Passes, phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, spacing: Tensor, inverse: Tensor, least: Tensor, terms: Tensor
+    passes: Passes, phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, spacing: Tensor, inverse: Tensor, least: Tensor, terms: Tensor,
+    thickness: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Move the front once.
 
@@ -82,6 +87,8 @@ def step(
         How far from the surface what is kept or not allowed stays, mm.
     terms : (4,) float32
         Edge share, balloon, curvature, and the pull of edges.
+    thickness : int
+        The coarsest step in finest ones where slices are thick, so that distances are evened out in the slice; else 0.
 
     Returns
     -------
@@ -95,7 +102,15 @@ def step(
     time = torch.where(fastest > 0, COURANT / fastest, 0.0)
     moved, flags, turned = passes.move(phi, rate, time, flags, spacing, least)
     layer = passes.join(passes.classes(moved), spacing, least)
-    return passes.follow(passes.follow(layer, spacing), spacing), flags, time, turned
+    return _layers(passes, layer, spacing, thickness), flags, time, turned
+
+
+def _layers(passes: Passes, layer: Tensor, spacing: Tensor, thickness: int) -> Tensor:
+    """Two layers more around what lies beside the surface."""
+    near = passes.follow(layer, spacing)
+    for _ in range(min(thickness, NEAR_PASSES)):
+        near = torch.where(layer.abs() < UNKNOWN, layer, passes.even(near, near, spacing))
+    return passes.follow(near, spacing)
 
 
 def move(phi: Tensor, rate: Tensor, time: Tensor, flags: Tensor, spacing: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,12 +157,19 @@ def rates(phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, in
             flow = -pull * (one - other) * inv * 0.5
             rate = rate - flow * torch.where(flow > 0, back, fore)
             asked = asked + flow.abs() * inv
+    finest = torch.maximum(torch.maximum(iz, iy), ix)
+    inside = phi < 0
+    open_z, open_y, open_x = (
+        ~((THICK * inv < finest) & ((one < 0) == (other < 0)) & ((one < 0) != inside))
+        for inv, one, other in ((iz, at(-1, 0, 0), at(1, 0, 0)), (iy, at(0, -1, 0), at(0, 1, 0)), (ix, at(0, 0, -1), at(0, 0, 1)))
+    )
+    back_z, fore_z, back_y, fore_y, back_x, fore_x = back_z * open_z, fore_z * open_z, back_y * open_y, fore_y * open_y, back_x * open_x, fore_x * open_x
     pz, py, px = (back_z + fore_z) * 0.5, (back_y + fore_y) * 0.5, (back_x + fore_x) * 0.5
     square = pz * pz + py * py + px * px
     pzz, pyy, pxx = (fore_z - back_z) * iz, (fore_y - back_y) * iy, (fore_x - back_x) * ix
-    pzy = (at(1, 1, 0) - at(1, -1, 0) - at(-1, 1, 0) + at(-1, -1, 0)) * iz * iy * 0.25
-    pzx = (at(1, 0, 1) - at(1, 0, -1) - at(-1, 0, 1) + at(-1, 0, -1)) * iz * ix * 0.25
-    pyx = (at(0, 1, 1) - at(0, 1, -1) - at(0, -1, 1) + at(0, -1, -1)) * iy * ix * 0.25
+    pzy = (at(1, 1, 0) - at(1, -1, 0) - at(-1, 1, 0) + at(-1, -1, 0)) * (iz * iy * 0.25 * (open_z & open_y))
+    pzx = (at(1, 0, 1) - at(1, 0, -1) - at(-1, 0, 1) + at(-1, 0, -1)) * (iz * ix * 0.25 * (open_z & open_x))
+    pyx = (at(0, 1, 1) - at(0, 1, -1) - at(0, -1, 1) + at(0, -1, -1)) * (iy * ix * 0.25 * (open_y & open_x))
     bent = (pyy + pxx) * pz * pz + (pzz + pxx) * py * py + (pzz + pyy) * px * px - 2 * (pz * py * pzy + pz * px * pzx + py * px * pyx)
     rate = rate + torch.where(square > FLAT, bend * bent / square.clamp(min=FLAT), 0.0)
     across_z, across_y, across_x = crossings(at)
@@ -178,14 +200,25 @@ def follow(phi: Tensor, spacing: Tensor) -> Tensor:
     return torch.where(phi.abs() < UNKNOWN, phi, torch.where(phi < 0, -distance, distance))
 
 
-def _from_known(phi: Tensor, spacing: Tensor) -> Tensor:
-    """The distance, positive on a voxel's own side, whose upwind gradient over known neighbours is 1; `UNKNOWN` or more without any."""
+def even(phi: Tensor, own: Tensor, spacing: Tensor) -> Tensor:
+    """Known distances, no farther from the surface than nearer neighbours on the same side allow: `band.gentle`."""
+    size = own.abs()
+    distance = torch.where(size < UNKNOWN, torch.minimum(size, _from_known(phi, spacing, size)), size)
+    return torch.where(own < 0, -distance, distance)
+
+
+def _from_known(phi: Tensor, spacing: Tensor, below: Tensor | None = None) -> Tensor:
+    """The distance, positive on a voxel's own side, whose upwind gradient over known neighbours is 1; `UNKNOWN` or more without any.
+
+    With `below` only neighbours on the same side that are nearer to the surface than this count.
+    """
     at = neighbours(phi)
     sign = torch.where(phi < 0, -1.0, 1.0)
     lowest = []
     for dz, dy, dx in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
         sides = (at(dz, dy, dx), at(-dz, -dy, -dx))
-        one, other = (torch.where(side.abs() < UNKNOWN, sign * side, UNKNOWN) for side in sides)
+        counts = (side.abs() < UNKNOWN if below is None else (sign * side >= 0) & (sign * side < below) for side in sides)
+        one, other = (torch.where(count, sign * side, UNKNOWN) for count, side in zip(counts, sides, strict=True))
         lowest.append(torch.minimum(one, other))
     a, b, c = (lowest[axis] for axis in range(3))
     wa, wb, wc = (torch.broadcast_to(spacing[axis] ** -2, phi.shape) for axis in range(3))
@@ -206,4 +239,4 @@ def _ordered(a: Tensor, b: Tensor, wa: Tensor, wb: Tensor) -> tuple[Tensor, Tens
     return torch.where(swap, b, a), torch.where(swap, a, b), torch.where(swap, wb, wa), torch.where(swap, wa, wb)
 
 
-PLAIN = Passes(rates, move, classes, join, follow)
+PLAIN = Passes(rates, move, classes, join, follow, even)

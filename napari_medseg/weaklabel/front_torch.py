@@ -19,7 +19,7 @@ from napari_medseg.volume import BoolArray, Shape, Spacing
 from napari_medseg.weaklabel import flow_torch
 from napari_medseg.weaklabel.drive import Drive
 from napari_medseg.weaklabel.flow_torch import Passes
-from napari_medseg.weaklabel.front import Moved
+from napari_medseg.weaklabel.front import THICK, Moved
 from napari_medseg.weaklabel.scene import Box, box_around
 
 LAYERS = 3  # voxels beyond the surface on which distances are known
@@ -58,7 +58,7 @@ def compile_passes(device: torch.device) -> bool:
         for side in (16, 24):
             field, flags = torch.ones((side, side + 1, side + 2), device=device), torch.ones((side, side + 1, side + 2), dtype=torch.uint8, device=device)
             for stopping in (None, field):
-                flow_torch.step(passes, field, field, stopping, flags, numbers[:3], numbers[:3], numbers[0], numbers)
+                flow_torch.step(passes, field, field, stopping, flags, numbers[:3], numbers[:3], numbers[0], numbers, 1)
     except (RuntimeError, ImportError, OSError):
         return False
     _compiled[device] = passes
@@ -88,6 +88,7 @@ class Front:
         self._device = torch.device(device)
         real = [step for step, count in zip(spacing, inside.shape, strict=True) if count > 1] or [min(spacing)]
         self._least = self._numbers([min(real) / 2])[0]
+        self._thickness = int(np.ceil(max(real) / min(real))) if max(real) > THICK * min(real) else 0
         self._spacing = self._numbers(spacing)
         self._inverse = self._numbers([1 / step if count > 1 else 0.0 for step, count in zip(spacing, inside.shape, strict=True)])
         self._speed = torch.zeros(self.shape, device=self._device)
@@ -102,7 +103,7 @@ class Front:
         self.inside[...] = self.kept | (inside & self.allowed)
         flags = self.allowed.astype(np.uint8) * np.uint8(flow_torch.ALLOWED) | self.kept.astype(np.uint8) * np.uint8(flow_torch.KEPT)
         self._flags = torch.from_numpy(flags).to(self._device)
-        self._phi = flow_torch.start(torch.from_numpy(self.inside).to(self._device), self._spacing)
+        self._phi = flow_torch.start(torch.from_numpy(self.inside).to(self._device), self._spacing, self._thickness)
 
     def bar(self, barred: BoolArray) -> None:
         """Never enter nor cross these voxels, bool (z, y, x), from now on; what was inside leaves them, kept or not."""
@@ -130,7 +131,7 @@ class Front:
         taken, turned = [], []
         for _ in range(iterations):
             phi, flags, time, count = flow_torch.step(
-                self._passes, phi, self._speed[box], stopping, flags, self._spacing, self._inverse, self._least, terms
+                self._passes, phi, self._speed[box], stopping, flags, self._spacing, self._inverse, self._least, terms, self._thickness
             )
             taken.append(time)
             turned.append(count)
