@@ -35,6 +35,9 @@ DEFAULT = LevelSetSettings()
 SETTLED = 0.002  # share of the mask that at most differs from what it was CALM iterations ago when it has come to rest
 CALM = 12  # iterations; under tension single voxels may go to and fro for ever
 CALM_ON_EDGES = 48  # a front that only edges hold creeps
+STEADY = 0.0005  # share by which the volume may differ between looks while voxels go to and fro in noise
+FLICKER = 0.02  # of the mask at most
+STEADY_LOOKS = 3  # in a row
 LEARN_EVERY = 40  # iterations
 LEARNINGS = 3  # then the speed stays, so that the front can come to rest
 LEARNINGS_IN_LIMIT = 1  # the paint's surroundings told much already; more lost 0-2 hundredths of Dice on the tuning cases
@@ -98,7 +101,7 @@ class LevelSet:
         self._why = ""
         self._stale = False  # whether the front still has to take up a mask that a person went back to
         self._insisted = False  # whether a person ran on past a leak that was told
-        self._suspicions = 0
+        self._suspicions = self._voxels = self._held = self._steady = 0
         self._neck: tuple[int, int, int] | None = None
 
     # -- steering --------------------------------------------------------------------------------------------------------------------------------------
@@ -198,6 +201,7 @@ class LevelSet:
             self._begin()
         self._stopping, self._suspicions, self._neck = False, 0, None
         self._watch()
+        self._steady, self._held = 0, self._voxels
         self._first, reason = self._iteration, ""
         yield self._tick(self._extent, f"Starting ({self._why})" if not self._iteration else self._words())
         while not reason:
@@ -235,7 +239,10 @@ class LevelSet:
         if self._leaks():
             return changed, "leak"
         if ran < count or self._since_watched >= CALM + self._speed.edge * (CALM_ON_EDGES - CALM):
-            rests = self._trail.net(self._watched) <= SETTLED * self._voxels
+            differ = self._trail.net(self._watched)
+            steady = abs(self._voxels - self._held) <= STEADY * self._voxels and differ <= FLICKER * self._voxels
+            self._steady, self._held = self._steady + 1 if steady else 0, self._voxels
+            rests = differ <= SETTLED * self._voxels or self._steady >= STEADY_LOOKS
             self._watch()
             if rests:
                 return changed, self._rest()
@@ -249,6 +256,7 @@ class LevelSet:
 
     def _rest(self) -> str:
         """What to do when it has come to rest: learn, put it under tension, or end."""
+        self._steady = 0
         if self._learn():
             return ""
         if self._speed.curvature_mm < self._speed.tension_mm:
