@@ -15,7 +15,7 @@ from scipy import ndimage as ndi
 from napari_medseg.volume import BoolArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.compiled import compiled, in_parts
-from napari_medseg.weaklabel.samples import reach_of
+from napari_medseg.weaklabel.samples import reach_from, reach_of
 from napari_medseg.weaklabel.scene import Box, IntArray
 from napari_medseg.weaklabel.settings import LevelSetSettings
 
@@ -106,7 +106,7 @@ class Ground:
 def cut(given: Given, settings: LevelSetSettings, least: Box | None = None) -> Ground:
     """The box around all that can be reached, at least as large as `least`."""
     spacing, points = given.spacing, given.points
-    reach = settings.reach_mm or reach_of(points, spacing)
+    reach = settings.reach_mm or (reach_from(given.image, points, spacing) if given.limit is None else reach_of(points, spacing))
     boxes = [] if least is None else [least]
     if given.limit is not None:
         boxes.append(box_of(given.limit, settings.shell_mm + 1, spacing))

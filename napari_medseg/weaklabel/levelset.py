@@ -323,7 +323,7 @@ class LevelSet:
         speed = Speed(
             self._given.image[ground.box], self._given.spacing, self._settings, ground.points, limit=ground.part(self._given.limit), init=init,
             probability=ground.part(self._given.probability), allowed=ground.allowed,
-            inward=self._given.limit is not None and self._settings.start != "seeds",
+            inward=self._given.limit is not None and self._settings.start != "seeds", reach_mm=ground.reach_mm,
         )
         self._pull(speed)
         return speed

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
+from napari_medseg.weaklabel.contrast import fit_contrast
 from napari_medseg.weaklabel.hand import Hand
 from napari_medseg.weaklabel.scene import IntArray
 
@@ -19,6 +20,13 @@ SURROUNDINGS = (0.75, 1.5)  # times the reach: where the background is looked at
 REACH = 1.5  # times how far neighbouring seeds lie apart
 LONE_REACH_MM = 25.0
 LEAST_REACH_MM = 8.0
+WIDER = (1.5, 2.25, 3.4, 5.0, 7.6, 11.4)  # times that, tried in turn while what lies around looks like the seeds
+WIDEST_MM = 150.0
+LEAST_IN_SCAN = 0.3  # of the box around a ring; a ring that is mostly outside the scan tells nothing
+TELLS = 0.1  # less overlap with the seeds' values than nearer by, to be worth a wider reach
+TELLS_APART = 0.6  # and no more overlap than this
+LEAST_BACKGROUND = 50  # voxels
+AS_GOOD = 0.05  # the nearest ring within this of the best is taken
 MOST = 40_000  # voxels looked at
 SLICES = 48  # of a painted limit
 
@@ -56,6 +64,49 @@ def reach_of(points: IntArray, spacing: Spacing) -> float:
         missing[nearest] = False
         found = np.minimum(found, apart[nearest])
     return max(LEAST_REACH_MM, REACH * total / (len(points) - 1))
+
+
+def reach_from(image: npt.NDArray[Any], points: IntArray, spacing: Spacing) -> float:
+    """How far a front may go from the seeds, in mm, by what the scan shows around them.
+
+    Seeds that were clicked close together say little about a target's size. Where what lies around them still looks like them, and farther out does not,
+    the reach is taken to where it does not.
+
+    Parameters
+    ----------
+    image : (z, y, x), any real type
+    points : (n, 3) voxel indices
+    spacing : mm per voxel (z, y, x)
+    """
+    reach = reach_of(points, spacing)
+    if len(points) < 2:
+        return reach
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    target, _ = _finite(image, _target(points, spacing, shape, None))
+    reaches, overlaps = [reach], [_overlap(image, target, points, spacing, reach)]
+    for times in WIDER:
+        wide = times * reach
+        if min(overlaps) < TELLS or wide > WIDEST_MM or _share_in_scan(points, SURROUNDINGS[1] * wide, spacing, shape) < LEAST_IN_SCAN:
+            break
+        reaches.append(wide)
+        overlaps.append(_overlap(image, target, points, spacing, wide))
+    best = min(overlaps)
+    if overlaps[0] - best < TELLS or best > TELLS_APART:
+        return reach
+    return next(wide for wide, overlap in zip(reaches, overlaps, strict=True) if overlap <= best + AS_GOOD)
+
+
+def _overlap(image: npt.NDArray[Any], target: FloatArray, points: IntArray, spacing: Spacing, reach_mm: float) -> float:
+    """Share of the seeds' values and those around them that cannot be told apart; all of them where there is nothing to compare."""
+    shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
+    background, _ = _finite(image, _surroundings(points, spacing, shape, reach_mm))
+    return fit_contrast(target, background).overlap if len(target) and len(background) >= LEAST_BACKGROUND else 1.0
+
+
+def _share_in_scan(points: IntArray, margin_mm: float, spacing: Spacing, shape: Shape) -> float:
+    low, high = points.min(axis=0) - margin_mm / np.array(spacing), points.max(axis=0) + margin_mm / np.array(spacing)
+    inside = np.minimum(high, np.array(shape) - 1) - np.maximum(low, 0) + 1
+    return float(np.prod(inside / (high - low + 1)))
 
 
 def around_points(points: IntArray, radius_mm: float, spacing: Spacing, shape: Shape) -> IntArray:

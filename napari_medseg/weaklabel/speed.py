@@ -62,6 +62,8 @@ class Speed:
         Where the target may be; it may change later (see `remake`).
     inward : bool
         Whether the front starts from the limit.
+    reach_mm : float, optional
+        How far the front may go where the settings leave it open; None: from how far the seeds lie apart.
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class Speed:
     def __init__(
         self, image: npt.NDArray[Any], spacing: Spacing, settings: LevelSetSettings, points: IntArray, *,
         limit: BoolArray | None = None, init: BoolArray | None = None, probability: npt.NDArray[Any] | None = None,
-        allowed: BoolArray | None = None, inward: bool = False,
+        allowed: BoolArray | None = None, inward: bool = False, reach_mm: float | None = None,
     ) -> None:
         self.shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
         self.spacing = spacing
@@ -91,7 +93,7 @@ class Speed:
         self.prepared: BoolArray = np.zeros(self.grid, bool)
         self._image, self._init, self._probability, self._allowed = image, init, probability, allowed
         self._hand = None if limit is None else Hand(limit, spacing)
-        self._inward = inward
+        self._inward, self._reach = inward, reach_mm
         self._local: LocalStatistics = NOWHERE
         self.version = 0
         self.points = points
@@ -175,7 +177,7 @@ class Speed:
         self._weights = (z, y, x)
 
     def _look(self) -> None:
-        self.reach_mm = self.settings.reach_mm or reach_of(self.points, self.spacing)
+        self.reach_mm = self.settings.reach_mm or self._reach or reach_of(self.points, self.spacing)
         self._samples: Samples = look(
             self._image, self.spacing, self.points, hand=self._hand, shell_mm=self.settings.shell_mm, init=self._init, allowed=self._allowed,
             reach_mm=self.reach_mm,

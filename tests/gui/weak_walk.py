@@ -109,6 +109,7 @@ def main() -> int:
     log.info("accepted: Dice %.3f, %.0f s from the first click", dice(scan.labels == session.chosen, truth), seconds)
     walk.picture("7-accepted")
     walk.viewer.dims.ndisplay = 3
+    walk.wait(4)
     walk.picture("8-surface")
     walk.viewer.close()
     return 0 if seconds < 180 else 1
