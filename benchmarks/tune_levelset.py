@@ -33,14 +33,15 @@ SHAPE, SPACING = (18, 90, 90), (4.0, 1.0, 1.0)
 class Clay:
     """Lumps and ellipsoids from one generator, in mm from the middle."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, shape=SHAPE, spacing=SPACING) -> None:
         self.rng = np.random.default_rng([7, seed])
-        axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(SHAPE, SPACING, strict=True)]
+        self.shape, self.spacing = shape, spacing
+        axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
         self.z, self.y, self.x = np.meshgrid(*axes, indexing="ij")
 
     def lumps(self, mm):
         """Smooth noise of mean 0 and SD 1."""
-        noise = ndi.gaussian_filter(self.rng.uniform(-1, 1, SHAPE), [mm / s for s in SPACING])
+        noise = ndi.gaussian_filter(self.rng.uniform(-1, 1, self.shape), [mm / s for s in self.spacing])
         return (noise - noise.mean()) / noise.std()
 
     def blob(self, centre, radii):
@@ -83,6 +84,25 @@ def tumour(kind: str, seed: int):
     return image.astype(np.float32), truth, SPACING
 
 
+def mottled(seed: int):
+    """A tumour uneven in itself among several tissues: image, truth, spacing.
+
+    Its values wander smoothly (they go together over 8 to 15 mm) into those of its surroundings, and parts near its rim are darker. Every other one has thick
+    slices.
+    """
+    spacing = (5.0 + 0.5 * (seed // 2 % 4), 0.9, 0.9) if seed % 2 == 0 else (1.5, 1.0, 1.0)
+    clay = Clay(1000 + seed, (int(78 / spacing[0]), 84, 84), spacing)
+    level = clay.blob((0, 0, 0), clay.rng.uniform(12, 19, 3))
+    truth = level > 0
+    tissue, other = clay.lumps(9), clay.lumps(12)
+    image = np.select([tissue > 0.7, tissue < -0.7, other > 0.5], [68.0, 20.0, 85.0], 50.0) + 5 * clay.lumps(3)
+    inner = 105 + clay.rng.uniform(14, 20) * clay.lumps(clay.rng.uniform(4, 7.5))
+    dim = np.clip((0.4 - level) / 0.3, 0, 1) * np.clip(clay.lumps(6) + 0.3, 0, 1)
+    image[truth] = (inner - 28 * dim)[truth]
+    image = ndi.gaussian_filter(image, [0.7 / s for s in spacing]) + clay.rng.normal(0, 7, clay.shape)
+    return image.astype(np.float32), truth, spacing
+
+
 def load(image: Path, label: Path):
     """A scan cut to its target's neighbourhood."""
     scan, mask = sitk.ReadImage(str(image)), sitk.ReadImage(str(label))
@@ -109,6 +129,8 @@ def cases(hippocampus: Path | None, scans: Path | None, unseen: bool):
     for kind in KINDS:
         for number in numbers:
             yield "tumour", *tumour(kind, number)
+    for number in range(4, 8) if unseen else range(4):
+        yield "mottled", *mottled(number)
     for number in numbers:
         for scene in (ct_scene, mr_scene):
             image, truth = scene(number)
