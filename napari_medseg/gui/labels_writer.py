@@ -233,6 +233,8 @@ class LabelsWriter(QObject):
 
     def _make(self, scan: Scan, array: Array, title: str, **keywords: Any) -> Labels:
         editable = keywords.pop("editable", True)
+        if title != "labels":  # in 3D a light layer would hide by its depth what lies inside it
+            keywords["blending"] = "translucent_no_depth"
         layer = Labels(array, name=f"{scan.name} {title}", metadata=scan_metadata(scan), **placement(scan.display.geometry), **keywords)
         layer.editable = editable
         self._add(layer)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QWidget
 
-WIDTH = 340
+WIDTH = 352  # what the widest page needs beside a scroll bar in PyQt5's font
 SPACING = 6
 # One filled button a state. The blue is Okabe and Ito's, readable under white on dark and light themes.
 SHEET = """

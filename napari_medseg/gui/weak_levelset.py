@@ -65,8 +65,8 @@ class LevelSetPage(QWidget):
 
     def _of_seeds(self) -> QWidget:
         self.count = QLabel()
-        self.clear = button("Clear seeds", "Remove the seeds of this label", self._desk.clear_seeds)
-        self.use = QCheckBox("Keep inside limit")
+        self.clear = button("Clear", "Remove the seeds of this label", self._desk.clear_seeds)
+        self.use = QCheckBox("Inside limit")
         self.use.setToolTip("On: the painted limit bounds the label. Off: it is ignored.")
         self.use.toggled.connect(lambda on: self._choose(use_limit=on))
         return _row(self.count, self.use, self.clear)

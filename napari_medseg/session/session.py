@@ -452,6 +452,7 @@ class Session:
         title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
         made = preview.live.record() if preview.live is not None else preview.made
         scan.preview, scan.dropped, scan.is_saved = None, None, False
+        self.tool = "" if self.tool == "bubble" else self.tool  # there is nothing left to put one into
         self.notice, self.trouble = f"Accepted {preview.title} into {title}", ""
         self.preview_changed.emit(scan, None)
         self.labels_changed.emit(scan, step.box if step is not None else None)
