@@ -23,10 +23,9 @@ LEAST_REACH_MM = 8.0
 WIDER = (1.5, 2.25, 3.4, 5.0, 7.6, 11.4)  # times that, tried in turn while what lies around looks like the seeds
 WIDEST_MM = 150.0
 LEAST_IN_SCAN = 0.3  # of the box around a ring; a ring that is mostly outside the scan tells nothing
-TELLS = 0.1  # less overlap with the seeds' values than nearer by, to be worth a wider reach
-TELLS_APART = 0.6  # and no more overlap than this
+TELLS_APART = 0.5  # overlap with the seeds' values at which a ring begins to look different
+TELLS = 0.1  # less overlap than one step nearer, to be worth a still wider reach
 LEAST_BACKGROUND = 50  # voxels
-AS_GOOD = 0.05  # the nearest ring within this of the best is taken
 MOST = 40_000  # voxels looked at
 SLICES = 48  # of a painted limit
 
@@ -78,22 +77,21 @@ def reach_from(image: npt.NDArray[Any], points: IntArray, spacing: Spacing) -> f
     points : (n, 3) voxel indices
     spacing : mm per voxel (z, y, x)
     """
-    reach = reach_of(points, spacing)
+    nearest = reach_of(points, spacing)
     if len(points) < 2:
-        return reach
+        return nearest
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
     target, _ = _finite(image, _target(points, spacing, shape, None))
-    reaches, overlaps = [reach], [_overlap(image, target, points, spacing, reach)]
+    reach, overlap = nearest, _overlap(image, target, points, spacing, nearest)
     for times in WIDER:
-        wide = times * reach
-        if min(overlaps) < TELLS or wide > WIDEST_MM or _share_in_scan(points, SURROUNDINGS[1] * wide, spacing, shape) < LEAST_IN_SCAN:
+        wider = times * nearest
+        if overlap < TELLS or wider > WIDEST_MM or _share_in_scan(points, SURROUNDINGS[1] * wider, spacing, shape) < LEAST_IN_SCAN:
             break
-        reaches.append(wide)
-        overlaps.append(_overlap(image, target, points, spacing, wide))
-    best = min(overlaps)
-    if overlaps[0] - best < TELLS or best > TELLS_APART:
-        return reach
-    return next(wide for wide, overlap in zip(reaches, overlaps, strict=True) if overlap <= best + AS_GOOD)
+        there = _overlap(image, target, points, spacing, wider)
+        if overlap <= TELLS_APART and there > overlap - TELLS:
+            break
+        reach, overlap = wider, there
+    return reach if overlap <= TELLS_APART else nearest
 
 
 def _overlap(image: npt.NDArray[Any], target: FloatArray, points: IntArray, spacing: Spacing, reach_mm: float) -> float:
