@@ -79,10 +79,10 @@ def test_what_was_there_before_is_kept_as_accept_kept_it(project, shown, ball_se
 
 def test_a_level_set_that_was_accepted_while_it_grew_stops_where_it_was(project, shown, ball_seeds):
     steps = list(evolve(shown.channel(), seed_voxels(ball_seeds, shown.geometry), shown.geometry.spacing, LevelSetSettings()))
-    early = next(step for step in steps if step.iteration >= 20)
+    early = next(step for step in steps if step.iteration > 0 and not np.array_equal(step.mask, steps[-1].mask))
     prompts = {"seeds": {"1": [list(point) for point in ball_seeds]}, "iterations": early.iteration}
     save(project, in_file(project, early.mask), "levelset", parameters=asdict(LevelSetSettings()), prompts=prompts)
-    assert not np.array_equal(early.mask, steps[-1].mask)
+    assert early.mask.any()
     assert replay(project, "case-0001", 1).same
 
 
