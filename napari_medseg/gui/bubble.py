@@ -9,12 +9,11 @@ import numpy as np
 from napari.layers import Image
 
 from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.gui.clicks import stays
 from napari_medseg.session import levelset_live
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
-
-STILL = 4.0  # pixels the mouse may move in a click; farther is a drag, which moves the picture
 
 
 class BubbleTool:
@@ -58,14 +57,9 @@ class BubbleTool:
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         if self._desk.session.tool != "bubble" or self._layer is None or event.button != 1:
             return
-        began, place = np.array(event.pos, float), np.array(event.position, float)
-        cut = "Shift" in event.modifiers
-        yield
-        while event.type == "mouse_move":
-            if float(np.abs(np.array(event.pos, float) - began).max()) > STILL:
-                return
-            yield
-        self._place(place, cut=cut)
+        place, cut = np.array(event.position, float), "Shift" in event.modifiers
+        if (yield from stays(event)):
+            self._place(place, cut=cut)
 
     def _place(self, place: Any, *, cut: bool) -> None:
         session, layer = self._desk.session, self._layer

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_medseg.gui.clicks import stays
+
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
-
-STILL = 4.0  # pixels the mouse may move in a click; farther is a drag, which moves the picture
 
 
 class PickTool:
@@ -37,12 +37,9 @@ class PickTool:
         layer = self._desk.image(scan) if scan is not None else None
         if session.tool != "pick" or scan is None or layer is None or event.button != 1 or viewer.dims.ndisplay != 2:
             return
-        began, place = np.array(event.pos, float), np.array(event.position, float)
-        yield
-        while event.type == "mouse_move":
-            if float(np.abs(np.array(event.pos, float) - began).max()) > STILL:
-                return
-            yield
+        place = np.array(event.position, float)
+        if not (yield from stays(event)):
+            return
         voxel = np.rint(layer.world_to_data(place)[-3:]).astype(int)
         if ((voxel >= 0) & (voxel < scan.display.geometry.shape)).all():
             x, y, z = (float(v) for v in scan.display.geometry.world(voxel[None])[0])

@@ -26,7 +26,7 @@ class LimitPage(QWidget):
         self.clear = button("Clear", "Remove the whole limit; Ctrl+Z on it brings it back", lambda: limit_painting.clear(desk.session))
         self.radius, self.radius_text = slider(1, round(limit_painting.LARGEST_MM), "Radius of the ball in mm; [ and ] change it too")
         self.radius.valueChanged.connect(lambda v: self._choose(radius_mm=float(v)))
-        self.soft, self.soft_text = slider(0, 100, "How far the rim fades to either side of the line; the line itself stays at the radius")
+        self.soft, self.soft_text = slider(0, 100, "How far the rim is shown to fade to either side; the level set keeps to the line, at the radius")
         self.soft.valueChanged.connect(lambda v: self._choose(softness=v / 100))
         row = QHBoxLayout()
         row.setSpacing(SPACING)
