@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from napari_medseg.annotation.classes import LARGEST_CLASS
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
+from napari_medseg.volume import Volume
 
 PointLPS = tuple[float, float, float]
 SignedPoint = tuple[float, float, float, int]
@@ -25,7 +26,7 @@ SignedPoint = tuple[float, float, float, int]
 
 @dataclass(frozen=True, slots=True)
 class ObjectPrompt:
-    """What was pointed at for one object.
+    """What was pointed at for one object; each kind in the order it was given, the newest last.
 
     Attributes
     ----------
@@ -50,21 +51,31 @@ class Prompts:
     Attributes
     ----------
     objects : tuple of ObjectPrompt
-    scribbles : Path or None
-        A label map of strokes on the scan's grid: 0 unknown, 255 background, 1-254 classes.
-    mask : Path or None
-        A label map to start from, on the scan's grid.
+    scribbles : Volume, Path or None
+        Strokes on the scan's grid: 0 unknown, 255 background, 1-254 classes. Segmenters are given a Volume; a Path is what a file names and
+        whoever reads that file opens.
+    mask : Volume, Path or None
+        A label map to start from, on the scan's grid: 0 background, 1-254 classes.
     """
 
     objects: tuple[ObjectPrompt, ...] = ()
-    scribbles: Path | None = None
-    mask: Path | None = None
+    scribbles: Volume | Path | None = None
+    mask: Volume | Path | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing at all was pointed at."""
         pointed = any(o.points or o.boxes or o.lassos for o in self.objects)
         return not pointed and self.scribbles is None and self.mask is None
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels asked for, ascending: those of the objects, and of strokes and mask where these are volumes."""
+        found = {o.label for o in self.objects}
+        for drawn in (self.scribbles, self.mask):
+            if isinstance(drawn, Volume):
+                found |= {int(v) for v in np.unique(drawn.array) if 0 < v <= LARGEST_CLASS}
+        return tuple(sorted(found))
 
 
 _Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]

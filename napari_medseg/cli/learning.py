@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,7 @@ def segment(
     segmenter = _segmenter(with_)
     volume = read(image)
     tell(volume)
-    asked = None if prompts is None else read_prompts(prompts)
+    asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
     _check_prompts(asked, volume.geometry, segmenter, with_)
     from napari_medseg.segmenters.devices import choose
 
@@ -154,10 +155,16 @@ def _check_prompts(prompts: Prompts | None, grid: Geometry, segmenter: Segmenter
         if outside.any():
             told = ", ".join(f"{v:.1f}" for v in points[int(outside.argmax())])
             raise InvalidInputError(f"the point at ({told}) mm lies outside the scan", where="--prompts", todo="Give LPS millimetres inside the scan")
-        for path in filter(None, (prompts.scribbles, prompts.mask)):
-            read_labels(path, grid)
     unused = given - segmenter.capabilities.prompts
     if unused:
         takes = ", ".join(sorted(segmenter.capabilities.prompts)) or "no prompts"
         what = f"does not take {', '.join(sorted(unused))}"
         raise InvalidInputError(what, where=name, todo=f"It takes {takes}; leave the others out or choose another segmenter")
+
+
+def _with_maps(prompts: Prompts | None, grid: Geometry) -> Prompts | None:
+    """Prompts whose strokes and mask are read, not only named."""
+    if prompts is None:
+        return None
+    read_one = {kind: read_labels(path, grid) for kind in ("scribbles", "mask") if isinstance(path := getattr(prompts, kind), Path)}
+    return replace(prompts, **read_one)

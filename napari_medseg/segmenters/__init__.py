@@ -1,5 +1,5 @@
 """Networks and engines that turn a volume and prompts into labels, live; importing this room does not load torch."""
 
-from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
+from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction, Segmenter, collect, to_labels
 
-__all__ = ["Capabilities", "Prediction", "Segmenter", "collect", "to_labels"]
+__all__ = ["Capabilities", "Focus", "Prediction", "Segmenter", "collect", "to_labels"]

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from napari_medseg.catalogue import install_hint
 from napari_medseg.errors import InvalidInputError, SegmenterError, UnavailableError
-from napari_medseg.segmenters.protocol import Box, Capabilities, Prediction
+from napari_medseg.segmenters.protocol import Box, Capabilities, Focus, Prediction
 from napari_medseg.volume import BoolArray, FloatArray, Volume, axis_map
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DeepbetSegmenter:
         self._folder = _models()
         self._loaded: dict[str, ScriptModule] = {}
 
-    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: int | None = None) -> Iterator[Prediction]:
+    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
         """Outline the brain; see `protocol.Segmenter`. The answer comes whole at the end, so `focus` changes nothing; pieces before it are empty."""
         from napari_medseg.segmenters.inference import Inference
 

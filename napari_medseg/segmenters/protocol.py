@@ -6,7 +6,7 @@ suite that each, ours or a third party's, must pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +17,8 @@ from napari_medseg.errors import InvalidInputError, SegmenterError
 from napari_medseg.volume import FloatArray, LabelArray, Shape, Spacing, Volume
 
 Box = tuple[slice, slice, slice]
+Focus = int | Callable[[], int | None] | None
+"""The slice a person looks at (index along axis 0 of the array), or what tells it now: a callable is asked again before every batch of windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Capabilities:
     Attributes
     ----------
     classes : tuple of str
-        What it outlines, in the order of its probability maps; label value k is `classes[k - 1]`.
+        What it outlines, in the order of its probability maps; label value k is `classes[k - 1]`. Empty for one that outlines whatever it is
+        pointed at: it gives one map for each label in `Prompts.labels`, in that order.
     licence : str
         SPDX name of code and weights.
     prompts : frozenset of str
@@ -41,6 +44,8 @@ class Capabilities:
         What it resamples to inside; None when it takes the grid as it is.
     fine_tunable : bool
         Whether refinement can start from it.
+    remote : bool
+        Whether the scan leaves this machine.
     threshold : float
         Probability above which a voxel belongs to a class; training may calibrate it.
     """
@@ -53,7 +58,13 @@ class Capabilities:
     modalities: frozenset[str] = frozenset()
     spacing: Spacing | None = None
     fine_tunable: bool = False
+    remote: bool = False
     threshold: float = 0.5
+
+    @property
+    def interactive(self) -> bool:
+        """Whether it must be pointed at something."""
+        return not self.classes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +100,7 @@ class Segmenter(Protocol):
     def capabilities(self) -> Capabilities:
         """What it takes and gives; known without loading a network."""
 
-    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: int | None = None) -> Iterator[Prediction]:
+    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
         """Segment a volume.
 
         Parameters
@@ -100,13 +111,14 @@ class Segmenter(Protocol):
             Only kinds named in `capabilities.prompts` are looked at.
         device : str
             "auto", "cpu", "cuda", "cuda:1", "mps".
-        focus : int, optional
-            Index along axis 0 of `volume.array` to do first: the slice a person looks at.
+        focus : int or callable, optional
+            Index along axis 0 of `volume.array` to do first: the slice a person looks at; see `Focus`.
 
         Yields
         ------
         Prediction
-            Pieces that together cover the whole grid. Stop iterating (close the generator) to cancel.
+            Pieces that together cover the whole grid; an interactive segmenter may leave out what it holds to be 0. Stop iterating (close the
+            generator) to cancel.
 
         Raises
         ------

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_medseg.errors import InvalidInputError, UnavailableError
 from napari_medseg.segmenters.plan import BASE, read_plan
-from napari_medseg.segmenters.protocol import Capabilities, Prediction
+from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
 from napari_medseg.segmenters.slices import box_in_file, normalise, restore, slice_order
 from napari_medseg.segmenters.window import slide
 from napari_medseg.volume import FloatArray, Volume
@@ -73,7 +73,7 @@ class UNetSegmenter:
             fine_tunable=True, threshold=plan.threshold,
         )
 
-    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: int | None = None) -> Iterator[Prediction]:
+    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
         """Segment a volume; see `protocol.Segmenter`. Prompts are not looked at."""
         from napari_medseg.segmenters.inference import Inference
 
@@ -122,8 +122,9 @@ def blocks(count: int, first: int, size: int) -> Iterator[tuple[int, int]]:
             below = max(0, below - size)
 
 
-def _slice_in_view(focus: int | None, order: tuple[int, int, int], flipped: tuple[bool, bool, bool], count: int) -> int:
+def _slice_in_view(focus: Focus, order: tuple[int, int, int], flipped: tuple[bool, bool, bool], count: int) -> int:
     """The slice of the stack to begin with; the middle when the person looks across the slices."""
+    focus = focus() if callable(focus) else focus
     if focus is None or order[0] != 0:
         return count // 2
     inside = min(max(focus, 0), count - 1)
