@@ -166,5 +166,5 @@ def _with_maps(prompts: Prompts | None, grid: Geometry) -> Prompts | None:
     """Prompts whose strokes and mask are read, not only named."""
     if prompts is None:
         return None
-    read_one = {kind: read_labels(path, grid) for kind in ("scribbles", "mask") if isinstance(path := getattr(prompts, kind), Path)}
-    return replace(prompts, **read_one)
+    scribbles, mask = (read_labels(given, grid) if isinstance(given, Path) else given for given in (prompts.scribbles, prompts.mask))
+    return replace(prompts, scribbles=scribbles, mask=mask)
