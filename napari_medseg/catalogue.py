@@ -20,6 +20,7 @@ import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_medseg.asks import Ask, answered
 from napari_medseg.errors import CatalogueError, UnavailableError
 
 Kind = Literal["segmenter", "weaklabel", "recipe", "network", "loss", "exporter"]
@@ -50,6 +51,9 @@ class Entry(BaseModel):
         SPDX name of code and weights.
     parameters : dict
         Defaults handed to the factory.
+    asks : tuple of Ask
+        What a person must or may give before it can work (a model folder, a choice); the answers are keywords of the factory. A segmenter that
+        asks for a model leaves `classes` out of its capabilities: the built one knows them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +68,7 @@ class Entry(BaseModel):
     modalities: tuple[str, ...] = ()
     licence: str = Field(min_length=1)
     parameters: dict[str, Any] = Field(default_factory=dict)
+    asks: tuple[Ask, ...] = ()
 
     def needs(self, *, try_import: bool = False) -> tuple[str, ...]:
         """Pip requirements that are missing.
@@ -78,16 +83,26 @@ class Entry(BaseModel):
     def build(self, **overrides: Any) -> Any:
         """Call the factory.
 
+        Parameters
+        ----------
+        **overrides
+            Answers to `asks`, checked here (text will do), and parameters that differ from the entry's.
+
         Raises
         ------
         UnavailableError
             When a package is missing or does not import; says the command that brings it.
         CatalogueError
             When the factory does not exist or refuses its parameters.
+        InvalidInputError, MissingFileError
+            When a question is not answered, or its answer does not fit.
         """
         missing = self.needs()
         if missing:
             raise UnavailableError(f"needs {', '.join(missing)}", where=self.title, todo=install_hint(missing))
+        names = {ask.name for ask in self.asks}
+        known = {**self.parameters, **overrides}
+        known.update(answered(self.asks, {name: known.pop(name, None) for name in names}, self.title))
         module, _, name = self.factory.partition(":")
         try:
             factory = getattr(import_module(module), name)
@@ -96,7 +111,7 @@ class Entry(BaseModel):
         except AttributeError as error:
             raise CatalogueError(f"{module} has no {name}", where=self.id, todo="Correct `factory` in plugins.yaml") from error
         try:
-            return factory(**{**self.parameters, **overrides})
+            return factory(**known)
         except TypeError as error:
             raise CatalogueError(f"wrong parameters ({error})", where=self.id, todo="Correct `parameters` in plugins.yaml") from error
 

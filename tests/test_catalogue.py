@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from napari_medseg import catalogue
-from napari_medseg.errors import CatalogueError, UnavailableError
+from napari_medseg.errors import CatalogueError, InvalidInputError, MissingFileError, UnavailableError
 
 PART = {"id": "mine", "kind": "recipe", "title": "Mine", "factory": "fractions:Fraction", "licence": "MIT", "parameters": {"numerator": 3}}
 
@@ -27,7 +27,7 @@ def test_every_packaged_part_is_valid_and_can_be_built_or_says_what_it_needs():
     assert not found.problems
     assert {"unet", "deepbet", "levelset", "random-walker", "salah2023"} <= set(found.entries)
     for entry in found.entries.values():
-        if not entry.needs():
+        if not entry.needs() and not any(ask.required for ask in entry.asks):
             assert entry.build() is not None
 
 
@@ -106,6 +106,69 @@ def test_a_package_that_installs_but_does_not_import_counts_as_missing_when_trie
     entry = catalogue.load().entries["mine"]
     assert entry.needs() == ()
     assert entry.needs(try_import=True) == ("broken",)
+
+
+def asking(tmp_path, monkeypatch, *asks):
+    """An entry whose factory gives back what it was given."""
+    own(tmp_path, monkeypatch, {**PART, "parameters": {}, "factory": "builtins:dict", "asks": list(asks)})
+    found = catalogue.load()
+    assert not found.problems
+    return found.entries["mine"]
+
+
+def test_what_a_part_asks_for_reaches_its_factory_checked_and_typed(tmp_path, monkeypatch):
+    model = tmp_path / "model.PT"
+    model.write_bytes(b"x")
+    entry = asking(
+        tmp_path, monkeypatch,
+        {"name": "model", "kind": "file", "title": "Model file", "suffixes": [".pt", ".ts"]},
+        {"name": "folder", "kind": "folder", "title": "Model folder"},
+        {"name": "fold", "kind": "choice", "title": "Fold", "choices": ["all", "0"], "default": "all", "required": False},
+        {"name": "overlap", "kind": "number", "title": "Overlap", "default": 0.5, "required": False},
+        {"name": "note", "kind": "text", "title": "Note", "required": False},
+        {"name": "trust", "kind": "consent", "title": "It may run its own code", "required": False},
+    )
+    assert entry.build(model=str(model), folder=tmp_path, overlap="0.25", trust="Yes") == {
+        "model": model, "folder": tmp_path, "fold": "all", "overlap": 0.25, "trust": True,
+    }
+    assert entry.build(model=model, folder=tmp_path, trust=False)["trust"] is False
+
+
+@pytest.mark.parametrize(("answer", "kind", "said"), [
+    ({}, InvalidInputError, r"Mine: needs an answer: Model file\. .*--set model="),
+    ({"model": "gone.pt"}, MissingFileError, r"Model file \(model\): there is no file 'gone\.pt'"),
+    ({"model": "."}, InvalidInputError, "is a folder"),
+    ({"model": "other.txt"}, InvalidInputError, r"ends in \.pt"),
+    ({"model": "m.pt", "overlap": "half"}, InvalidInputError, "'half' is no number"),
+    ({"model": "m.pt", "overlap": "nan"}, InvalidInputError, "'nan' is no number"),
+    ({"model": "m.pt", "fold": "7"}, InvalidInputError, "Choose one of: all, 0"),
+    ({"model": "m.pt", "trust": "perhaps"}, InvalidInputError, "Answer yes or no"),
+    ({"model": " "}, InvalidInputError, "is empty"),
+])
+def test_an_answer_that_does_not_fit_names_its_question(tmp_path, monkeypatch, answer, kind, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("m.pt", "other.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    entry = asking(
+        tmp_path, monkeypatch,
+        {"name": "model", "kind": "file", "title": "Model file", "suffixes": [".pt"]},
+        {"name": "overlap", "kind": "number", "title": "Overlap", "required": False},
+        {"name": "fold", "kind": "choice", "title": "Fold", "choices": ["all", "0"], "required": False},
+        {"name": "trust", "kind": "consent", "title": "It may run its own code", "required": False},
+    )
+    with pytest.raises(kind, match=said):
+        entry.build(**answer)
+
+
+@pytest.mark.parametrize("ask", [
+    {"kind": "choice"}, {"kind": "text", "choices": ["a"]}, {"kind": "folder", "suffixes": [".pt"]}, {"kind": "consent", "default": "yes"},
+    {"kind": "number", "default": "many"}, {"kind": "file", "default": "a.pt"}, {"kind": "spell"}, {"kind": "text", "name": "Bad Name"},
+])
+def test_a_question_that_makes_no_sense_is_a_problem_of_its_entry(tmp_path, monkeypatch, ask):
+    own(tmp_path, monkeypatch, {**PART, "asks": [{"name": "a", "title": "A", **ask}]})
+    found = catalogue.load()
+    assert "mine" not in found.entries
+    assert "asks" in found.problems[0]
 
 
 @pytest.mark.parametrize(("change", "kind"), [

@@ -48,6 +48,7 @@ def catalogue() -> Answer:
         entries.append({
             "id": entry.id, "kind": entry.kind, "available": not needs, "needs": needs, "licence": entry.licence,
             "title": entry.title, "summary": entry.summary, "modalities": entry.modalities, "install": hint,
+            "asks": [ask.model_dump(exclude_defaults=True) | {"required": ask.required} for ask in entry.asks],
         })
     lines = [f"{e['kind']:<10} {e['id']:<16} {e['title']} ({e['licence']})" + ("" if e["available"] else f" - not available. {e['install']}") for e in entries]
     return Answer({"entries": entries, "problems": found.problems}, "\n".join([*lines, *(f"Problem: {p}" for p in found.problems)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -30,10 +31,13 @@ def segment(
     prompts: Annotated[Path | None, typer.Option(help="JSON file of points, boxes, lassos, scribbles or a mask, in LPS mm.")] = None,
     probabilities: Annotated[Path | None, typer.Option(help="Write the probabilities too, float32, one channel a class.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    answers: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the segmenter asks for, see `medseg catalogue`.")] = None,
 ) -> Answer:
     """Segment a scan with a network.
 
     Example: medseg segment scan.nii.gz --with unet -o proposal.nii.gz
+
+    Example: medseg segment scan.nii.gz --with nnunet --set folder=nnUNetTrainer__nnUNetPlans__3d_fullres -o proposal.nii.gz
 
     Example: medseg segment scan.nii.gz --with study/model -o proposal.nii.gz --probabilities chance.nii.gz
     """
@@ -43,7 +47,7 @@ def segment(
         if probabilities.absolute() == out.absolute():
             raise InvalidInputError("mask and probabilities would be one file", where=out, todo="Give --probabilities another name")
     started = time.monotonic()
-    segmenter = _segmenter(with_)
+    segmenter = _segmenter(with_, _answers(answers or []))
     volume = read(image)
     tell(volume)
     asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
@@ -114,16 +118,38 @@ def refine(
     return Answer(result.as_dict(), "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
 
 
-def _segmenter(name: str) -> Segmenter:
-    """The catalogue's segmenter of this id, else the model at this path."""
+def _segmenter(name: str, answers: Mapping[str, str]) -> Segmenter:
+    """The catalogue's segmenter of this id built with these answers, else the model at this path."""
     parts = catalogue.load()
     if not Path(name).exists() or (name in parts.entries and parts.entries[name].kind == "segmenter"):
         if _looks_like_path(name):
             raise MissingFileError("there is no model here", where=Path(name), todo=MODEL_OR_ID)
-        built: Segmenter = parts.find(name, "segmenter").build()
+        entry = parts.find(name, "segmenter")
+        _only_asked(answers, [ask.name for ask in entry.asks], entry.title)
+        built: Segmenter = entry.build(**answers)
         return built
+    _only_asked(answers, [], name)
     refined: Segmenter = parts.find("unet", "segmenter").build(model=name)
     return refined
+
+
+def _answers(given: list[str]) -> dict[str, str]:
+    """NAME=VALUE, several times, as a mapping."""
+    answers: dict[str, str] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name.strip():
+            raise InvalidInputError(f"'{one}' is not NAME=VALUE", where="--set", todo="Write for example --set folder=my_model")
+        if name.strip() in answers:
+            raise InvalidInputError(f"'{name.strip()}' is given twice", where="--set", todo="Give it once")
+        answers[name.strip()] = value
+    return answers
+
+
+def _only_asked(answers: Mapping[str, str], names: list[str], title: str) -> None:
+    unknown = sorted(set(answers) - set(names))
+    if unknown:
+        raise InvalidInputError(f"does not ask for {', '.join(unknown)}", where=title, todo=f"It asks for: {', '.join(names) or 'nothing'}")
 
 
 def _base(name: str) -> Path | None:

@@ -139,6 +139,14 @@ def test_a_device_or_prompts_that_a_segmenter_cannot_use_are_refused_not_dropped
     fails("segment", study.image, "--with", model, "--device", "abacus", "-o", "out.nii.gz", kind="InvalidInputError")
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    (["colour=red"], "does not ask for colour"), (["folder"], "'folder' is not NAME=VALUE"), (["a=1", "a=2"], "'a' is given twice"),
+])
+def test_an_answer_nobody_asked_for_or_without_a_value(fails, study, given, said):
+    sets = [part for one in given for part in ("--set", one)]
+    assert said in fails("segment", study.image, "--with", "unet", "-o", "out.nii.gz", *sets, kind="InvalidInputError")["what"]
+
+
 def test_a_scan_with_channels_for_a_tool_of_one(fails, study):
     scan = read(study.image)
     write(scan.like(np.stack([scan.array, scan.array])), study.folder / "two.nii.gz")

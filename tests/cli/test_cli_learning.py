@@ -1,5 +1,7 @@
 """segment and refine, as a script calls them."""
 
+import json
+import os
 import shutil
 
 import numpy as np
@@ -18,6 +20,23 @@ def test_a_segmentation_by_a_refined_model_with_its_probabilities(medseg, study,
     assert chance.array.dtype == np.float32
     assert 0 <= chance.array.min() <= chance.array.max() <= 1
     np.testing.assert_array_equal(labels > 0, chance.array > 0.5)
+
+
+def test_what_an_entry_asks_for_is_listed_and_answered_with_set(medseg, study, model):
+    part = {
+        "id": "mine", "kind": "segmenter", "title": "Mine", "licence": "MIT", "factory": "napari_medseg.segmenters.unet_segmenter:UNetSegmenter",
+        "asks": [{"name": "model", "kind": "folder", "title": "Model folder"}],
+    }
+    (study.folder / "own.yaml").write_text(json.dumps({"parts": [part]}), encoding="utf-8")
+    env = {**os.environ, "MEDSEG_PLUGINS": str(study.folder / "own.yaml")}
+    listed = {entry["id"]: entry["asks"] for entry in medseg("catalogue", "--json", env=env).answer["entries"]}
+    assert listed["mine"] == [{"name": "model", "kind": "folder", "title": "Model folder", "required": True}]
+    assert listed["unet"] == []
+    done = medseg("segment", study.image, "--with", "mine", "--set", f"model={model}", "-o", "out.nii.gz", "--device", "cpu", "--json", env=env)
+    assert done.answer["segmenter"] == "Small"
+    refused = medseg("segment", study.image, "--with", "mine", "-o", "out.nii.gz", "--json", env=env)
+    assert refused.code == 1
+    assert "--set model=" in refused.answer["error"]["todo"]
 
 
 @pytest.mark.slow  # trains two rounds of a small network in a process of its own
