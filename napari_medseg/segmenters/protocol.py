@@ -80,12 +80,15 @@ class Prediction:
         Share of the work done, 0-1; None when it cannot be known.
     message : str
         What is being done, for people.
+    disagreement : float32 box or None
+        How far the members of an ensemble lie apart (`ensemble.Ensemble`); None from a segmenter that is one.
     """
 
     box: Box
     probabilities: FloatArray
     fraction: float | None
     message: str
+    disagreement: FloatArray | None = None
 
 
 @runtime_checkable
