@@ -1,7 +1,8 @@
 """One thread for model work, kept for as long as the window lives.
 
 A warm thread answers in a tenth of the time of a fresh one (cuDNN keeps its plans per thread), and one thread means one network at a time on a device.
-The newest request of a key wins: it cancels the older one at its next yield. Knows neither Qt nor torch.
+The newest request of a key wins: it cancels the older one at its next yield. An urgent request (the slice under the cursor, the region round a click)
+overtakes: it runs at the next yield of what runs now, which is left where it stands and goes on afterwards. Knows neither Qt nor torch.
 """
 
 from __future__ import annotations
@@ -64,28 +65,34 @@ class _Job:
     on_tick: Callable[[Any], None]
     on_done: Callable[[Any], None]
     on_error: Callable[[MedsegError], None]
+    urgent: bool
+    steps: Iterator[Any] | None = None
+    last: Any = None
 
 
 class Worker:
     """One persistent daemon thread; it starts with the first request.
 
-    Callbacks run on that thread: they should hand the value over and return.
+    Callbacks run on that thread: they should hand the value over and return. Between two yields of one generator another may run, so a generator
+    leaves nothing set for the whole thread (such as torch's grad mode) when it yields.
     """
 
     def __init__(self, name: str = "medseg-model") -> None:
         self._name = name
         self._wake = threading.Condition()
         self._waiting: deque[_Job] = deque()
-        self._running: Ticket | None = None
+        self._urgent: deque[_Job] = deque()
+        self._begun: list[_Job] = []
+        """At most an ordinary one and an urgent one; the last is the one that runs."""
         self._thread: threading.Thread | None = None
         self._generations = count(1)
         self._closed = False
 
     def submit(
         self, make: Callable[[], Iterator[T]], *, key: str,
-        on_tick: Callable[[T], None], on_done: Callable[[T | None], None], on_error: Callable[[MedsegError], None],
+        on_tick: Callable[[T], None], on_done: Callable[[T | None], None], on_error: Callable[[MedsegError], None], urgent: bool = False,
     ) -> Ticket:
-        """Run a generator after what already waits.
+        """Run a generator after what already waits, or before it.
 
         Parameters
         ----------
@@ -99,6 +106,8 @@ class Worker:
             Given the last value (None when there was none), once, unless the request failed or was cancelled.
         on_error : callable
             Given the error, once: a MedsegError as it was raised, anything else inside a SegmenterError. Not after a cancel.
+        urgent : bool
+            Runs at the next yield of an ordinary request, which goes on afterwards. Urgent ones wait for each other.
 
         Raises
         ------
@@ -110,7 +119,7 @@ class Worker:
                 raise RuntimeError("the worker has been closed")
             ticket = Ticket(key, next(self._generations))
             self._cancel(key)
-            self._waiting.append(_Job(ticket, make, on_tick, on_done, on_error))
+            (self._urgent if urgent else self._waiting).append(_Job(ticket, make, on_tick, on_done, on_error, urgent))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
@@ -132,7 +141,7 @@ class Worker:
         """
         with self._wake:
             self._closed = True
-            for key in {job.ticket.key for job in self._waiting} | ({self._running.key} if self._running else set()):
+            for key in {job.ticket.key for job in (*self._waiting, *self._urgent, *self._begun)}:
                 self._cancel(key)
             self._wake.notify()
             thread = self._thread
@@ -149,52 +158,66 @@ class Worker:
 
     def _cancel(self, key: str) -> None:
         """Call with the lock held."""
-        if self._running is not None and self._running.key == key:
-            self._running.cancel()
-        for job in [job for job in self._waiting if job.ticket.key == key]:
-            self._waiting.remove(job)
-            job.ticket.cancel()
-            job.ticket._ended.set()
+        for job in self._begun:
+            if job.ticket.key == key:
+                job.ticket.cancel()
+        for queue in (self._waiting, self._urgent):
+            for job in [job for job in queue if job.ticket.key == key]:
+                queue.remove(job)
+                job.ticket.cancel()
+                job.ticket._ended.set()
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                job = self._waiting.popleft()
-                self._running = job.ticket
-            try:
-                _work(job)
-            finally:
+                self._wake.wait_for(lambda: self._begun or self._urgent or self._waiting or self._closed)
+                job = self._next()
+            if job is None:
+                return
+            if not _step(job):
                 with self._wake:
-                    self._running = None
+                    self._begun.remove(job)
                 job.ticket._ended.set()
             del job  # a generator and its arrays must not live until the next request
 
+    def _next(self) -> _Job | None:
+        """Whose step comes now; call with the lock held."""
+        for job in self._begun:
+            if job.ticket.cancelled:  # also one that was overtaken: what it holds goes at once
+                return job
+        if self._urgent and not any(job.urgent for job in self._begun):
+            self._begun.append(self._urgent.popleft())
+        elif self._waiting and not self._begun:
+            self._begun.append(self._waiting.popleft())
+        return self._begun[-1] if self._begun else None
 
-def _work(job: _Job) -> None:
+
+_END = object()
+
+
+def _step(job: _Job) -> bool:
+    """Ask a job for its next value; whether there may be more."""
     stale = job.ticket._cancelled.is_set
-    steps: Iterator[Any] = iter(())
-    last = None
     try:
-        if stale():
-            return
-        steps = job.make()
-        for last in steps:
-            if not stale():
-                job.on_tick(last)
-            if stale():  # possibly by the callback itself
-                return
         if not stale():
-            job.on_done(last)
-    except Exception as error:  # noqa: BLE001 - the edge of a thread: whatever a network raises must reach the person, not kill the thread
+            if job.steps is None:
+                job.steps = iter(job.make())
+            value = next(job.steps, _END)
+            if value is not _END:
+                job.last = value
+                if not stale():
+                    job.on_tick(value)
+                if not stale():  # which the callback itself may have changed
+                    return True
+            elif not stale():
+                job.on_done(job.last)
+    except BaseException as error:  # noqa: BLE001 - the edge of a thread: whatever a network raises (sys.exit too) must reach the person, not kill the thread
         _report(job, error)
-    finally:
-        _close(steps)
+    _close(job.steps)
+    return False
 
 
-def _report(job: _Job, error: Exception) -> None:
+def _report(job: _Job, error: BaseException) -> None:
     if not isinstance(error, MedsegError):
         log.error("model work '%s' failed", job.ticket.key, exc_info=error)
     if job.ticket.cancelled:
@@ -205,7 +228,7 @@ def _report(job: _Job, error: Exception) -> None:
         log.exception("the answer to a failure of '%s' failed itself", job.ticket.key)
 
 
-def as_segmenter_error(error: Exception) -> MedsegError:
+def as_segmenter_error(error: BaseException) -> MedsegError:
     """A MedsegError as it is; anything else as the cause of a SegmenterError that a person can read."""
     if isinstance(error, MedsegError):
         return error
@@ -217,7 +240,7 @@ def as_segmenter_error(error: Exception) -> MedsegError:
     return wrapped
 
 
-def _close(steps: Iterator[Any]) -> None:
+def _close(steps: Iterator[Any] | None) -> None:
     close = getattr(steps, "close", None)
     if close is None:
         return

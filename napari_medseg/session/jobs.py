@@ -1,7 +1,7 @@
 """Long work: started, watched, stopped; every callback lands on the thread that owns the session.
 
-Engines run on one persistent worker thread, the newest request wins. Training runs in a process of its own; a thread here only reads what it
-tells. Ticks are handed over in bunches: while the owner is busy they gather, and it takes them all at once.
+Engines run on one persistent worker thread a device, the newest request wins, and urgent ones overtake. Training runs in a process of its own; a
+thread here only reads what it tells. Ticks are handed over in bunches: while the owner is busy they gather, and it takes them all at once.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Jobs:
     def __init__(self, dispatch: Dispatch, changed: Callable[[], None]) -> None:
         self.dispatch = dispatch
         self._changed = changed
-        self._worker: Worker | None = None
+        self._workers: dict[str, Worker] = {}
         self._lanes: dict[str, Job] = {}
 
     def of(self, key: str) -> Job | None:
@@ -112,7 +112,7 @@ class Jobs:
     def start(
         self, key: str, title: str, make: Callable[[], Iterator[Any]], *,
         apply: Callable[[Any], None], done: Callable[[], None], failed: Callable[[MedsegError], None],
-        own_thread: bool = False, cancel: Callable[[], None] | None = None, quiet: bool = False,
+        own_thread: bool = False, cancel: Callable[[], None] | None = None, quiet: bool = False, urgent: bool = False, device: str = "",
     ) -> Job:
         """Run an engine.
 
@@ -128,6 +128,12 @@ class Jobs:
             For what waits more than it computes, such as a process that trains.
         cancel : callable, optional
             Called besides at a stop, to reach what does not come to its next tick soon.
+        quiet : bool
+            As `Job.quiet`.
+        urgent : bool
+            Runs at the next tick of what runs now on that worker, which goes on afterwards; for answers that are small (the slice under the cursor).
+        device : str
+            Engines that name the same device ("auto", "cuda:1", ...) share one worker thread and run one at a time; those that name none share another.
         """
         self.stop(key)
         job = Job(key, title, quiet=quiet)
@@ -139,12 +145,11 @@ class Jobs:
 
         if own_thread:
             leave = _pump(make, inbox.put, ended, title)
-            job.cancel = leave if cancel is None else _both(leave, cancel)
         else:
-            if self._worker is None:
-                self._worker = Worker()
-            ticket = self._worker.submit(make, key=key, on_tick=inbox.put, on_done=lambda *_: ended(), on_error=ended)
-            job.cancel = ticket.cancel
+            worker = self._workers.setdefault(device, Worker(f"medseg-model {device}".rstrip()))
+            ticket = worker.submit(make, key=key, on_tick=inbox.put, on_done=lambda *_: ended(), on_error=ended, urgent=urgent)
+            leave = ticket.cancel
+        job.cancel = leave if cancel is None else _both(leave, cancel)
         self._changed()
         return job
 
@@ -160,9 +165,10 @@ class Jobs:
         """Stop everything; the session goes."""
         for key in list(self._lanes):
             self.stop(key)
-        if self._worker is not None:
-            self._worker.close(timeout=0.5)
-            self._worker = None
+        for worker in self._workers.values():  # all are told before one is waited for
+            worker.close(timeout=0)
+        while self._workers:
+            self._workers.popitem()[1].close(timeout=0.5)
 
     def _drain(self, job: Job, inbox: _Inbox, apply: Callable[[Any], None]) -> None:
         ticks = inbox.take()

@@ -4,7 +4,9 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
+import numpy as np
 import pytest
 
 from napari_medseg.errors import InvalidInputError, SegmenterError
@@ -21,10 +23,10 @@ class Ear:
         self.threads.add(threading.get_ident())
         where.append(value)
 
-    def ask(self, worker, make, key="k"):
+    def ask(self, worker, make, key="k", urgent=False):
         return worker.submit(
             make, key=key, on_tick=lambda v: self._note(self.ticks, v), on_done=lambda v: self._note(self.done, v),
-            on_error=lambda e: self._note(self.errors, e),
+            on_error=lambda e: self._note(self.errors, e), urgent=urgent,
         )
 
 
@@ -198,6 +200,134 @@ def test_two_hundred_starts_and_cancels_leave_one_thread(worker):
     ear = Ear()
     assert ear.ask(worker, lambda: iter(["alive"])).wait(10)
     assert ear.done == ["alive"]
+    assert len(threads()) == 1
+
+
+@pytest.fixture
+def running(worker):
+    """An endless ordinary request that has begun and takes one step each time it is let."""
+    step, ear, closed = threading.Semaphore(0), Ear(), threading.Event()
+
+    def big():
+        try:
+            for value in range(1000):
+                yield value
+                assert step.acquire(timeout=10)
+        finally:
+            closed.set()
+
+    ticket = ear.ask(worker, big, key="big")
+    while not ear.ticks:
+        time.sleep(0.001)
+    yield step, ear, closed, ticket
+    step.release(1000)
+
+
+def test_an_urgent_request_runs_at_the_next_yield_and_the_other_goes_on_afterwards(worker, running):
+    step, big, closed, ticket = running
+    order = []
+    small = worker.submit(
+        lambda: iter("abc"), key="small", on_tick=order.append, on_done=lambda v: order.append((v, list(big.ticks))), on_error=order.append, urgent=True,
+    )
+    step.release()
+    assert small.wait(10)
+    assert order == ["a", "b", "c", ("c", [0, 1])]
+    assert not closed.is_set()
+    for _ in range(1000):
+        step.release()
+    assert ticket.wait(10)
+    assert big.ticks == list(range(1000))
+    assert big.done == [999]
+
+
+def test_urgent_requests_come_one_after_the_other_before_what_waits(worker, running):
+    step, order = running[0], []
+    for key, urgent in (("later", False), ("first", True), ("second", True)):
+        last = worker.submit(lambda key=key: iter([key, key]), key=key, on_tick=order.append, on_done=print, on_error=order.append, urgent=urgent)
+    step.release()
+    assert last.wait(10)
+    assert order == ["first", "first", "second", "second"]
+
+
+def test_a_newer_urgent_request_of_the_same_key_replaces_the_older_one(worker, running):
+    step, gate, old, new = running[0], threading.Event(), Ear(), Ear()
+    old.ask(worker, lambda: until(gate), key="slice", urgent=True)
+    step.release()
+    while not old.ticks:
+        time.sleep(0.001)
+    second = new.ask(worker, lambda: iter(["new"]), key="slice", urgent=True)
+    gate.set()
+    assert second.wait(10)
+    assert (old.ticks, old.done) == ([1], [])
+    assert new.done == ["new"]
+
+
+def test_what_was_overtaken_is_closed_at_once_when_it_is_cancelled(worker, running):
+    step, _, closed, ticket = running
+    gate, small = threading.Event(), Ear()
+
+    def urgent():
+        yield 1
+        assert gate.wait(10)
+        yield 2
+        assert closed.is_set()
+        yield 3
+
+    urgent_ticket = small.ask(worker, urgent, key="small", urgent=True)
+    step.release()
+    while not small.ticks:
+        time.sleep(0.001)
+    ticket.cancel()
+    gate.set()
+    assert urgent_ticket.wait(10)
+    assert ticket.ended
+    assert small.done == [3]
+
+
+def test_a_fault_in_an_urgent_request_leaves_the_other_alone(worker, running):
+    step, big, _, ticket = running
+    small = Ear()
+    wrong = small.ask(worker, lambda: failing(ZeroDivisionError("x")), key="small", urgent=True)
+    step.release()
+    assert wrong.wait(10)
+    assert len(small.errors) == 1
+    for _ in range(1000):
+        step.release()
+    assert ticket.wait(10)
+    assert big.done == [999]
+
+
+def test_a_network_that_wants_to_end_the_program_ends_only_itself(worker):
+    ear = Ear()
+    ear.ask(worker, lambda: failing(SystemExit(1))).wait(10)
+    assert "SystemExit" in str(ear.errors[0])
+    assert ear.ask(worker, lambda: iter(["alive"])).wait(10)
+    assert ear.done == ["alive"]
+
+
+def test_what_a_cancelled_request_held_is_gone(worker):
+    """200 times a megabyte that the generator and its values hold; every other one overtakes an ordinary one."""
+    held = []
+
+    def work(array):
+        while True:
+            yield array
+
+    for i in range(200):
+        array = np.zeros(1 << 20, np.uint8)
+        held.append(weakref.ref(array))
+        ear = Ear()
+        ticket = ear.ask(worker, lambda array=array: work(array), key="small" if i % 2 else "big", urgent=i % 2 == 1)
+        end = time.monotonic() + 10
+        while i % 7 < 2 and not ear.ticks:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        if i % 2:
+            ticket.cancel()
+    worker.cancel("big")
+    assert Ear().ask(worker, lambda: iter(())).wait(10)
+    del ear, array
+    assert [ref for ref in held if ref() is not None] == []
     assert len(threads()) == 1
 
 

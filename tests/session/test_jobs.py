@@ -1,7 +1,10 @@
 import threading
 import time
+import weakref
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import pytest
 
 from napari_medseg.errors import NoSeedsError, SegmenterError
@@ -105,3 +108,76 @@ def test_time_left_is_guessed_from_the_share_done(jobs, owner):
     job = jobs.start("a", "Work", lambda: iter(()), apply=lambda t: None, done=lambda: None, failed=lambda e: None)
     job.state, job.fraction, job.started = "running", 0.25, time.monotonic() - 10
     assert job.seconds_left == pytest.approx(30, rel=0.05)
+
+
+def test_an_urgent_job_overtakes_and_the_other_goes_on(jobs, owner):
+    step, told = threading.Semaphore(0), []
+
+    def volume():
+        for i in range(5):
+            yield Tick(i / 5, f"volume {i}")
+            assert step.acquire(timeout=10)
+
+    def keep(tick):
+        told.append(tick.message)
+
+    big = jobs.start("volume", "Volume", volume, apply=keep, done=lambda: told.append("volume done"), failed=told.append)
+    owner.run_until(lambda: told)
+    small = jobs.start(
+        "slice", "Slice", lambda: iter([Tick(1.0, "slice")]), apply=keep, done=lambda: told.append("slice done"), failed=told.append, urgent=True,
+    )
+    step.release()
+    owner.run_until(lambda: not small.is_active)
+    assert told == ["volume 0", "volume 1", "slice", "slice done"]
+    assert big.state == "running"
+    for _ in range(5):
+        step.release()
+    owner.run_until(lambda: not big.is_active)
+    assert told[-1] == "volume done"
+
+
+def test_engines_of_one_device_share_a_thread_and_others_do_not_wait_for_them(jobs, owner):
+    threads, gate = {}, threading.Event()
+
+    def engine(name):
+        threads[name] = threading.current_thread()
+        yield Tick(None)
+        assert gate.wait(10)
+
+    def ask(key, device):
+        return jobs.start(key, key, lambda: engine(key), apply=lambda t: None, done=lambda: None, failed=print, device=device)
+
+    first, other, second = ask("a", "cpu"), ask("b", ""), ask("c", "cpu")
+    owner.run_until(lambda: {"a", "b"} <= threads.keys())
+    assert "c" not in threads
+    gate.set()
+    owner.run_until(lambda: not (first.is_active or other.is_active or second.is_active))
+    assert threads["a"] is threads["c"] is not threads["b"]
+
+
+def test_two_hundred_starts_and_stops_leave_no_thread_and_no_memory(jobs, owner, own_thread):
+    held = []
+
+    def engine(array):
+        while True:
+            yield Tick(None, str(array.size))
+            time.sleep(0.001)
+
+    before = threading.active_count()
+    for i in range(200):
+        array = np.zeros(1 << 20, np.uint8)
+        held.append(weakref.ref(array))
+        job = jobs.start(
+            "lane", "Forever", partial(engine, array), apply=lambda t: None, done=lambda: None, failed=print, own_thread=own_thread, urgent=i % 3 == 0,
+        )
+        if i % 7 == 0:
+            owner.run_until(lambda job=job: job.state == "running")
+        if i % 2:
+            jobs.stop("lane")
+    del array
+    jobs.close()
+    end = time.monotonic() + 10
+    while (threading.active_count() > before or any(ref() is not None for ref in held)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+    assert sum(ref() is not None for ref in held) == 0
