@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_medseg import __version__
-from napari_medseg.cli import about, files, learning, measuring, project, weak, weak_tidy, window
+from napari_medseg.cli import about, files, learning, measuring, project, segmenting, weak, weak_tidy, window
 
 app = typer.Typer(
     name="medseg",
@@ -48,7 +48,7 @@ app.add_typer(project_app, name="project")
 for one in (project.init, project.add, project.history, project.restore, project.export, project.check, project.recover, project.replay):
     project_app.command()(one)
 project_app.command("list")(project.list_)
-app.command()(learning.segment)
+app.command()(segmenting.segment)
 app.command()(learning.refine)
 app.command()(measuring.measure)
 app.command()(about.catalogue)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +17,10 @@ from napari_medseg.volume import Array, Volume, axis_map
 if TYPE_CHECKING:
     from napari_medseg.annotation.prompts import PointLPS, Prompts
 
-Direction = Literal["left-right", "front-back", "head-feet"]
 DISPLAY_AXIS: dict[str, int] = {"head-feet": 0, "front-back": 1, "left-right": 2}
 
 
-def mirrored(segmenter: Segmenter, directions: Sequence[Direction] = ("left-right",)) -> Ensemble:
+def mirrored(segmenter: Segmenter, directions: Sequence[str] = ("left-right",)) -> Ensemble:
     """The mean over a scan as it is and all its mirror images.
 
     Parameters
@@ -51,7 +50,7 @@ class MirrorView:
         The nearest voxel axes; the grid stays, as if the patient were the other way round.
     """
 
-    def __init__(self, segmenter: Segmenter, directions: Sequence[Direction]) -> None:
+    def __init__(self, segmenter: Segmenter, directions: Sequence[str]) -> None:
         self._segmenter, self._directions = segmenter, tuple(directions)
         self._seen: tuple[Volume, Volume] | None = None
         self.title = f"{segmenter.title}, mirrored {' and '.join(directions)}"

@@ -1,0 +1,178 @@
+"""segment: what a network, several of them, or one that is pointed at something make of one scan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from napari_medseg import catalogue
+from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_prompts
+from napari_medseg.annotation.classes import palette
+from napari_medseg.cli.answer import Answer, answering, shown
+from napari_medseg.cli.arguments import Image, Output, drawn_on, output, tell, told_by_class, voxels_by_class
+from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError
+from napari_medseg.io import read, read_labels, write
+from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
+from napari_medseg.volume import FloatArray, Geometry
+
+MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
+
+
+@answering
+def segment(
+    image: Image,
+    with_: Annotated[str, typer.Option("--with", help="A segmenter's id from `medseg catalogue`, or a model that `medseg refine` wrote.", show_default=False)],
+    out: Output,
+    prompts: Annotated[Path | None, typer.Option(help="JSON file of points, boxes, lassos, scribbles or a mask, in LPS mm.")] = None,
+    probabilities: Annotated[Path | None, typer.Option(help="Write the probabilities too, float32, one channel a class.")] = None,
+    uncertainty: Annotated[Path | None, typer.Option(help="Write how uncertain each voxel is too, float32, 0 to 1 bit.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    answers: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the segmenter asks for, see `medseg catalogue`.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="Another segmenter or model, averaged with the first; may be given several times.")] = None,
+    mirror: Annotated[list[str] | None, typer.Option(help="Average over mirror images too: left-right, front-back, head-feet; several are allowed.")] = None,
+) -> Answer:
+    """Segment a scan with a network.
+
+    Example: medseg segment scan.nii.gz --with unet -o proposal.nii.gz
+
+    Example: medseg segment scan.nii.gz --with promptable --prompts clicks.json -o lesion.nii.gz
+
+    Example: medseg segment scan.nii.gz --with nnunet --set folder=nnUNetTrainer__nnUNetPlans__3d_fullres -o proposal.nii.gz
+
+    Example: medseg segment scan.nii.gz --with study/model --also unet --mirror left-right -o proposal.nii.gz --probabilities chance.nii.gz
+    """
+    _outputs(image, out, probabilities, uncertainty)
+    started = time.monotonic()
+    segmenter = _segmenter(with_, _answers(answers or []), also or [], mirror or [])
+    volume = read(image)
+    tell(volume)
+    asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
+    can = segmenter.capabilities
+    _check_prompts(asked, volume.geometry, can, with_)
+    from napari_medseg.segmenters.devices import choose
+
+    chosen = choose(device)
+    progress: Iterator[Prediction] = shown(segmenter.predict(volume, asked, device=device))
+    maps = collect(progress, volume.geometry.shape)  # "auto" may fall back to the processor when the card is full
+    classes = _classes(can, asked)
+    labels = np.array([0, *(each.value for each in classes)], np.uint8)[to_labels(maps, can.threshold)]
+    if probabilities is not None:
+        write(volume.like(maps[0] if len(maps) == 1 else maps), probabilities)
+    if uncertainty is not None:
+        write(volume.like(_uncertainty(maps)), uncertainty)
+    write(drawn_on(volume, labels, classes), out)
+    found = voxels_by_class(labels, volume.geometry)
+    seconds = round(time.monotonic() - started, 2)
+    return Answer(
+        {"classes": found, "names": [each.name for each in classes], "device": chosen, "segmenter": segmenter.title, "seconds": seconds},
+        f"{out}: {told_by_class(found)}; {segmenter.title} on {chosen}, {seconds:.1f} s",
+    )
+
+
+def _outputs(image: Path, *paths: Path | None) -> None:
+    given = [output(path, image) for path in paths if path is not None]
+    for index, path in enumerate(given):
+        if path.absolute() in [other.absolute() for other in given[:index]]:
+            raise InvalidInputError("two results would be one file", where=path, todo="Give each its own name")
+
+
+def _classes(can: Capabilities, prompts: Prompts | None) -> tuple[LabelClass, ...]:
+    """One class a map: the segmenter's own, or one for each label that was pointed at."""
+    if not can.interactive:
+        return default_classes(can.classes)
+    labels = prompts.labels if prompts is not None else ()
+    colours = palette(max(labels, default=1))
+    return tuple(LabelClass(value, f"Class {value}", colours[value - 1]) for value in labels)
+
+
+def _uncertainty(maps: FloatArray) -> FloatArray:
+    from napari_medseg.segmenters.uncertainty import entropy
+
+    return entropy(maps)
+
+
+def _segmenter(name: str, answers: Mapping[str, str], also: list[str], mirror: list[str]) -> Segmenter:
+    """The segmenter of this name, averaged with others and over mirror images where asked."""
+    members = [_one_segmenter(name, answers), *(_one_segmenter(other, {}) for other in also)]
+    if mirror:
+        from napari_medseg.segmenters.mirrored import mirrored
+
+        members = [mirrored(member, mirror) for member in members]
+    if len(members) == 1:
+        return members[0]
+    from napari_medseg.segmenters.ensemble import Ensemble
+
+    return Ensemble(members)
+
+
+def _one_segmenter(name: str, answers: Mapping[str, str]) -> Segmenter:
+    """The catalogue's segmenter of this id built with these answers, else the model at this path."""
+    parts = catalogue.load()
+    if not Path(name).exists() or (name in parts.entries and parts.entries[name].kind == "segmenter"):
+        if _looks_like_path(name):
+            raise MissingFileError("there is no model here", where=Path(name), todo=MODEL_OR_ID)
+        entry = parts.find(name, "segmenter")
+        _only_asked(answers, [ask.name for ask in entry.asks], entry.title)
+        built: Segmenter = entry.build(**answers)
+        return built
+    _only_asked(answers, [], name)
+    refined: Segmenter = parts.find("unet", "segmenter").build(model=name)
+    return refined
+
+
+def _answers(given: list[str]) -> dict[str, str]:
+    """NAME=VALUE, several times, as a mapping."""
+    answers: dict[str, str] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name.strip():
+            raise InvalidInputError(f"'{one}' is not NAME=VALUE", where="--set", todo="Write for example --set folder=my_model")
+        if name.strip() in answers:
+            raise InvalidInputError(f"'{name.strip()}' is given twice", where="--set", todo="Give it once")
+        answers[name.strip()] = value
+    return answers
+
+
+def _only_asked(answers: Mapping[str, str], names: list[str], title: str) -> None:
+    unknown = sorted(set(answers) - set(names))
+    if unknown:
+        raise InvalidInputError(f"does not ask for {', '.join(unknown)}", where=title, todo=f"It asks for: {', '.join(names) or 'nothing'}")
+
+
+def _looks_like_path(name: str) -> bool:
+    return "/" in name or "\\" in name or name.endswith(".safetensors")
+
+
+def _check_prompts(prompts: Prompts | None, grid: Geometry, can: Capabilities, name: str) -> None:
+    """Refuse prompts the segmenter would not look at or that lie outside the scan, and none where it needs some."""
+    if can.interactive and (prompts is None or not prompts.labels):
+        todo = "Give --prompts a file with at least one point, box, lasso, stroke or mask inside the object"
+        raise NoLabelsError("must be pointed at what it shall outline", where=name, todo=todo)
+    given = set()
+    if prompts is not None:
+        given = {kind for kind in ("points", "boxes", "lassos") if any(getattr(o, kind) for o in prompts.objects)}
+        given |= {kind for kind in ("scribbles", "mask") if getattr(prompts, kind) is not None}
+        points = np.array([point[:3] for one in prompts.objects for point in one.points], dtype=float).reshape(-1, 3)
+        outside = ~grid.contains(grid.voxel(points))
+        if outside.any():
+            told = ", ".join(f"{v:.1f}" for v in points[int(outside.argmax())])
+            raise InvalidInputError(f"the point at ({told}) mm lies outside the scan", where="--prompts", todo="Give LPS millimetres inside the scan")
+    unused = given - can.prompts
+    if unused:
+        takes = ", ".join(sorted(can.prompts)) or "no prompts"
+        what = f"does not take {', '.join(sorted(unused))}"
+        raise InvalidInputError(what, where=name, todo=f"It takes {takes}; leave the others out or choose another segmenter")
+
+
+def _with_maps(prompts: Prompts | None, grid: Geometry) -> Prompts | None:
+    """Prompts whose strokes and mask are read, not only named."""
+    if prompts is None:
+        return None
+    scribbles, mask = (read_labels(given, grid) if isinstance(given, Path) else given for given in (prompts.scribbles, prompts.mask))
+    return replace(prompts, scribbles=scribbles, mask=mask)
