@@ -39,6 +39,62 @@ def test_what_an_entry_asks_for_is_listed_and_answered_with_set(medseg, study, m
     assert "--set model=" in refused.answer["error"]["todo"]
 
 
+def test_models_and_mirror_images_are_averaged_and_the_uncertainty_is_written(medseg, study, model):
+    def chance(name, *options):
+        done = medseg("segment", study.image, "--with", model, "-o", "out.nii.gz", "--probabilities", name, "--device", "cpu", *options, "--json")
+        assert done.code == 0, done.err
+        return read(study.folder / name).array
+
+    plain = chance("plain.nii.gz")
+    averaged = chance("both.nii.gz", "--also", model, "--mirror", "left-right", "--uncertainty", "doubt.nii.gz")
+    mirrored = 2 * averaged - plain
+    assert np.abs(mirrored - plain).max() > 1e-4  # a network has a side
+    assert -1e-4 <= mirrored.min() <= mirrored.max() <= 1 + 1e-4
+    p = np.clip(averaged.astype(float), 1e-9, 1 - 1e-9)
+    np.testing.assert_allclose(read(study.folder / "doubt.nii.gz").array, -p * np.log2(p) - (1 - p) * np.log2(1 - p), atol=1e-3)
+    refused = medseg("segment", study.image, "--with", model, "-o", "out.nii.gz", "--mirror", "inside-out", "--json")
+    assert "left-right" in refused.answer["error"]["todo"]
+    refused = medseg("segment", study.image, "--with", model, "-o", "out.nii.gz", "--probabilities", "a.nii.gz", "--uncertainty", "a.nii.gz", "--json")
+    assert refused.answer["error"]["what"] == "two results would be one file"
+
+
+POINTED = """
+import numpy as np
+from napari_medseg.segmenters import Capabilities, Prediction
+
+
+class Pointed:
+    title = "Pointed"
+    capabilities = Capabilities(classes=(), licence="MIT", prompts=frozenset({"points"}))
+
+    def predict(self, volume, prompts=None, *, device="auto", focus=None):
+        for number, label in enumerate(prompts.labels):
+            for each in prompts.objects:
+                for point in each.points if each.label == label else ():
+                    z, y, x = (int(i) for i in np.rint(volume.geometry.voxel(point[:3])))
+                    maps = np.zeros((len(prompts.labels), 1, 1, 1), np.float32)
+                    maps[number] = 1
+                    yield Prediction((slice(z, z + 1), slice(y, y + 1), slice(x, x + 1)), maps, None, "point")
+"""
+
+
+def test_one_that_is_pointed_at_things_keeps_their_labels(medseg, study):
+    (study.folder / "pointed.py").write_text(POINTED, encoding="utf-8")
+    part = {"id": "pointed", "kind": "segmenter", "title": "Pointed", "licence": "MIT", "factory": "pointed:Pointed"}
+    (study.folder / "own.yaml").write_text(json.dumps({"parts": [part]}), encoding="utf-8")
+    env = {**os.environ, "MEDSEG_PLUGINS": str(study.folder / "own.yaml"), "PYTHONPATH": str(study.folder)}
+    grid = read(study.image).geometry
+    places = {7: (1, 4, 5), 3: (2, 6, 3)}
+    objects = [{"label": value, "points": [[*grid.world(voxel), 1]]} for value, voxel in places.items()]
+    (study.folder / "p.json").write_text(json.dumps({"objects": objects}), encoding="utf-8")
+    done = medseg("segment", study.image, "--with", "pointed", "--prompts", "p.json", "-o", "out.nii.gz", "--json", env=env)
+    assert done.answer["names"] == ["Class 3", "Class 7"]
+    labels = read_labels(study.folder / "out.nii.gz", like=grid).array
+    assert {value: [tuple(v) for v in np.argwhere(labels == value)] for value in (3, 7)} == {value: [voxel] for value, voxel in places.items()}
+    refused = medseg("segment", study.image, "--with", "pointed", "-o", "out.nii.gz", "--json", env=env)
+    assert refused.answer["error"]["type"] == "NoLabelsError"
+
+
 @pytest.mark.slow  # trains two rounds of a small network in a process of its own
 def test_a_refinement_writes_every_round_the_final_labels_and_a_model_that_segments(medseg, study, model):
     for folder, path in (("scans", study.image), ("weak", study.hand), ("true", study.truth)):
