@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import psutil
 
 from napari_medseg.errors import InvalidInputError, UnavailableError
 
@@ -38,7 +39,7 @@ def list_devices() -> tuple[Device, ...]:
     import torch
 
     cards = [Device(f"cuda:{i}", torch.cuda.get_device_name(i), _cuda_free(torch.device("cuda", i))) for i in range(_cuda_count())]
-    apple = [Device("mps", "Apple GPU", None)] if torch.backends.mps.is_available() else []
+    apple = [Device("mps", "Apple GPU", _memory_free())] if torch.backends.mps.is_available() else []  # its memory is the machine's
     return (*cards, *apple, Device("cpu", "processor", _memory_free()))
 
 
@@ -71,6 +72,16 @@ def choose(name: str = "auto") -> str:
     return name
 
 
+def give_back(name: str) -> None:
+    """Give memory that torch keeps for later back to a device; called when a network has gone. Loads torch."""
+    import torch
+
+    if name.startswith("cuda") and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif name == "mps":
+        torch.mps.empty_cache()
+
+
 def _cuda_count() -> int:
     import torch
 
@@ -89,6 +100,6 @@ def _cuda_free(device: torch.device) -> int | None:
 
 def _memory_free() -> int | None:
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTE
-    except (AttributeError, ValueError, OSError):  # not on Windows or macOS
+        return int(psutil.virtual_memory().available) // MEGABYTE
+    except (OSError, RuntimeError, psutil.Error):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,24 +10,22 @@ import numpy as np
 
 from napari_medseg.errors import InvalidInputError, UnavailableError
 from napari_medseg.segmenters.plan import BASE, read_plan
-from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
+from napari_medseg.segmenters.protocol import Box, Capabilities, Focus, Prediction
 from napari_medseg.segmenters.slices import box_in_file, normalise, restore, slice_order
-from napari_medseg.segmenters.window import slide
-from napari_medseg.volume import FloatArray, Volume
+from napari_medseg.segmenters.window import check_shape, slide
+from napari_medseg.volume import AxisMap, FloatArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.annotation.prompts import Prompts
     from napari_medseg.segmenters.inference import Inference
-    from napari_medseg.segmenters.unet import UNet
 
 Fit = Literal["slice", "native"]
 
-UNSEEN = -1e4  # a logit whose probability is 0
 BATCH = 16
 
 
 class UNetSegmenter:
-    """U-Net slice by slice, from the slice in view outwards.
+    """U-Net slice by slice, from the slice in view outwards; its network stays on its device from one scan to the next.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ class UNetSegmenter:
         self.model = Path(model) if model is not None else BASE
         self.fit, self.batch = fit, batch
         self._plan = read_plan(self.model)
-        self._network: UNet | None = None
+        self._running: tuple[str, Inference] | None = None
 
     @property
     def title(self) -> str:
@@ -75,60 +73,98 @@ class UNetSegmenter:
 
     def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
         """Segment a volume; see `protocol.Segmenter`. Prompts are not looked at."""
-        from napari_medseg.segmenters.inference import Inference
-
-        network = self._load(volume)
-        infer = Inference(network, device, self.title)
-        turn = slice_order(volume.geometry)
-        stack = turn.apply(volume.array if volume.array.ndim == 4 else volume.array[None])
-        count, *plane = stack.shape[1:]
-        side = self._plan.preprocessing.size
-        seen = (side, side) if self.fit == "slice" else (plane[0], plane[1])
-        done = 0
-        for start, stop in blocks(count, _slice_in_view(focus, turn.order, turn.flipped, count), self.batch):
-            planes = _fitted(normalise(stack[:, start:stop]), seen)
-            for blend in slide(planes, lambda windows: _through(infer, windows), (1, side, side), batch=self.batch, fill=UNSEEN):
-                box, logits = blend.box, blend.values
-                if self.fit == "slice":
-                    logits, box = _fitted(logits, (plane[0], plane[1])), (box[0], slice(0, plane[0]), slice(0, plane[1]))
-                here = slice(box[0].start + start, box[0].stop + start), box[1], box[2]
-                fraction = (done + blend.fraction * (stop - start)) / count
-                message = f"Slice {min(count, round(fraction * count))} of {count}" + (f" ({infer.note})" if infer.note else "")
-                yield Prediction(box_in_file(turn, here, (count, *plane)), turn.undo(_sigmoid(logits)), fraction, message)
-            done += stop - start
-
-    def _load(self, volume: Volume) -> UNet:
-        from napari_medseg.segmenters.weights import load_model
-
         wanted = self._plan.network.in_channels
         if volume.channels != wanted:
             found = f"has {volume.channels} channels, {self.title} takes {wanted}"
             raise InvalidInputError(found, where=volume.name or "volume", todo="Choose one channel of the scan")
-        if self._network is None:
-            self._network, _ = load_model(self.model)
-        return self._network
+        infer = self._on(device)
+        turn = slice_order(volume.geometry)
+        stack = turn.apply(volume.array if volume.array.ndim == 4 else volume.array[None])
+        count, *plane = stack.shape[1:]
+        side = self._plan.preprocessing.size
+        done = 0
+        run = _whole_slices if self.fit == "slice" else _windows
+        size = self.batch if self.fit == "slice" else max(1, self.batch // (-(-2 * plane[0] // side) * -(-2 * plane[1] // side)))
+        for start, stop, looked in blocks(count, lambda: _slice_in_view(focus, turn, count), size):
+            for box, logits, share in run(infer, normalise(stack[:, start:stop]), side, self.batch, looked - start):
+                here = slice(box[0].start + start, box[0].stop + start), box[1], box[2]
+                fraction = (done + share * (stop - start)) / count
+                message = f"Slice {min(count, round(fraction * count))} of {count}" + (f" ({infer.note})" if infer.note else "")
+                yield Prediction(box_in_file(turn, here, (count, plane[0], plane[1])), turn.undo(_sigmoid(logits)), fraction, message)
+            done += stop - start
+
+    def release(self) -> None:
+        """Give the network's memory back; the next scan loads it again."""
+        from napari_medseg.segmenters.devices import give_back
+
+        if self._running is not None:
+            device = self._running[1].device
+            self._running = None
+            give_back(device)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_running": None}  # the network loads again where this is sent
+
+    def _on(self, device: str) -> Inference:
+        """The network on a device, as it was left there or loaded now."""
+        from napari_medseg.segmenters.inference import Inference
+        from napari_medseg.segmenters.weights import load_model
+
+        if self._running is None or self._running[0] != device:
+            self.release()
+            network, _ = load_model(self.model)
+            self._running = device, Inference(network, device, self.title, dims=2)
+        return self._running[1]
 
 
-def blocks(count: int, first: int, size: int) -> Iterator[tuple[int, int]]:
-    """Runs of slices (start, stop): the first slice alone, for a quick first answer, then `size` at a time on both sides in turn."""
-    yield first, first + 1
-    below, above = first, first + 1
-    while below > 0 or above < count:
-        if above < count:
-            yield above, min(count, above + size)
-            above = min(count, above + size)
-        if below > 0:
-            yield max(0, below - size), below
-            below = max(0, below - size)
+def blocks(count: int, view: Callable[[], int], size: int) -> Iterator[tuple[int, int, int]]:
+    """Runs of slices that are left, nearest to the slice in view, as (start, stop, slice in view).
+
+    That slice comes alone, for a quick first answer; then up to `size` at a time on both sides in turn. `view` is asked before every run, so that
+    what is left follows the scrolling.
+    """
+    left = np.ones(count, dtype=bool)
+    alone = None
+    while left.any():
+        looked = view()
+        if looked != alone and left[looked]:
+            start, stop = looked, looked + 1
+        else:
+            places = np.flatnonzero(left)
+            nearest = int(places[np.lexsort((-places, np.abs(places - looked)))[0]])
+            start, stop = nearest, nearest + 1
+            while nearest >= looked and stop < count and left[stop] and stop - start < size:
+                stop += 1
+            while nearest < looked and start > 0 and left[start - 1] and stop - start < size:
+                start -= 1
+        alone = looked
+        left[start:stop] = False
+        yield start, stop, looked
 
 
-def _slice_in_view(focus: Focus, order: tuple[int, int, int], flipped: tuple[bool, bool, bool], count: int) -> int:
-    """The slice of the stack to begin with; the middle when the person looks across the slices."""
-    focus = focus() if callable(focus) else focus
-    if focus is None or order[0] != 0:
+def _slice_in_view(focus: Focus, turn: AxisMap, count: int) -> int:
+    """The slice of the stack that a person looks at; the middle when they look across the slices."""
+    index = focus() if callable(focus) else focus
+    if index is None or turn.order[0] != 0:
         return count // 2
-    inside = min(max(focus, 0), count - 1)
-    return count - 1 - inside if flipped[0] else inside
+    inside = min(max(index, 0), count - 1)
+    return count - 1 - inside if turn.flipped[0] else inside
+
+
+def _whole_slices(infer: Inference, planes: FloatArray, side: int, batch: int, looked: int) -> Iterator[tuple[Box, FloatArray, float]]:
+    """Planes (c, n, h, w) shown to the network whole, as (box, logits (classes, *box), share done)."""
+    count, height, width = planes.shape[1:]
+    windows = _fitted(planes, (side, side)).transpose(1, 0, 2, 3)
+    logits = infer.maps(windows)
+    check_shape(tuple(logits.shape), windows.shape)
+    yield (slice(0, count), slice(0, height), slice(0, width)), restore(logits, (height, width)), 1.0
+
+
+def _windows(infer: Inference, planes: FloatArray, side: int, batch: int, looked: int) -> Iterator[tuple[Box, FloatArray, float]]:
+    """Planes (c, n, h, w) window by window; as `_whole_slices`."""
+    focus = (looked, None, None) if 0 <= looked < planes.shape[1] else None
+    for blend in slide(planes, infer, (1, side, side), batch=batch, focus=focus):
+        yield blend.box, blend.values, blend.fraction
 
 
 def _fitted(planes: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -136,11 +172,6 @@ def _fitted(planes: FloatArray, size: tuple[int, int]) -> FloatArray:
     import torch
 
     return restore(torch.from_numpy(planes).transpose(0, 1), size)
-
-
-def _through(infer: Inference, windows: FloatArray) -> FloatArray:
-    """Windows (n, c, 1, h, w) through a network of single slices (n, c, h, w)."""
-    return infer(windows[:, :, 0])[:, :, None]
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

@@ -51,9 +51,18 @@ def test_the_slice_in_view_comes_alone_and_first(tiny_model):
 
 @pytest.mark.parametrize(("count", "first", "size"), [(1, 0, 4), (9, 0, 4), (9, 8, 4), (9, 4, 1), (20, 7, 3)])
 def test_blocks_cover_every_slice_once_from_the_first_outwards(count, first, size):
-    runs = list(blocks(count, first, size))
-    assert runs[0] == (first, first + 1)
-    assert sorted(i for a, b in runs for i in range(a, b)) == list(range(count))
+    runs = list(blocks(count, lambda: first, size))
+    assert runs[0] == (first, first + 1, first)
+    assert sorted(i for a, b, _ in runs for i in range(a, b)) == list(range(count))
+    away = [min(abs(a - first), abs(b - 1 - first)) for a, b, _ in runs]
+    assert away == sorted(away)
+
+
+def test_blocks_follow_the_scrolling():
+    views = iter([10, 10, 3, 3, 10, 10, 10, 10, 10, 10, 10, 10])
+    runs = list(blocks(20, lambda: next(views), 4))
+    assert runs[:5] == [(10, 11, 10), (11, 15, 10), (3, 4, 3), (4, 8, 3), (8, 10, 10)]
+    assert sorted(i for a, b, _ in runs for i in range(a, b)) == list(range(20))
 
 
 def test_the_models_plan_speaks_for_it(tiny_model):
