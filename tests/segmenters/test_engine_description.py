@@ -132,7 +132,7 @@ def test_the_slice_in_view_is_found_on_the_networks_grid(focus):
     geometry = Geometry((9, 20, 14), (3.0, 0.7, 0.7))
     working = Working(Volume(np.zeros((9, 20, 14)), geometry), Input(window=(8, 8, 8), spacing=(1.0, 1.0, 1.0), orientation="LPI"))
     found = working.focus(lambda: focus)
-    assert found[1:] == (6.5, 4.5)
+    assert found[1:] == (None, None)
     assert (8 - min(focus, 8)) * 3 <= found[0] <= (8 - min(focus, 8)) * 3 + 3
 
 

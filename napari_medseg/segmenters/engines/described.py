@@ -81,7 +81,7 @@ class DescribedSegmenter:
         overlap = 0.0 if wanted.fit == "resize" else wanted.overlap
         steps = slide(
             working.image(), lambda windows: self._through(network, windows), wanted.size,
-            overlap=overlap, batch=network.batch, focus=working.focus(focus), fill=np.nan,
+            overlap=overlap, batch=network.batch, focus=lambda: working.focus(focus),
         )
         for blend in steps:
             box, values = working.back(blend.box, probabilities(blend.values, given, self.title))
@@ -124,24 +124,23 @@ class DescribedSegmenter:
 
 
 def probabilities(maps: FloatArray, given: Output, title: str) -> FloatArray:
-    """Blended answers (maps, z, y, x), NaN where no window has been, as float32 (classes, z, y, x), 0 there.
+    """Blended answers (maps, z, y, x) as float32 (classes, z, y, x) without the background.
 
     Raises
     ------
     SegmenterError
         When answers that should be probabilities are none.
     """
-    seen = np.isfinite(maps[0])
     if given.activation == "softmax":
         maps = np.exp(maps - maps.max(axis=0))
         maps /= maps.sum(axis=0)
     elif given.activation == "sigmoid":
         maps = np.asarray(1.0 / (1.0 + np.exp(-np.clip(maps, -80.0, 80.0))), dtype=np.float32)
-    elif seen.any() and not (maps[:, seen].min() >= -SLACK and maps[:, seen].max() <= 1 + SLACK):
-        what = f"the model's answers lie between {maps[:, seen].min():.3g} and {maps[:, seen].max():.3g}, and are no probabilities"
+    elif maps.size and not (maps.min() >= -SLACK and maps.max() <= 1 + SLACK):
+        what = f"the model's answers lie between {maps.min():.3g} and {maps.max():.3g}, and are no probabilities"
         raise SegmenterError(what, where=title, todo="Say activation sigmoid or softmax in its description")
     maps = maps[1:] if given.background and given.activation != "labels" else maps
-    return np.asarray(np.where(seen, np.clip(maps, 0, 1), 0), dtype=np.float32)
+    return np.asarray(np.clip(maps, 0, 1), dtype=np.float32)
 
 
 def _by(shape: tuple[int, ...]) -> str:

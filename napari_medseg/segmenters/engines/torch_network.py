@@ -40,10 +40,7 @@ class TorchNetwork:
 
     def __call__(self, windows: FloatArray) -> FloatArray:
         """Windows in, maps out; see `described.Network`."""
-        try:
-            return self._infer(windows)
-        except SegmenterError as error:
-            raise error.__cause__ if isinstance(error.__cause__, SegmenterError) else error from None  # what `_Taking` said says more
+        return self._infer(windows)
 
 
 class _Taking(nn.Module):

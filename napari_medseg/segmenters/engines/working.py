@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_medseg.segmenters.engines.description import Input, Intensity
 from napari_medseg.segmenters.protocol import Box, Focus
 from napari_medseg.segmenters.slices import box_in_file, thick_axis
+from napari_medseg.segmenters.window import Place
 from napari_medseg.volume import Array, AxisMap, FloatArray, Geometry, Shape, Volume, axis_map
 
 Taps = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]
@@ -47,26 +48,26 @@ class Working:
         turned = self.turn.view(array if array.ndim == 4 else array[None])
         return resampled(np.stack([scaled(channel, self._wanted.intensity) for channel in turned]), self.shape)
 
-    def focus(self, focus: Focus) -> tuple[float, float, float] | None:
-        """Where to begin, on this grid: the slice in view, if it can be told, and the middle of the other axes."""
+    def focus(self, focus: Focus) -> Place | None:
+        """The slice in view on this grid, None along the other axes; None when nobody looks."""
         index = focus() if callable(focus) else focus
         if index is None:
             return None
         axis = self.turn.order.index(0)
         inside = min(max(index, 0), self.source[axis] - 1)
         inside = self.source[axis] - 1 - inside if self.turn.flipped[axis] else inside
-        middle = [(n - 1) / 2 for n in self.shape]
-        middle[axis] = (inside + 0.5) * self.shape[axis] / self.source[axis] - 0.5
-        return middle[0], middle[1], middle[2]
+        place: list[float | None] = [None, None, None]
+        place[axis] = (inside + 0.5) * self.shape[axis] / self.source[axis] - 0.5
+        return place[0], place[1], place[2]
 
     def back(self, box: Box, maps: FloatArray) -> tuple[Box, FloatArray]:
         """A box of maps (n, *box) on this grid, as a box of maps in the file's array.
 
-        Where the grids differ, what was brought back before is kept, since values between two boxes need both.
+        Where the grids differ, what was brought back before is kept, since values between two boxes need both; until there are both, one counts alone.
         """
         if self.shape != self.source:
             if self._maps is None:
-                self._maps = np.zeros((len(maps), *self.shape), dtype=np.float32)
+                self._maps = np.full((len(maps), *self.shape), np.nan, dtype=np.float32)
             self._maps[(slice(None), *box)] = maps
             box, maps = _sampled_back(self._maps, box, self.source)
         return box_in_file(self.turn, box, self.source), self.turn.undo(maps)
@@ -142,8 +143,12 @@ def _taps(old: int, new: int, start: int, stop: int) -> Taps:
 def _along(image: FloatArray, axis: int, taps: Taps) -> FloatArray:
     low, high, share = taps
     weight = share.reshape([-1 if a == axis else 1 for a in range(image.ndim)])
-    first = image.take(low, axis)
-    return np.asarray(first + (image.take(high, axis) - first) * weight)
+    first, second = image.take(low, axis), image.take(high, axis)
+    between = np.asarray(first + (second - first) * weight)
+    unknown = np.isnan(between)
+    if unknown.any():
+        between[unknown] = np.where(np.isnan(first), second, first)[unknown]
+    return between
 
 
 def _sampled_back(maps: FloatArray, box: Box, source: Shape) -> tuple[Box, FloatArray]:
@@ -157,4 +162,4 @@ def _sampled_back(maps: FloatArray, box: Box, source: Shape) -> tuple[Box, Float
         near = slice(int(low[start]), int(high[stop - 1]) + 1) if stop else slice(0, 0)
         maps = maps[(slice(None),) * (axis + 1) + (near,)]
         maps = _along(maps, axis + 1, (taps[0][start:stop] - near.start, taps[1][start:stop] - near.start, taps[2][start:stop]))
-    return (found[0], found[1], found[2]), np.ascontiguousarray(maps)
+    return (found[0], found[1], found[2]), np.nan_to_num(maps, nan=0.0)
