@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -86,19 +86,28 @@ class Plan(BaseModel):
         return self
 
 
+Described = TypeVar("Described", bound=BaseModel)
+
+
 def model_file(folder_or_file: str | Path) -> Path:
     """Where the model lies: a folder holds `model.safetensors`."""
     path = Path(folder_or_file)
     return path if path.is_file() or path.suffix == ".safetensors" else path / FILE
 
 
-def read_plan(path: str | Path) -> Plan:
+@overload
+def read_plan(path: str | Path) -> Plan: ...
+@overload
+def read_plan(path: str | Path, kind: type[Described]) -> Described: ...
+def read_plan(path: str | Path, kind: type[BaseModel] = Plan) -> BaseModel:
     """Read the plan alone.
 
     Parameters
     ----------
     path : path
         A file, or a folder that holds `model.safetensors`.
+    kind : type of plan, optional
+        What is expected: `Plan`, or the plan of another family of networks.
 
     Raises
     ------
@@ -116,10 +125,10 @@ def read_plan(path: str | Path) -> Plan:
         raise MissingFileError("there is no model here", where=file, todo="Choose a folder that a refinement wrote, or a .safetensors file") from error
     except OSError as error:
         raise SegmenterError(f"cannot be read ({error.strerror})", where=file, todo="Check the file's permissions") from error
-    return parse_plan(text, file)
+    return parse_plan(text, file, kind)
 
 
-def parse_plan(header: bytes, file: Path) -> Plan:
+def parse_plan(header: bytes, file: Path, kind: type[Described]) -> Described:
     """The plan in a safetensors header; raises as `read_plan` does."""
     try:
         content = json.loads(header)
@@ -132,7 +141,7 @@ def parse_plan(header: bytes, file: Path) -> Plan:
     if not isinstance(text, str):
         raise SegmenterError("holds weights, but not the plan that says how to use them", where=file, todo=TODO)
     try:
-        return Plan.model_validate_json(text)
+        return kind.model_validate_json(text)
     except ValidationError as error:
         raise SegmenterError(f"holds a plan this version cannot use ({reason(error)})", where=file, todo="Update napari-medseg or choose another") from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -50,22 +50,9 @@ def save_model(folder_or_file: str | Path, network: UNet, plan: dict[str, Any] |
     UnwritableFileError
         When the disk refuses.
     """
-    path = model_file(folder_or_file)
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     described = NetworkPlan(in_channels=network.in_channels, classes=network.classes, widths=list(network.widths), dropout=network.dropout)
-    facts = {"format": FORMAT, "network": described.model_dump(), "sha256": _checksum(tensors)}
-    try:
-        whole = Plan.model_validate({**(plan or {}), **facts})
-        text = json.dumps(whole.model_dump(), allow_nan=False)
-    except (ValidationError, ValueError, TypeError) as error:
-        raise InvalidInputError(f"the plan cannot be kept with this network ({reason(error)})", where=path) from error
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnwritableFileError(f"cannot be written ({error.strerror})", where=path, todo="Choose another folder, or check its permissions") from error
-    with replacing(path) as part:
-        part.write_bytes(save_tensors(tensors, metadata={KEY: text}))
-    return path
+    return write_weights(model_file(folder_or_file), tensors, Plan, {**(plan or {}), "format": FORMAT, "network": described.model_dump()})
 
 
 def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
@@ -91,12 +78,7 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
     """
     file = model_file(path)
     plan = read_plan(file)
-    try:
-        tensors = load_tensors(file.read_bytes())
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise SegmenterError("is cut short or damaged", where=file, todo=TODO) from error
-    if _checksum(tensors) != plan.sha256:
-        raise SegmenterError("is damaged: its weights do not match their checksum", where=file, todo=TODO)
+    tensors = read_weights(file, plan.sha256)
     described = plan.network
     network = UNet(described.in_channels, described.classes, described.widths, described.dropout)
     try:
@@ -104,6 +86,33 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
     except RuntimeError as error:  # torch's word for missing, unexpected or misshapen weights
         raise SegmenterError("holds weights that do not fit the network it names", where=file, todo=TODO) from error
     return network.eval(), plan.model_dump()
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor], kind: type[BaseModel], plan: dict[str, Any]) -> Path:
+    """Write tensors with a plan of this kind, their checksum filled in; raises as `save_model` does."""
+    try:
+        whole = kind.model_validate({**plan, "sha256": _checksum(tensors)})
+        text = json.dumps(whole.model_dump(), allow_nan=False)
+    except (ValidationError, ValueError, TypeError) as error:
+        raise InvalidInputError(f"the plan cannot be kept with this network ({reason(error)})", where=path) from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFileError(f"cannot be written ({error.strerror})", where=path, todo="Choose another folder, or check its permissions") from error
+    with replacing(path) as part:
+        part.write_bytes(save_tensors(tensors, metadata={KEY: text}))
+    return path
+
+
+def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a file; raises `SegmenterError` when it is cut short or their checksum is another."""
+    try:
+        tensors: dict[str, Tensor] = load_tensors(file.read_bytes())
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise SegmenterError("is cut short or damaged", where=file, todo=TODO) from error
+    if _checksum(tensors) != sha256:
+        raise SegmenterError("is damaged: its weights do not match their checksum", where=file, todo=TODO)
+    return tensors
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:

@@ -108,11 +108,12 @@ def encode(image: Tensor, marks: Marks, spacing: Sequence[float] = (1.0, 1.0, 1.
     """
     if image.ndim == 3:
         return encode(image[None], Marks.batch([marks]), spacing)[0]
-    plain = normalise(image)
-    prompts = marks.stacked()
-    positive = torch.maximum(prompts[:, 0], prompts[:, 2])
-    negative = torch.maximum(prompts[:, 1], prompts[:, 3])
-    return torch.cat([_intensities(plain, positive, negative), prompts, _distances(plain, positive, negative, spacing)], dim=1)
+    with torch.autocast(image.device.type, enabled=False):  # the network may run in half precision, its input never
+        plain = normalise(image)
+        prompts = marks.stacked()
+        positive = torch.maximum(prompts[:, 0], prompts[:, 2])
+        negative = torch.maximum(prompts[:, 1], prompts[:, 3])
+        return torch.cat([_intensities(plain, positive, negative), prompts, _distances(plain, positive, negative, spacing)], dim=1)
 
 
 def normalise(image: Tensor) -> Tensor:
