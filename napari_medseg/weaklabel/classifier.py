@@ -1,7 +1,10 @@
-"""A pixel classifier that learns from strokes while one watches: extremely randomised trees (Geurts et al., Machine Learning 2006).
+"""A pixel classifier that learns from strokes while one watches: random ferns (Ozuysal et al., PAMI 2010) whose questions are chosen.
 
-Thresholds drawn at random between the strokes' values fall midway on average, which suits strokes: they lie deep inside what they mark and hardly ever
-at its border. Every class weighs the same, however long its strokes are. Trees draw from generators of their own, so that the answer is always the same.
+A fern asks every voxel the same few questions, each whether one feature lies above one threshold, and looks the answers up in a table. Of some questions
+drawn at random, with thresholds between the values of two strokes' voxels, the one is kept that parts the strokes best after those before it (as extremely
+randomised trees do; Geurts et al., Machine Learning 2006). Such thresholds fall midway on average, which suits strokes: they lie deep inside what they mark
+and hardly ever at its border. Answers that few strokes gave lean on the answers to one question less. Every class weighs the same, however long its strokes
+are. Ferns draw from generators of their own, so that the answer is always the same. All voxels being asked the same, it is done many at a time.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import FloatArray
 from napari_medseg.weaklabel.compiled import compiled, in_parts
 
-TREES = 24
-DEPTH = 10
-MOST_SAMPLES = 4000
-CAUTION = 1.0  # voxels of every class that each leaf pretends to have seen
-LEAST = 4096
+FERNS = 32
+QUESTIONS = 8
+TRIES = 4
+MOST_SAMPLES = 1000
+CAUTION = 2.0  # voxels that each answer pretends to have been given by,
+INHERITED = 0.75  # of which so many are as the answer to one question less says, and the others of all classes alike
+LEAST = 16384  # voxels that pay for a thread
+BLOCK = 512  # voxels asked at a time
 
 IntArray = npt.NDArray[np.int32]
-Order = npt.NDArray[np.intp]
 Weights = npt.NDArray[np.float64]
 
 
@@ -54,40 +59,42 @@ class PixelClassifier:
         if present.size < 2:
             raise InvalidInputError("one class has nothing against it", where="strokes", todo="Draw a stroke of a second class or in the background")
         chosen = _thinned(index)
-        samples, index = np.ascontiguousarray(values[chosen], np.float32), index[chosen].astype(np.int32)
+        samples, index = np.ascontiguousarray(values[chosen].T, np.float32), index[chosen].astype(np.int32)
         counts = np.bincount(index, minlength=present.size)
         weights = (index.size / (present.size * counts)).astype(np.float32)[index]
-        size = (TREES, min(2 * index.size - 1, 2 ** (DEPTH + 1) - 1))
-        self._feature, self._child = np.zeros(size, np.int32), np.full(size, -1, np.int32)
-        self._threshold, self._leaf = np.zeros(size, np.float32), np.zeros((*size, present.size), np.float32)
-        in_parts(_grow_trees, TREES, samples, index, weights, self._feature, self._child, self._threshold, self._leaf)
+        self._feature, self._threshold = np.zeros((FERNS, QUESTIONS), np.int32), np.zeros((FERNS, QUESTIONS), np.float32)
+        self._table = np.zeros((FERNS, present.size, 2**QUESTIONS), np.float32)
+        in_parts(_learn, FERNS, samples, index, weights, self._feature, self._threshold, self._table)
+        self._table /= FERNS
         self.classes = tuple(int(v) for v in present)
         return self
 
-    def probabilities(self, features: FloatArray) -> FloatArray:
+    def probabilities(self, features: FloatArray, places: IntArray | None = None) -> FloatArray:
         """How likely each class is.
 
         Parameters
         ----------
-        features : float32 (features, z, y, x)
+        features : float32 (features, ...)
+        places : int32 (n,), optional
+            Flat indices of the voxels asked for; None asks for all.
 
         Returns
         -------
-        float32 (classes, z, y, x)
+        float32 (classes, ...) or (classes, n)
             Adds up to one.
         """
-        shape = features.shape[1:]
         flat = np.ascontiguousarray(features, np.float32).reshape(features.shape[0], -1)
-        out = np.zeros((len(self.classes), flat.shape[1]), np.float32)
-        in_parts(_ask_trees, flat.shape[1], flat, self._feature, self._child, self._threshold, self._leaf, out, least=LEAST)
-        return out.reshape(len(self.classes), *shape)
+        asked = np.arange(flat.shape[1], dtype=np.int32) if places is None else places
+        out = np.zeros((len(self.classes), asked.size), np.float32)
+        in_parts(_ask, asked.size, flat, asked, self._feature, self._threshold, self._table, out, least=LEAST)
+        return out if places is not None else out.reshape(len(self.classes), *features.shape[1:])
 
 
 def _thinned(index: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """At most so many samples, every class evenly thinned."""
     if index.size <= MOST_SAMPLES:
         return np.arange(index.size)
-    share = MOST_SAMPLES // int(index.max() + 1)
+    share = max(1, MOST_SAMPLES // int(index.max() + 1))
     kept = [np.flatnonzero(index == c) for c in range(int(index.max()) + 1)]
     return np.sort(np.concatenate([which[np.linspace(0, which.size - 1, min(which.size, share)).astype(np.intp)] for which in kept]))
 
@@ -104,108 +111,98 @@ def _drawn(state: npt.NDArray[np.uint64]) -> float:
 
 
 @compiled
-def _count(classes: IntArray, weights: FloatArray, order: Order, begin: int, end: int, whole: Weights) -> tuple[float, float]:
-    """Fill `whole` with the classes' weights; all of it, and the heaviest class."""
-    for c in range(whole.size):
-        whole[c] = 0.0
-    for i in range(begin, end):
-        whole[classes[order[i]]] += weights[order[i]]
-    total = largest = 0.0
-    for c in range(whole.size):
-        total, largest = total + whole[c], max(largest, whole[c])
-    return total, largest
+def _question(values: FloatArray, classes: IntArray, state: npt.NDArray[np.uint64]) -> float:
+    """A threshold between the values of two samples, of two classes where a few draws find such."""
+    count = values.size
+    one, other = min(int(_drawn(state) * count), count - 1), min(int(_drawn(state) * count), count - 1)
+    for _ in range(8):
+        if classes[one] != classes[other]:
+            break
+        other = min(int(_drawn(state) * count), count - 1)
+    return float(values[one] + (values[other] - values[one]) * _drawn(state))
 
 
 @compiled
-def _purity(
-    samples: FloatArray, feature: int, cut: np.float32, classes: IntArray, weights: FloatArray,
-    order: Order, begin: int, end: int, whole: Weights, below: Weights,
-) -> float:
-    """How pure the two sides of a cut are (Gini); larger is better."""
-    for c in range(below.size):
-        below[c] = 0.0
-    for i in range(begin, end):
-        if samples[order[i], feature] <= cut:
-            below[classes[order[i]]] += weights[order[i]]
-    under = under_squared = above = above_squared = 0.0
-    for c in range(below.size):
-        over = whole[c] - below[c]
-        under, under_squared = under + below[c], under_squared + below[c] * below[c]
-        above, above_squared = above + over, above_squared + over * over
-    return under_squared / under + above_squared / above
+def _count(values: FloatArray, threshold: np.float32, answers: IntArray, classes: IntArray, weights: FloatArray, table: Weights) -> None:
+    """Weights of the classes by the answers so far and one more."""
+    table[:] = 0.0
+    for i in range(values.size):
+        table[2 * answers[i] + (values[i] > threshold), classes[i]] += weights[i]
 
 
 @compiled
-def _parted(samples: FloatArray, feature: int, cut: np.float32, order: Order, begin: int, end: int) -> int:
-    """Bring samples up to the cut to the front; where the others begin."""
-    middle = begin
-    for i in range(begin, end):
-        if samples[order[i], feature] <= cut:
-            order[i], order[middle] = order[middle], order[i]
-            middle += 1
-    return middle
+def _purity(table: Weights) -> float:
+    """How pure all answers are (Gini); larger is better."""
+    purity = 0.0
+    for answer in range(table.shape[0]):
+        total = squared = 0.0
+        for c in range(table.shape[1]):
+            total, squared = total + table[answer, c], squared + table[answer, c] * table[answer, c]
+        if total > 0:
+            purity += squared / total
+    return purity
 
 
 @compiled
-def _grow_trees(
-    start: int, stop: int, samples: FloatArray, classes: IntArray, weights: FloatArray,
-    feature: IntArray, child: IntArray, threshold: FloatArray, leaf: FloatArray,
+def _learn(
+    start: int, stop: int, samples: FloatArray, classes: IntArray, weights: FloatArray, feature: IntArray, threshold: FloatArray, table: FloatArray,
 ) -> None:
-    count, features = samples.shape
-    kinds, room = leaf.shape[2], child.shape[1]
-    tries = int(np.ceil(np.sqrt(features)))
-    order = np.empty(count, np.intp)
-    first, last, depth = np.empty(room, np.intp), np.empty(room, np.intp), np.empty(room, np.intp)
-    whole, below = np.empty(kinds), np.empty(kinds)
-    state = np.empty(1, np.uint64)
-    for tree in range(start, stop):
-        state[0] = np.uint64(tree + 1) * np.uint64(11400714819323198485)
+    features, count = samples.shape
+    questions, kinds = feature.shape[1], table.shape[1]
+    answers, state = np.empty(count, np.int32), np.empty(1, np.uint64)
+    counted, chances, before = np.empty((2**questions, kinds)), np.empty((2**questions, kinds)), np.empty((2**questions, kinds))
+    for fern in range(start, stop):
+        state[0] = np.uint64(fern + 1) * np.uint64(11400714819323198485)
+        answers[:] = 0
+        chances[:] = 1.0 / kinds
+        for question in range(questions):
+            best, cells = -1.0, 2 ** (question + 1)
+            for _ in range(TRIES):
+                f = min(int(_drawn(state) * features), features - 1)
+                cut = np.float32(_question(samples[f], classes, state))
+                _count(samples[f], cut, answers, classes, weights, counted[:cells])
+                purity = _purity(counted[:cells])
+                if purity > best:
+                    best, feature[fern, question], threshold[fern, question] = purity, f, cut
+            chosen, cut = samples[feature[fern, question]], threshold[fern, question]
+            _count(chosen, cut, answers, classes, weights, counted[:cells])
+            for i in range(count):
+                answers[i] = 2 * answers[i] + (chosen[i] > cut)
+            before[: cells // 2] = chances[: cells // 2]
+            for answer in range(cells):
+                total = counted[answer].sum()
+                for c in range(kinds):
+                    expected = INHERITED * before[answer // 2, c] + (1.0 - INHERITED) / kinds
+                    chances[answer, c] = (counted[answer, c] + CAUTION * expected) / (total + CAUTION)
+        for answer in range(chances.shape[0]):
+            for c in range(kinds):
+                table[fern, c, answer] = chances[answer, c]
+
+
+@compiled
+def _ask(
+    start: int, stop: int, features: FloatArray, places: IntArray, feature: IntArray, threshold: FloatArray, table: FloatArray, out: FloatArray,
+) -> None:
+    ferns, questions = feature.shape
+    kinds, last = table.shape[1], table.shape[1] - 1
+    seen, answers = np.empty((features.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.int32)
+    for begin in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - begin)
+        for f in range(seen.shape[0]):
+            for i in range(count):
+                seen[f, i] = features[f, places[begin + i]]
+        for fern in range(ferns):
+            answers[:] = 0
+            for question in range(questions):
+                values, cut, bit = seen[feature[fern, question]], threshold[fern, question], np.int32(1 << (questions - 1 - question))
+                for i in range(BLOCK):
+                    answers[i] |= bit if values[i] > cut else np.int32(0)
+            for c in range(last):
+                chances, found = table[fern, c], out[c, begin : begin + count]
+                for i in range(count):
+                    found[i] += chances[answers[i]]
         for i in range(count):
-            order[i] = i
-        first[0], last[0], depth[0] = 0, count, 0
-        used = 1
-        node = 0
-        while node < used:
-            begin, end = first[node], last[node]
-            total, largest = _count(classes, weights, order, begin, end, whole)
-            for c in range(kinds):
-                leaf[tree, node, c] = (whole[c] + CAUTION) / (total + kinds * CAUTION)
-            best, chosen, cut = -1.0, -1, np.float32(0)
-            if depth[node] < DEPTH and used + 2 <= room and largest < total:
-                for _ in range(tries):
-                    f = min(int(_drawn(state) * features), features - 1)
-                    low, high = samples[order[begin], f], samples[order[begin], f]
-                    for i in range(begin + 1, end):
-                        value = samples[order[i], f]
-                        low, high = min(low, value), max(high, value)
-                    t = np.float32(low + _drawn(state) * (high - low))
-                    if not low < high or t >= high:
-                        continue
-                    purity = _purity(samples, f, t, classes, weights, order, begin, end, whole, below)
-                    if purity > best:
-                        best, chosen, cut = purity, f, t
-            if chosen >= 0:
-                middle = _parted(samples, chosen, cut, order, begin, end)
-                feature[tree, node], threshold[tree, node], child[tree, node] = chosen, cut, used
-                first[used], last[used], depth[used] = begin, middle, depth[node] + 1
-                first[used + 1], last[used + 1], depth[used + 1] = middle, end, depth[node] + 1
-                used += 2
-            node += 1
-
-
-@compiled
-def _ask_trees(
-    start: int, stop: int, features: FloatArray, feature: IntArray, child: IntArray, threshold: FloatArray, leaf: FloatArray, out: FloatArray,
-) -> None:
-    trees, kinds = child.shape[0], leaf.shape[2]
-    share = np.float32(1.0 / trees)
-    here = np.empty(features.shape[0], np.float32)
-    for voxel in range(start, stop):
-        for f in range(here.size):
-            here[f] = features[f, voxel]
-        for tree in range(trees):
-            node = 0
-            while child[tree, node] >= 0:
-                node = child[tree, node] + (here[feature[tree, node]] > threshold[tree, node])
-            for c in range(kinds):
-                out[c, voxel] += share * leaf[tree, node, c]
+            left = np.float32(1)
+            for c in range(last):
+                left -= out[c, begin + i]
+            out[kinds - 1, begin + i] = max(left, np.float32(0))

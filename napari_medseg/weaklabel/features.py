@@ -51,10 +51,7 @@ class FeatureMaps:
 
     def _widen(self, box: Box) -> None:
         """Make what is new; what was made stays."""
-        blocks = [max(1, round(BLOCK * self._base / step)) for step in self._spacing]
-        sides = zip(box, blocks, self._image.shape, strict=True)
-        z, y, x = (slice(s.start // block * block, min(n, -(-s.stop // block) * block)) for s, block, n in sides)
-        new, old = (z, y, x), self._box
+        new, old = in_blocks(box, self._spacing, self._image.shape), self._box
         kept = np.empty((self._count, *(s.stop - s.start for s in new)), np.float32)
         for part in [new] if old is None else _beyond(new, old):
             kept[(slice(None), *_within(part, new))] = self._made(part)
@@ -70,6 +67,13 @@ class FeatureMaps:
         values = (values - np.float32(self._middle)) / np.float32(self._span)
         found = of_values(values, self._spacing)[(slice(None), *_within(box, (z, y, x)))]
         return found if self._extra is None else np.concatenate([found, np.nan_to_num(self._extra[(slice(None), *box)].astype(np.float32))])
+
+
+def in_blocks(box: Box, spacing: Spacing, shape: tuple[int, ...]) -> Box:
+    """A part of a scan made larger to whole blocks, so that it seldom changes while strokes are added."""
+    blocks = [max(1, round(BLOCK * finest_scale(spacing) / step)) for step in spacing]
+    z, y, x = (slice(s.start // block * block, min(n, -(-s.stop // block) * block)) for s, block, n in zip(box, blocks, shape, strict=True))
+    return z, y, x
 
 
 def _holds(outer: Box, inner: Box) -> bool:

@@ -2,105 +2,187 @@
 
 A step costs sqrt(mm^2 + (edge dI)^2) (Criminisi et al., GeoS, ECCV 2008, eq. 2; Wang et al., DeepIGeoS, PAMI 2019), in mm, so that anisotropic voxels and
 intensity edges are in one unit and no path is shorter than its length. Where a pixel classifier says how likely each class is, a class moves the slower
-the less it belongs: its steps are longer by `DOUBT` times what the class lacks to certainty.
+the less it belongs: its steps are longer by `DOUBT` times what the class lacks to certainty. A class passes only through what it holds.
+
+Large regions are raced for in coarse voxels first, then again near the borders between classes in voxels half as large, down to the scan's. Everything is
+worked out anew from the strokes, which costs a few milliseconds and depends on nothing but them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from scipy import ndimage as ndi
+import numpy.typing as npt
 
 from napari_medseg.annotation.classes import BACKGROUND
-from napari_medseg.volume import LabelArray, Spacing
-from napari_medseg.weaklabel.compiled import in_parts
+from napari_medseg.volume import BoolArray, LabelArray, Spacing
+from napari_medseg.weaklabel import race
+from napari_medseg.weaklabel.features import smoothed
+from napari_medseg.weaklabel.levels import Level, Levels, any_of
+from napari_medseg.weaklabel.path_kernels import CLOSED, UNIT_MM, WAITING, IntArray
 from napari_medseg.weaklabel.scene import box_around
 from napari_medseg.weaklabel.scribble_region import Region
-from napari_medseg.weaklabel.shortest_paths import FAR, LEVELS, Paths, Steps
 
 EDGE_MM = 200.0
 DOUBT = 20.0
-UNASKED = 128  # level of doubt where the classifier has not been asked yet
 CAP = 4.0  # times the reach: what costs more to reach is background
-CHUNK = 80_000  # voxels a map spreads from before the next look at whether somebody waits; well under 100 ms
+CHUNK = 200_000  # voxels a race goes on from before the next look at whether somebody waits; well under 100 ms
+COARSEN = 20_000  # voxels within reach above which a race is run in coarser ones first
+RINGS = 3  # coarse voxels on either side of a border that are raced for again
 ROUNDING = 1.2  # standard deviation, in finest voxels, with which outlines are smoothed; measured in docs/weaklabel.md
 
-ALL = 0
+LEVELS = 256  # of doubt
+HARDNESS = np.asarray(1 + DOUBT * np.arange(LEVELS) / (LEVELS - 1), np.float32)
+
+
+class Doubts(Protocol):
+    """How unlikely classes are."""
+
+    def doubts(self, level: int, places: IntArray) -> tuple[tuple[int, ...], LabelArray]:
+        """The classes, and for each of some voxels of a level (flat indices) 0 sure to 255 out of the question: uint8 (voxels, classes)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """Who holds what on a level; arrays with a rim of one voxel."""
+
+    cost: IntArray
+    label: LabelArray
 
 
 class Geodesic:
-    """Nearest strokes over a region that may move, kept up to date.
+    """Nearest strokes over a region.
 
     Parameters
     ----------
-    region : Region
     reach_mm : float
         The farther this is, the dearer paths may be.
-    learned : bool
-        Whether doubts will be told; then each class has a map of its own.
     """
 
-    def __init__(self, region: Region, reach_mm: float, learned: bool = False) -> None:
-        self._spacing, self._cap, self._learned = region.spacing, CAP * reach_mm, learned
-        levels = np.arange(LEVELS, dtype=np.float32) / (LEVELS - 1)
-        self._hardness = np.asarray(1 + DOUBT * levels if learned else np.ones(LEVELS), np.float32)
-        self._maps: dict[int, Paths] = {}
-        self._region = region
+    def __init__(self, region: Region, reach_mm: float) -> None:
+        self._cap, self._region, self._levels = int(CAP * reach_mm / UNIT_MM), region, Levels(region)
+        self._held: _Held | None = None
 
-    def follow(self, region: Region, marks: LabelArray, scale: float, doubts: Mapping[int, LabelArray] | None = None) -> Iterator[float]:
-        """Bring the maps up to date; leaving early does no harm, the next call goes on.
+    def follow(self, region: Region, marks: LabelArray, near: BoolArray, scale: float, looks: Doubts | None = None) -> Iterator[float]:
+        """Find who is nearest; leaving early does no harm.
 
         Parameters
         ----------
         marks : uint8 (z, y, x)
             Strokes as they are now; 0 none.
+        near : bool (z, y, x)
+            Where paths go.
         scale : float
             Contrast that counts as an edge of 1.
-        doubts : mapping of class to uint8 (z, y, x), optional
-            How unlikely each class is, 0 sure to 255 out of the question; None leaves them as they were.
+        looks : Doubts, optional
+            What the classifier says.
 
         Yields
         ------
         float
             Share of the work done, 0-1.
         """
-        wanted = [int(v) for v in np.flatnonzero(np.bincount(marks.ravel(), minlength=256)) if v] if self._learned else [ALL]
-        steps = Steps(self._spacing, EDGE_MM / scale, self._hardness, self._cap)
-        self._maps = {own: self._moved(own, region, steps) for own in wanted}
-        self._region = region
-        for own, paths in self._maps.items():
-            if doubts is not None and own in doubts:
-                paths.harden(doubts[own])
-            paths.follow(marks)
-        maps, done = list(self._maps.values()), 0
-
-        def spread(start: int, stop: int) -> int:
-            return sum(paths.spread(CHUNK) for paths in maps[start:stop] if not paths.settled)
-
-        while not all(paths.settled for paths in maps):
-            done += sum(in_parts(spread, len(maps)))
-            yield min(1.0, done / (len(maps) * marks.size))
+        if region is not self._region:
+            self._region, self._levels = region, Levels(region)
+        within = [near]
+        while np.count_nonzero(within[-1]) > COARSEN and max(self._levels[len(within)].times) > 1:
+            within.append(any_of(within[-1], self._levels[len(within)].times))
+        strokes = _on_levels(marks, [self._levels[index].times for index in range(len(within))])
+        held = None
+        for index in range(len(within) - 1, -1, -1):
+            opened = self._opened(index, within[index], strokes, held)
+            held = opened.held
+            for share in self._raced(index, opened, strokes[index], scale, looks):
+                yield (len(within) - 1 - index + share) / len(within)
+        self._held = held
 
     @property
     def labels(self) -> LabelArray:
         """The nearest stroke's class, uint8 (z, y, x); 0 where none reaches."""
-        maps = list(self._maps.values())
-        found, best = maps[0].label, maps[0].cost
-        for paths in maps[1:]:
-            nearer = np.asarray((paths.cost >= 0) & ((best < 0) | (paths.cost < best)))
-            found, best = np.where(nearer, paths.label, found), np.where(nearer, paths.cost, best)
-        return np.where((best >= 0) & (best < FAR), found, 0).astype(np.uint8)
+        if self._held is None:
+            return np.zeros(self._region.shape, np.uint8)
+        return self._held.label[1:-1, 1:-1, 1:-1].copy()
 
-    def _moved(self, own: int, region: Region, steps: Steps) -> Paths:
-        paths, shift = self._maps.get(own), self._region.shift(region)
-        going = np.full(region.shape, UNASKED if self._learned else 0, np.uint8)
-        if paths is None or shift is None:
-            return Paths(region.contrast, going, region.closed, steps, own)
-        if self._region is not region:
-            paths = paths.moved(region.contrast, going, region.closed, shift)
-        paths.pay(steps)
-        return paths
+    def _opened(self, index: int, near: BoolArray, strokes: list[_Strokes], coarse: _Held | None) -> _Opened:
+        """A level with what is raced for; where coarser voxels were raced for before, only what they leave in doubt."""
+        level = self._levels[index]
+        cost = np.full(level.contrast.shape, CLOSED, np.int32)
+        label, row = np.zeros(cost.shape, np.uint8), np.full(cost.shape, race.NOBODY, np.int32)
+        if coarse is None:
+            count = race.enter(near, level.closed, cost, row)
+        else:
+            times = self._levels[index + 1].times
+            again = np.zeros(coarse.label.shape, bool)
+            again.ravel()[_rimmed(strokes[index + 1].places, self._levels[index + 1])] = True
+            z, y, x = (RINGS - 1 if t > 1 else 0 for t in times)
+            race.doubtful(coarse.cost, coarse.label, (z, y, x), again)
+            count = race.refine(near, level.closed, times, coarse.cost, coarse.label, again, cost, label, row)
+        return _Opened(_Held(cost, label), row, count)
+
+    def _raced(self, index: int, opened: _Opened, strokes: _Strokes, scale: float, looks: Doubts | None) -> Iterator[float]:
+        level, cost, label = self._levels[index], opened.held.cost, opened.held.label
+        nodes = _rimmed(strokes.places, level)
+        cost.ravel()[nodes], label.ravel()[nodes] = 0, strokes.values
+        racing = np.flatnonzero(opened.row >= 0).astype(np.int32)
+        column, doubts = np.zeros(256, np.int32), np.zeros((0, 1), np.uint8)
+        if looks is not None:
+            classes, doubts = looks.doubts(index, _bare(racing, level))
+            column[list(classes)] = np.arange(len(classes))
+        width = max(1, int(min(level.spacing) / UNIT_MM))
+        z, y, x = cost.shape
+        ways, queue = race.around((z, y, x), level.spacing), race.queue_for(cost.size, self._cap, width)
+        track = race.Track(cost.ravel(), label.ravel(), opened.row.ravel(), level.contrast.ravel())
+        toll = race.Toll(doubts, column, HARDNESS, EDGE_MM / scale, self._cap)
+        race.line_up(racing, nodes, track, queue, ways, width)
+        done = 0
+        while queue.state[WAITING]:
+            done += race.run(CHUNK, track, queue, toll, ways, width)
+            yield min(1.0, done / max(opened.count, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """A level about to be raced for."""
+
+    held: _Held
+    row: IntArray
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Strokes:
+    """Strokes on a level: flat indices (z, y, x) and classes; the last of several on one voxel counts."""
+
+    places: npt.NDArray[np.intp]
+    values: LabelArray
+
+
+def _on_levels(marks: LabelArray, times: list[tuple[int, int, int]]) -> list[_Strokes]:
+    """Strokes on each level; on a coarse voxel a class survives before background."""
+    places = np.flatnonzero(marks)
+    values = marks.ravel()[places]
+    order = np.argsort(np.where(values == BACKGROUND, 0, values), kind="stable")
+    places, values, shape = places[order], values[order], marks.shape
+    found = [_Strokes(places, values)]
+    for factor in times[1:]:
+        where = np.unravel_index(places, shape)
+        shape = tuple(-(-n // f) for n, f in zip(shape, factor, strict=True))
+        places = np.ravel_multi_index(tuple(i // f for i, f in zip(where, factor, strict=True)), shape)
+        found.append(_Strokes(places, values))
+    return found
+
+
+def _rimmed(places: npt.NDArray[np.intp], level: Level) -> IntArray:
+    """Flat indices of voxels in arrays with a rim."""
+    return np.ravel_multi_index(tuple(i + 1 for i in np.unravel_index(places, level.shape)), level.contrast.shape).astype(np.int32)
+
+
+def _bare(nodes: IntArray, level: Level) -> IntArray:
+    """Flat indices without the rim."""
+    return np.ravel_multi_index(tuple(i - 1 for i in np.unravel_index(nodes, level.contrast.shape)), level.shape).astype(np.int32)
 
 
 def rounded(labels: LabelArray, spacing: Spacing) -> LabelArray:
@@ -114,10 +196,9 @@ def rounded(labels: LabelArray, spacing: Spacing) -> LabelArray:
         return out
     box = box_around((labels > 0) & (labels != BACKGROUND), 3 * ROUNDING * min(spacing), spacing)
     part = labels[box]
-    deviations = [ROUNDING * min(spacing) / step for step in spacing]
     rest, best, winner = np.ones(part.shape, np.float32), np.zeros(part.shape, np.float32), np.zeros(part.shape, np.uint8)
     for value in classes:
-        votes = np.asarray(ndi.gaussian_filter((part == value).astype(np.float32), deviations, mode="nearest", truncate=3.0))
+        votes = smoothed((part == value).astype(np.float32), spacing, ROUNDING * min(spacing))
         more = votes > best
         best[more], winner[more] = votes[more], value
         rest -= votes

@@ -61,7 +61,8 @@ POSITION, WAITING = 0, 1  # of a queue's state: the first bucket that may hold v
 
 
 @compiled
-def _put(node: int, bucket: int, queue: Queue) -> None:
+def put(node: int, bucket: int, queue: Queue) -> None:
+    """Let a voxel wait in a bucket."""
     bucket = min(bucket, queue.head.size - 1)
     first = queue.head[bucket]
     queue.after[node], queue.before[node], queue.head[bucket] = first, -2 - bucket, node
@@ -72,7 +73,8 @@ def _put(node: int, bucket: int, queue: Queue) -> None:
 
 
 @compiled
-def _take(node: int, queue: Queue) -> None:
+def take(node: int, queue: Queue) -> None:
+    """Let a voxel wait no longer."""
     previous, following = queue.before[node], queue.after[node]
     if previous < FREE:
         queue.head[-2 - previous] = following
@@ -89,7 +91,7 @@ def wake(nodes: IntArray, cost: IntArray, queue: Queue, width: int) -> None:
     """Let paths go on from voxels that have one."""
     for node in nodes:
         if queue.before[node] == FREE and 0 <= cost[node] < FAR:
-            _put(node, cost[node] // width, queue)
+            put(node, cost[node] // width, queue)
 
 
 @compiled
@@ -103,7 +105,7 @@ def spread(most: int, paths: Map, queue: Queue, field: Field, ways: Ways, edge: 
         while queue.head[queue.state[POSITION]] < 0:
             queue.state[POSITION] += 1
         node = queue.head[queue.state[POSITION]]
-        _take(node, queue)
+        take(node, queue)
         done += 1
         here, ours, hard, grey = cost[node], label[node], hardness[going[node]], contrast[node]
         for k in range(ways.offsets.size):
@@ -119,9 +121,9 @@ def spread(most: int, paths: Map, queue: Queue, field: Field, ways: Ways, edge: 
             if paid > cap or paid > cost[other] or (paid == cost[other] and ours >= label[other]):
                 continue
             if queue.before[other] != FREE:
-                _take(other, queue)
+                take(other, queue)
             cost[other], label[other], paths.origin[other] = paid, ours, ways.back[k]
-            _put(other, paid // width, queue)
+            put(other, paid // width, queue)
     return done
 
 
@@ -129,7 +131,7 @@ def spread(most: int, paths: Map, queue: Queue, field: Field, ways: Ways, edge: 
 def _forget(node: int, paths: Map, queue: Queue) -> None:
     paths.cost[node], paths.label[node], paths.origin[node] = FAR, 0, 0
     if queue.before[node] != FREE:
-        _take(node, queue)
+        take(node, queue)
 
 
 @compiled
@@ -140,7 +142,7 @@ def _begin(node: int, drawn: int, own: int, closed: bool, paths: Map, queue: Que
         paths.cost[node] = CLOSED
     elif drawn != 0:
         paths.cost[node], paths.label[node] = 0, drawn
-        _put(node, 0, queue)
+        put(node, 0, queue)
 
 
 @compiled
@@ -166,7 +168,7 @@ def _rim(nodes: IntArray, paths: Map, queue: Queue, ways: Ways, width: int) -> N
         for k in range(ways.offsets.size):
             other = node + ways.offsets[k]
             if queue.before[other] == FREE and 0 <= paths.cost[other] < FAR:
-                _put(other, paths.cost[other] // width, queue)
+                put(other, paths.cost[other] // width, queue)
 
 
 @compiled

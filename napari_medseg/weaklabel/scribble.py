@@ -18,6 +18,7 @@ from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError, NoStrokesError
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
+from napari_medseg.weaklabel.features import in_blocks
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.scribble_region import Region, Typical, cut_out, typical
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
@@ -212,10 +213,11 @@ class Scribbler:
         around = _shifted(scene.box_around((held > 0) & (held != BACKGROUND), 0.0, self._spacing), self._extent)
         margins = [int(np.ceil(self._settings.reach_mm / s)) for s in self._spacing]
         z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(around, margins, self._shape, strict=True))
+        box = in_blocks((z, y, x), self._spacing, self._shape)
         if self._look is None:
             self._look = typical(self._image)
-        if self._asked != (z, y, x) or self._region is None:
-            self._region, self._asked = cut_out(self._image, (z, y, x), self._spacing, self._settings.most_voxels, self._look), (z, y, x)
+        if self._asked != box or self._region is None:
+            self._region, self._asked = cut_out(self._image, box, self._spacing, self._settings.most_voxels, self._look), box
         return self._region
 
     def _chosen(self, values: list[int], region: Region) -> Choice:

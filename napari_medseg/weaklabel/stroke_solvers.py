@@ -15,12 +15,15 @@ from napari_medseg.weaklabel.classifier import PixelClassifier
 from napari_medseg.weaklabel.features import FeatureMaps
 from napari_medseg.weaklabel.geodesic import Geodesic, rounded
 from napari_medseg.weaklabel.growcut import GrowCut
-from napari_medseg.weaklabel.scribble_region import Region
+from napari_medseg.weaklabel.levels import pooled
+from napari_medseg.weaklabel.multigrid import joined_axes
+from napari_medseg.weaklabel.path_kernels import IntArray
+from napari_medseg.weaklabel.scribble_region import Factor, Region
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
 from napari_medseg.weaklabel.stroke_walk import StrokeWalk
 
-ASKED = 100_000  # voxels whose class is asked for before the next look at whether somebody waits
-QUICK = 0.3  # share of the work that a first answer is
+LEARNED = 0.3  # share of the work that learning is
+QUICK = 0.3  # and that a first answer is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,56 +90,63 @@ class Learner:
 
     def __init__(self, image: npt.NDArray[Any], spacing: Spacing, extra: FloatArray | None) -> None:
         self._features = FeatureMaps(image, spacing, extra)
-        self.chances: dict[int, FloatArray] = {}
+        self._region: Region | None = None
+        self._maps: list[FloatArray] = []
+        self._spacings: list[Spacing] = []
+        self._learned = PixelClassifier()
 
-    def follow(self, task: Task) -> Iterator[float]:
-        """Fill `chances`: how likely each class is by its looks, float32, the region's voxels."""
+    def learn(self, task: Task) -> None:
+        """Learn from the strokes."""
         features = self._features.of(task.region.box)
-        yield 0.3
-        where = task.drawn > 0
-        learned = PixelClassifier().fit(features[:, where].T, task.drawn[where])
-        z, y, x = (slice(f // 2 if n >= f else 0, None, f) for f, n in zip(task.region.factor, task.drawn.shape, strict=True))
-        features = features[:, z, y, x]
-        out = np.empty((len(learned.classes), *task.region.shape), np.float32)
-        slices = max(1, ASKED // (out.shape[2] * out.shape[3]))
-        for start in range(0, out.shape[1], slices):
-            out[:, start : start + slices] = learned.probabilities(features[:, start : start + slices])
-            yield 0.3 + 0.7 * start / out.shape[1]
-        self.chances = dict(zip(learned.classes, out, strict=True))
+        if task.region is not self._region:
+            finest = _pooled(features, task.region.factor) if task.region.coarse else np.ascontiguousarray(features)
+            self._region, self._maps, self._spacings = task.region, [finest], [task.region.spacing]
+        z, y, x = np.nonzero(task.drawn)
+        self._learned = PixelClassifier().fit(features[:, z, y, x].T, task.drawn[z, y, x])
+
+    def doubts(self, level: int, places: IntArray) -> tuple[tuple[int, ...], LabelArray]:
+        """The classes, and for voxels of a level of the region (flat indices) how unlikely each is: uint8 (voxels, classes), 0 sure to 255 impossible."""
+        chances = self._learned.probabilities(self._looks(level), places)
+        return self._learned.classes, np.ascontiguousarray(np.rint(255 * (1 - chances)).astype(np.uint8).T)
+
+    def chances(self) -> dict[int, FloatArray]:
+        """How likely each class is by its looks: float32, the region's voxels."""
+        return dict(zip(self._learned.classes, self._learned.probabilities(self._looks(0)), strict=True))
+
+    def _looks(self, level: int) -> FloatArray:
+        while len(self._maps) <= level:
+            fine = self._maps[-1]
+            shape, spacing = (fine.shape[1], fine.shape[2], fine.shape[3]), self._spacings[-1]
+            times = joined_axes(shape, spacing)
+            self._maps.append(_pooled(fine, times))
+            self._spacings.append((spacing[0] * times[0], spacing[1] * times[1], spacing[2] * times[2]))
+        return self._maps[level]
+
+
+def _pooled(features: FloatArray, times: Factor) -> FloatArray:
+    return np.stack([pooled(each, times) for each in features])
 
 
 class ByGeodesic:
-    """Geodesic paths; where it learns, a quick answer by what was learned from the strokes before this one, then the exact one."""
+    """Geodesic paths, which a classifier may help."""
 
     def __init__(self, region: Region, reach_mm: float, learner: Learner | None) -> None:
-        self._learner, self._region, self._reach = learner, region, reach_mm
-        self._plain: Geodesic | None = Geodesic(region, reach_mm)
-        self._learned: Geodesic | None = None
+        self._learner, self._region = learner, region
+        self._paths = Geodesic(region, reach_mm)
 
     def follow(self, task: Task) -> Iterator[Progress]:
         """Work."""
-        first = self._learned or self._plain
-        assert first is not None
-        for share in first.follow(task.region, task.marks, task.scale):
-            yield Progress(share if self._learner is None else QUICK * share, "Nearest strokes")
-        if self._learner is None:
-            return
-        yield Progress(QUICK, "A quick answer; refining")
-        for share in self._learner.follow(task):
-            yield Progress(QUICK + 0.3 * share, "Learning from the strokes", worth_showing=False)
-        doubts = {value: np.rint(255 * (1 - chance)).astype(np.uint8) for value, chance in self._learner.chances.items()}
-        learned = self._learned or Geodesic(task.region, self._reach, learned=True)
-        for share in learned.follow(task.region, task.marks, task.scale, doubts):
-            self._learned, self._plain = learned, None
-            yield Progress(0.6 + 0.4 * share, "Nearest strokes, by what they taught", worth_showing=False)
-        self._learned, self._plain = learned, None
+        self._region = task.region
+        if self._learner is not None:
+            self._learner.learn(task)
+            yield Progress(LEARNED, "Learning from the strokes", worth_showing=False)
+        for share in self._paths.follow(task.region, task.marks, task.near, task.scale, self._learner):
+            yield Progress(LEARNED + (1 - LEARNED) * share, "Nearest strokes", worth_showing=False)
 
     @property
     def labels(self) -> LabelArray:
         """The nearest strokes' classes, their outlines rounded."""
-        maps = self._learned or self._plain
-        assert maps is not None
-        return rounded(maps.labels, self._region.spacing)
+        return rounded(self._paths.labels, self._region.spacing)
 
 
 class ByGrowCut:
@@ -168,12 +178,14 @@ class ByWalker:
     def follow(self, task: Task) -> Iterator[Progress]:
         """Work."""
         self._walking = False
-        for share in self._quick.follow(task.region, task.marks, task.scale):
-            yield Progress(QUICK * share, "A quick answer first")
+        for share in self._quick.follow(task.region, task.marks, task.near, task.scale):
+            yield Progress(QUICK * share, "A quick answer first", worth_showing=False)
+        yield Progress(QUICK, "A quick answer; refining")
+        chances = None
         if self._learner is not None:
-            for share in self._learner.follow(task):
-                yield Progress(QUICK + 0.3 * share, "Learning from the strokes", worth_showing=False)
-        chances = None if self._learner is None else self._learner.chances
+            self._learner.learn(task)
+            chances = self._learner.chances()
+            yield Progress(QUICK + LEARNED, "Learning from the strokes", worth_showing=False)
         ends = np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
         guess = self._quick.labels
         for share in self._walk.follow(task.region, ends, task.scale, guess, chances):

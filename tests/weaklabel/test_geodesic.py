@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from napari_medseg.weaklabel import geodesic
 from napari_medseg.weaklabel.geodesic import EDGE_MM, Geodesic, rounded
 from napari_medseg.weaklabel.scribble_region import cut_out, typical
-from napari_medseg.weaklabel.shortest_paths import FAR, UNIT_MM
 
 SPACING = (5.0, 0.7, 0.7)
 SHAPE = (3, 30, 40)
@@ -13,8 +13,20 @@ def region_of(image, spacing=SPACING):
     return cut_out(image, tuple(slice(0, n) for n in image.shape), spacing, 10**6, typical(image))
 
 
-def finish(geodesic, region, marks, scale=1.0, doubts=None):
-    for share in geodesic.follow(region, marks, scale, doubts):
+class Told:
+    """Doubts on the region's own voxels."""
+
+    def __init__(self, doubts):
+        self.classes, self.maps = tuple(doubts), np.stack([each.ravel() for each in doubts.values()], 1)
+
+    def doubts(self, level, places):
+        assert level == 0
+        return self.classes, self.maps[places]
+
+
+def finish(geodesic, region, marks, scale=1.0, doubts=None, near=None):
+    near = np.ones(marks.shape, bool) if near is None else near
+    for share in geodesic.follow(region, marks, near, scale, None if doubts is None else Told(doubts)):
         assert 0 <= share <= 1
     return geodesic.labels
 
@@ -50,24 +62,24 @@ def test_in_a_flat_scan_the_nearer_stroke_in_mm_wins():
     np.testing.assert_array_equal(labels[sure], np.where(first < second, 1, 2)[sure])
 
 
-def test_no_path_is_shorter_than_its_length_and_an_edge_costs_its_height(two_rooms):
-    image, marks = two_rooms
+def test_an_edge_is_as_far_as_its_height_says():
+    """A stroke behind a step of contrast h meets one in front where the ways cost the same: the step costs EDGE_MM times h."""
+    image = np.full((1, 3, 120), 100.0)
+    image[:, :, 40:] = 101.0
+    marks = np.zeros(image.shape, np.uint8)
+    marks[0, :, 20], marks[0, :, 100] = 1, 2
     region = region_of(image)
-    geodesic = Geodesic(region, 1000.0)
-    finish(geodesic, region, np.where(marks == 1, marks, 0))
-    cost = geodesic._maps[0].cost * UNIT_MM
-    assert cost[1, 14, 15] == pytest.approx(7.0, abs=0.05)
-    step = abs(region.contrast[1, 14, 20] - region.contrast[1, 14, 18])
-    assert cost[1, 14, 20] > EDGE_MM * step
+    rise = float(np.ptp(region.contrast)) * EDGE_MM
+    labels = finish(Geodesic(region, 1000.0), region, marks, scale=rise / 14.0)  # the step is worth 14 mm, 20 voxels
+    assert labels[0, 1].tolist().index(2) == pytest.approx(50, abs=2)
 
 
 def test_what_costs_more_than_the_cap_is_nobodys(two_rooms):
     image, marks = two_rooms
     region = region_of(image)
-    geodesic = Geodesic(region, 1.0)
-    labels = finish(geodesic, region, np.where(marks == 1, marks, 0))
+    labels = finish(Geodesic(region, 1.0), region, np.where(marks == 1, marks, 0))
+    assert (labels[1, 10:20, 5:10] == 1).all()
     assert not labels[:, :, 15:].any()
-    assert (geodesic._maps[0].cost[:, :, 15:] == FAR).all()
 
 
 def test_a_class_goes_slowly_where_it_is_doubted():
@@ -78,9 +90,60 @@ def test_a_class_goes_slowly_where_it_is_doubted():
     region = region_of(image)
     doubts = {1: np.zeros(SHAPE, np.uint8), 255: np.zeros(SHAPE, np.uint8)}
     doubts[1][:, :, 10:], doubts[255][:, :, :10] = 200, 200
-    labels = finish(Geodesic(region, 30.0, learned=True), region, marks, 1e6, doubts)
+    labels = finish(Geodesic(region, 30.0), region, marks, 1e6, doubts)
     assert (labels[1, :, :9] == 1).all()
     assert (labels[1, :, 12:] == 255).all()
+
+
+def test_paths_stay_near(two_rooms):
+    image, marks = two_rooms
+    region = region_of(image)
+    near = np.zeros(SHAPE, bool)
+    near[:, :, 3:9] = True
+    labels = finish(Geodesic(region, 30.0), region, marks, near=near)
+    assert (labels[1, 10:20, 3:9] == 1).all()
+    assert not labels[~near & (marks == 0)].any()
+
+
+def test_a_class_passes_only_through_what_it_holds():
+    """Class 1 would be quick beyond the wall of class 2's stroke, but cannot get there."""
+    image = np.full((1, 30, 40), 100.0)
+    image[0, 0, 0] = 101
+    marks = np.zeros(image.shape, np.uint8)
+    marks[0, :, 20], marks[0, 10:20, 2] = 2, 1
+    region = region_of(image)
+    doubts = {1: np.zeros(image.shape, np.uint8), 2: np.full(image.shape, 255, np.uint8)}
+    labels = finish(Geodesic(region, 100.0), region, marks, 1e6, doubts)
+    assert (labels[0, :, 3:19] == 1).all()
+    assert (labels[0, :, 20:] == 2).all()
+
+
+@pytest.mark.parametrize("spacing", [(5.0, 0.7, 0.7), (1.0, 1.0, 1.0), (0.8, 0.8, 2.5)])
+def test_a_coarse_race_that_is_run_again_at_borders_ends_as_a_fine_one(spacing, monkeypatch):
+    rng = np.random.default_rng(3)
+    shape = (16, 90, 85)
+    away = np.sqrt(sum((i - n / 2) ** 2 for i, n in zip(np.indices(shape) * np.reshape([1, 0.35, 0.35], (3, 1, 1, 1)), (16, 31, 30), strict=True)))
+    image = 100 + 60 * (away < 6) + rng.normal(0, 12, shape)
+    marks = np.zeros(shape, np.uint8)
+    marks[8, 40:50, 43], marks[4:12, 43, 40], marks[8, 10:80, 8], marks[1, 20:60, 60] = 1, 1, 255, 255
+    region = region_of(image, spacing)
+    found = {}
+    for most in (10**9, 5000):
+        monkeypatch.setattr(geodesic, "COARSEN", most)
+        found[most] = finish(Geodesic(region, 60.0), region, marks, 0.3) == 1
+    assert found[10**9].sum() > 1000
+    assert 2 * (found[5000] & found[10**9]).sum() / (found[5000].sum() + found[10**9].sum()) > 0.97
+    assert (found[5000][marks > 0] == (marks[marks > 0] == 1)).all()
+
+
+def test_two_voxels_of_strokes_in_one_coarse_voxel_keep_their_classes(monkeypatch):
+    monkeypatch.setattr(geodesic, "COARSEN", 100)
+    image = np.random.default_rng(0).normal(100, 10, (1, 60, 60))
+    marks = np.zeros(image.shape, np.uint8)
+    marks[0, 30, 10:50], marks[0, 31, 10:50] = 1, 255
+    region = region_of(image, (1.0, 1.0, 1.0))
+    labels = finish(Geodesic(region, 60.0), region, marks)
+    assert (labels[marks > 0] == marks[marks > 0]).all()
 
 
 def test_outlines_are_rounded_and_classes_keep_their_size():

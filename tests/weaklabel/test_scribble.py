@@ -88,7 +88,8 @@ def test_strokes_that_are_no_strokes_are_refused(three_rooms, strokes):
 def test_too_many_voxels_are_walked_on_a_coarser_grid(three_rooms):
     image, strokes, rooms = three_rooms
     labels, _ = finish(image, strokes, ScribbleSettings(most_voxels=3000))
-    assert (labels[rooms == 0] == 1).mean() > 0.8
+    assert (labels[rooms == 0] == 1).mean() > 0.75
+    assert (labels[rooms == 1] == 2).mean() > 0.95
     assert (labels[strokes == 2] == 2).all()
 
 
