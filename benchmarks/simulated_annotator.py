@@ -13,7 +13,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_medseg.segmenters.promptable.encode import FADE, Marks, add_point
-from napari_medseg.testing.procedural import Made, noise
+from napari_medseg.testing.procedural import Made
+from napari_medseg.testing.procedural_shapes import noise
 
 BoolArray = npt.NDArray[np.bool_]
 
