@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,16 @@ from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MedsegError
 from napari_medseg.gui import layers
 from napari_medseg.gui.bubble import BubbleTool
+from napari_medseg.gui.doubt_layer import DoubtLayers
 from napari_medseg.gui.drops import Drops
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
 from napari_medseg.gui.opening import Opener
 from napari_medseg.gui.picking import PickTool
 from napari_medseg.gui.pictures import Pictures
+from napari_medseg.gui.pointing import TOOLS as POINTING
+from napari_medseg.gui.pointing import PointingTool
+from napari_medseg.gui.prompt_layers import PromptLayers
 from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
@@ -47,6 +52,13 @@ def desk_for(viewer: Any) -> Desk:
     if desk is None:
         desk = _desks[real] = Desk(real)
     return desk
+
+
+@atexit.register
+def _shut_all() -> None:
+    """A script ends with its window open: what is left is stopped while Qt's objects still live."""
+    for desk in list(_desks.values()):
+        desk.shut()
 
 
 def find_desk(viewer: Any) -> Desk | None:
@@ -110,7 +122,10 @@ class Desk(QObject):
         self.writer = LabelsWriter(self.session, self._add, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.surface = PreviewSurface(self.session, viewer, self._add, self)
+        self.prompts = PromptLayers(self.session, self._add)
+        self.doubt = DoubtLayers(self.session, self._add)
         self.bubble = BubbleTool(self, viewer)
+        self.pointing = PointingTool(self, viewer)
         self.picking = PickTool(self, viewer)
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
@@ -121,6 +136,7 @@ class Desk(QObject):
         self.study_view = StudyView(self, viewer)
         self._declined: dict[Layer, str] = {}
         self._users = 0
+        self._over = False
         self._adding = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -145,7 +161,10 @@ class Desk(QObject):
             self.shut()
 
     def shut(self) -> None:
-        """Stop everything and let the viewer go."""
+        """Stop everything and let the viewer go; a second time there is nothing left to stop."""
+        if self._over:
+            return
+        self._over = True
         if _desks.get(self.viewer) is self:
             del _desks[self.viewer]
         self._dispatcher.close()
@@ -153,6 +172,7 @@ class Desk(QObject):
         self.session.set(tool="")
         self.opener.close()
         self.bubble.close()
+        self.pointing.close()
         self.picking.close()
         self.drops.close()
         self.letters.close()
@@ -163,6 +183,8 @@ class Desk(QObject):
         layers = self.viewer.layers
         self.viewer.events.theme.disconnect(self._on_theme)
         self.viewer.dims.events.ndisplay.disconnect(self._on_display)
+        self.viewer.dims.events.order.disconnect(self._on_order)
+        self.viewer.dims.events.current_step.disconnect(self._on_slice)
         layers.events.inserted.disconnect(self._on_inserted)
         layers.events.removed.disconnect(self._on_removed)
         layers.selection.events.active.disconnect(self._follow_selection)
@@ -187,6 +209,8 @@ class Desk(QObject):
         try:
             if tool == "limit":
                 session.begin_limit()
+            elif tool in POINTING or (tool == "scribbles" and session.tab == "segment"):
+                session.prompting.arm(tool)  # type: ignore[arg-type]
             elif tool == "scribbles":
                 session.begin_scribbles()
             elif tool == "barrier":
@@ -259,19 +283,42 @@ class Desk(QObject):
         layer = self.pictures.image(scan) if scan is not None else None
         if scan is None or layer is None or scan.preview is None or scan.preview.neck is None:
             return
-        place = np.array(layer.data_to_world(scan.preview.neck), float)
+        self._bring(scan, scan.preview.neck)
+
+    def _bring(self, scan: Scan, voxel: tuple[int, int, int]) -> None:
+        """Bring a voxel of a scan into the middle of the view."""
+        layer = self.pictures.image(scan)
+        if layer is None:
+            return
+        place = np.array(layer.data_to_world(voxel), float)
         self.viewer.dims.set_point(range(3), place)
         centre = np.array(self.viewer.scene.camera.center, float)
         shown = list(self.viewer.dims.displayed)
         centre[-len(shown):] = place[shown]
         self.viewer.scene.camera.center = tuple(centre)
 
+    def next_prompt_tool(self) -> None:
+        """Take the next prompt tool in the hand."""
+        self._or_report(lambda session: session.prompting.next_tool())
+
+    def new_object(self) -> None:
+        """Begin another object of the chosen class."""
+        self._or_report(lambda session: session.prompting.new_object())
+
+    def start_from_label(self) -> None:
+        """The accepted label of the chosen class is what the segmenter starts from."""
+        self._or_report(lambda session: session.prompting.start_from_label())
+
+    def go_to_doubt(self, by: int) -> None:
+        """Go to the next place the segmenter is not sure of, or to the one before."""
+        self._or_report(lambda session: session.doubt.go(by))
+
     def clear_barrier(self) -> None:
         """Remove the current scan's barrier; Ctrl+Z on its layer brings it back."""
         if self.session.current is not None:
             barrier.clear(self.session, self.session.current)
 
-    def _or_report(self, act: Callable[[Session], None]) -> None:
+    def _or_report(self, act: Callable[[Session], object]) -> None:
         try:
             act(self.session)
         except MedsegError as error:
@@ -315,6 +362,7 @@ class Desk(QObject):
         session.preview_changed.connect(self._on_preview)
         session.labels_changed.connect(self._on_labels)
         session.painted_over.connect(self.writer.show_painted)
+        session.place.connect(self._bring)
         session.classes_changed.connect(self._on_classes)
         session.grid_changed.connect(self._on_grid)
         session.problem.connect(self._say)
@@ -323,6 +371,8 @@ class Desk(QObject):
         viewer.layers.selection.events.active.connect(self._follow_selection)
         viewer.events.theme.connect(self._on_theme)
         viewer.dims.events.ndisplay.connect(self._on_display)
+        viewer.dims.events.order.connect(self._on_order)
+        viewer.dims.events.current_step.connect(self._on_slice)
         self._armed = ("", 0, 0, False)
 
     def _on_theme(self, event: Any) -> None:
@@ -331,6 +381,16 @@ class Desk(QObject):
     def _on_display(self, event: Any) -> None:
         self.writer.show_flat(self.session.current, self.viewer.dims.ndisplay == 2)
         self.surface.follow(self.session.current)
+
+    def _on_order(self, event: Any) -> None:
+        self.prompts.look_along(self.viewer.dims.order[0])
+        if self.session.current is not None:
+            self.prompts.show(self.session.current)
+
+    def _on_slice(self, event: Any) -> None:
+        """A network that runs follows the scrolling."""
+        if self.session.jobs.active:
+            self.session.in_view = self.focus()
 
     def _on_changed(self) -> None:
         self._follow_tool()
@@ -342,6 +402,8 @@ class Desk(QObject):
         wanted = (session.tool, id(scan), session.chosen, session.background)
         if scan is not None:
             self.seeds.show(scan)
+            self.prompts.show(scan)
+            self.doubt.show(scan)
             self.writer.follow_brush(scan)
         if wanted == self._armed:
             return
@@ -349,8 +411,10 @@ class Desk(QObject):
         if scan is None:
             return
         layer: Layer | None = None
-        if session.tool in ("seeds", "bubble"):
+        if session.tool in ("seeds", "bubble", *POINTING):
             self.writer.prepare_preview(scan)
+        if session.tool in POINTING:
+            self.prompts.prepare(scan)
         if session.tool == "seeds":
             layer = self.seeds.arm(scan)
         elif session.tool in ("limit", "scribbles"):
@@ -359,13 +423,15 @@ class Desk(QObject):
                 layer.selected_label = 255 if session.background else session.chosen
         elif session.tool == "barrier":
             layer = self.writer.barrier_brush(scan)
-        elif session.tool in ("bubble", "pick"):
+        elif session.tool in ("bubble", "pick", *POINTING):
             layer = self.pictures.image(scan)
         elif was[0]:
             layer = self.pictures.image(scan)
             self._disarm(scan)
         if session.tool != "bubble":
             self.bubble.disarm()
+        if session.tool not in POINTING:
+            self.pointing.disarm()
         self.seeds.follow_class(scan)
         held = self.writer.of(scan)
         if held.labels is not None:
@@ -375,6 +441,8 @@ class Desk(QObject):
             self.viewer.layers.selection.active = layer
             if session.tool == "bubble" and isinstance(layer, Image):
                 self.bubble.arm(layer)
+            elif session.tool in POINTING and isinstance(layer, Image):
+                self.pointing.arm(layer, session.tool)
             elif session.tool == "pick":
                 layer.mode = "pan_zoom"
             elif session.tool == "limit":
@@ -401,6 +469,8 @@ class Desk(QObject):
     def _on_grid(self, scan: Scan) -> None:
         self.writer.move(scan)
         self.seeds.move(scan)
+        self.prompts.move(scan)
+        self.doubt.move(scan)
 
     def _on_classes(self) -> None:
         self.writer.recolour(self.session.classes)
@@ -409,6 +479,8 @@ class Desk(QObject):
     def _on_scan_closed(self, scan: Scan) -> None:
         self.writer.forget(scan)
         self.seeds.forget(scan)
+        self.prompts.forget(scan)
+        self.doubt.forget(scan)
         self.surface.forget(scan)
         self.pictures.forget(scan)
 
@@ -436,6 +508,13 @@ class Desk(QObject):
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         self._declined.pop(layer, None)
+        if self.doubt.lost(layer):
+            self.session.doubt.switch(False)
+            return
+        pointed = self.prompts.lost(layer)
+        for scan in self.session.scans:
+            if id(scan) == pointed:
+                self.session.prompting.clear(scan)
         closed = self.pictures.lost(layer)
         if closed is not None:
             self.session.close(closed)

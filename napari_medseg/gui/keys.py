@@ -17,10 +17,12 @@ SHEET = (
     ("8 and 9", "Level set: smaller, bigger; with Alt sharper, smoother; with Ctrl grey values, edges"),
     ("Shift+O", "Bubble on or off: a click adds a ball, with Shift it cuts one out"),
     ("Shift+B", "Barrier on or off: paint what a level set never crosses"),
-    ("J", "Show the place to look at: the neck a level set went through"),
+    ("J, Shift+J", "Show the next place to look at, and the one before: where a segmenter is not sure; J: the neck a level set went through"),
+    ("Shift+Q", "Segment: the next prompt tool: click, box, stroke, lasso"),
+    ("0", "Segment: another object of the same label"),
     ("K", "Accept the preview"),
     ("Shift+K", "Discard the preview"),
-    ("Q", "Add seeds on or off; with scribbles: class or background; limit brush: add or erase; bubbles: add or cut out"),
+    ("Q", "Add seeds on or off; clicks and strokes: inside or outside; limit brush: add or erase; bubbles: add or cut out"),
     ("H", "Hold to hide preview and labels"),
     ("N, Shift+N", "Next and previous case of the study"),
     ("Ctrl+Alt+V", "Save a version of the labels under a name"),
@@ -57,7 +59,10 @@ class Keys:
             ",": self._act(self._desk.rewind),
             "Shift-O": self._act(lambda: self._tool("bubble")),
             "Shift-B": self._act(lambda: self._tool("barrier")),
-            "J": self._act(self._desk.show_neck),
+            "J": self._act(lambda: self._look(1)),
+            "Shift-J": self._act(lambda: self._look(-1)),
+            "Shift-Q": self._act(self._next_tool),
+            "0": self._act(self._new_object),
             "Control-Z": self._act(self._desk.session.undo),
             "Control-Shift-Z": self._act(self._desk.session.redo),
             "K": self._act(self._desk.session.accept),
@@ -98,9 +103,27 @@ class Keys:
         if (session.tab, session.mode) == ("weak", "levelset"):
             levelset_live.slide(session, slider, by)
 
+    def _look(self, by: int) -> None:
+        session = self._desk.session
+        if session.tab == "segment":
+            self._desk.go_to_doubt(by)
+        elif by > 0:
+            self._desk.show_neck()
+
+    def _next_tool(self) -> None:
+        if self._desk.session.tab == "segment":
+            self._desk.next_prompt_tool()
+
+    def _new_object(self) -> None:
+        if self._desk.session.prompting.points_at():
+            self._desk.new_object()
+
     def _flip(self) -> None:
         session = self._desk.session
-        if session.tool == "bubble":
+        if session.tab == "segment":
+            if session.prompting.can_flip():
+                session.flip()
+        elif session.tool == "bubble":
             session.flip()
         elif session.tab == "weak" and session.mode in ("scribbles", "limit"):
             session.flip()
@@ -110,7 +133,7 @@ class Keys:
     def _hold_to_hide(self, viewer: Any) -> Iterator[None]:
         scan = self._desk.session.current
         surface = self._desk.surface.get(scan) if scan is not None else None
-        ours = (*self._desk.writer.of(scan).all(), *([surface] if surface is not None else [])) if scan is not None else ()
+        ours = (*self._desk.writer.of(scan).all(), *self._desk.prompts.of(scan), *([surface] if surface is not None else [])) if scan is not None else ()
         shown = [layer for layer in ours if layer.visible]
         for layer in shown:
             layer.visible = False

@@ -1,16 +1,29 @@
-"""The Segment tab: networks from the catalogue, run live from the slice in view outwards."""
+"""The Segment tab: segmenters of the catalogue, what is pointed at for them, and their answer as it comes."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from dataclasses import replace
 
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QBrush, QStandardItemModel
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_medseg.catalogue import install_hint
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.engine_form import EngineForm
+from napari_medseg.gui.fields import quietly
+from napari_medseg.gui.segment_advanced import SegmentAdvanced
+from napari_medseg.gui.segment_doubt import DoubtRow
+from napari_medseg.gui.segment_prompts import PromptTools
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
-from napari_medseg.session.engines import segmenters
+from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
 
 DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "NVIDIA GPU"), ("mps", "Apple GPU"))
+LIVE = (
+    "On: every click, box or stroke is answered at once. Off: they wait for Run (G).",
+    "On: while it runs, the slices you scroll to come first. Off: the slice in view at the start, then the others.",
+)
 
 
 class SegmentTab(QWidget):
@@ -21,27 +34,36 @@ class SegmentTab(QWidget):
         self._desk = desk
         session = desk.session
         self._shown: object = None
-        self.engines = QListWidget()
-        self.engines.setToolTip("What can outline this scan; greyed out where a package is missing")
-        self.engines.setFixedHeight(66)
-        self.engines.currentItemChanged.connect(self._on_chosen)
+        self.engines = combo("What outlines this scan; greyed out where a package is missing")
+        self.engines.activated.connect(lambda i: session.set(engine=self.engines.itemData(i)))
         self.about = quiet()
+        self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
         for key, title in DEVICES:
             self.device.addItem(title, key)
         self.device.activated.connect(lambda i: session.set(device=self.device.itemData(i)))
+        self.live = QCheckBox("Live")
+        self.live.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.live.toggled.connect(self._on_live)
         self.free = quiet()
+        runs_on = QHBoxLayout()
+        runs_on.addWidget(self.device, 1)
+        runs_on.addWidget(self.live)
         form = QFormLayout()
-        form.addRow("Runs on", self.device)
+        form.setSpacing(4)
+        form.addRow("Segmenter", self.engines)
+        form.addRow("Runs on", runs_on)
+        self.form = EngineForm(desk)
+        self.tools = PromptTools(desk)
         self.run = button("Run", "", self._on_run)
+        self.doubt = DoubtRow(desk)
+        self.advanced = SegmentAdvanced(desk)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
-        column.addWidget(self.engines)
-        column.addWidget(self.about)
         column.addLayout(form)
-        column.addWidget(self.free)
-        column.addWidget(self.run)
+        for part in (self.about, self.form, self.tools, self.run, self.doubt, self.free, self.advanced):
+            column.addWidget(part)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
         self.refresh()
@@ -49,44 +71,55 @@ class SegmentTab(QWidget):
     def refresh(self) -> None:
         """Show the session."""
         session = self._desk.session
-        rows = segmenters(session)
+        rows = segmenting.engines(session)
         if (rows, session.engine) != self._shown:
             self._shown = (rows, session.engine)
             self._fill(rows)
         self.device.setCurrentIndex([key for key, _ in DEVICES].index(session.device))
-        self.free.setText(f"Last run on: {session.devices}" if session.devices else "Device and free memory are shown after the first run.")
+        self.free.setText(session.devices)
+        self.free.setVisible(bool(session.devices))
+        quietly(self.live, "setChecked", session.segment.live)
+        row = segmenting.chosen_engine(session)
+        self.live.setToolTip(LIVE[row is None or not row.interactive])
+        missing = row.missing if row is not None else ()
+        self.about.setText("" if row is None else f"{install_hint(missing) if missing else row.can()}. Licence: {row.licence}.")
+        self.about.setToolTip(row.summary if row is not None else "")
         job = session.jobs.of("preview")
         running = job is not None and job.is_active
-        title, about, missing = next(((t, a, m) for key, t, a, m in rows if key == session.engine), ("", "", ()))
-        self.about.setText(about + (f" Missing: pip install {' '.join(missing)}" if missing else ""))
+        title = row.title if row is not None else session.engine
         self.run.setText("Stop" if running else f"Run {title}")
         tip = "Outline the scan, the slice in view first, into a preview you can accept or discard (G)"
-        self.run.setToolTip("Stop here; the preview so far stays" if running else tip)
-        self.run.setEnabled(running or (session.current is not None and not missing))
+        pointed = "Answer what was pointed at, into a preview you can accept or discard (G)"
+        self.run.setToolTip("Stop here; the preview so far stays" if running else pointed if row is not None and row.interactive else tip)
+        self.run.setEnabled(running or (session.current is not None and row is not None and not missing))
         mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "segment")
 
-    def _fill(self, rows: list[tuple[str, str, str, tuple[str, ...]]]) -> None:
+    def _fill(self, rows: list[segmenting.Engine]) -> None:
         was = self.engines.blockSignals(True)
         self.engines.clear()
-        for key, title, about, missing in rows:
-            item = QListWidgetItem(title + (" (not installed)" if missing else ""))
-            item.setData(Qt.ItemDataRole.UserRole, key)
-            item.setToolTip(about + (f"\nMissing: pip install {' '.join(missing)}" if missing else ""))
-            if missing:
-                item.setForeground(self.palette().color(self.palette().ColorGroup.Disabled, self.palette().ColorRole.Text))
-            self.engines.addItem(item)
-            if key == self._desk.session.engine:
-                self.engines.setCurrentItem(item)
+        grey = QBrush(self.palette().color(self.palette().ColorGroup.Disabled, self.palette().ColorRole.Text))
+        for index, row in enumerate(rows):
+            self.engines.addItem(row.title + (" (not installed)" if row.missing else ""), row.id)
+            said = f"{row.summary}\n{row.can()}. Licence: {row.licence}." + (f"\n{install_hint(row.missing)}" if row.missing else "")
+            self.engines.setItemData(index, said, Qt.ItemDataRole.ToolTipRole)
+            model = self.engines.model()
+            if row.missing and isinstance(model, QStandardItemModel):
+                model.item(index).setForeground(grey)
+            if row.id == self._desk.session.engine:
+                self.engines.setCurrentIndex(index)
         self.engines.blockSignals(was)
 
-    def _on_chosen(self, item: QListWidgetItem | None, _before: QListWidgetItem | None = None) -> None:
-        if item is not None:
-            self._desk.session.set(engine=item.data(Qt.ItemDataRole.UserRole))
+    def _on_live(self, on: bool) -> None:
+        session = self._desk.session
+        session.set(segment=replace(session.segment, live=on))
+        if session.current is not None:
+            session.prompting.follow(session.current)
 
     def _on_run(self) -> None:
         job = self._desk.session.jobs.of("preview")
         if job is not None and job.is_active:
             self._desk.session.stop()
         else:
-            self._desk.session.set(tab="segment")
+            if self._desk.session.tab != "segment":
+                self._desk.session.set(tab="segment")
             self._desk.run()

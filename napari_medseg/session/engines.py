@@ -1,112 +1,30 @@
-"""Each engine of the catalogue, started from the session: what it is given, and what its answer becomes. Engines load when they first run."""
+"""A refinement, started from the session: what it is given, and what its proposals become. It runs in a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
 
-from napari_medseg.catalogue import Entry, install_hint
-from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, UnavailableError
-from napari_medseg.session import patches, study_refinement
+from napari_medseg.errors import InvalidInputError, NoLabelsError
+from napari_medseg.session import study_refinement
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
-from napari_medseg.session.patches import Patch
-from napari_medseg.session.state import Learned, Preview, Scan, source_labels
-from napari_medseg.volume import Array, LabelArray
+from napari_medseg.session.segmenting import REFINED, model_hash
+from napari_medseg.session.state import Preview, Scan, source_labels
+from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.refine import Case, RefineRequest, RefineRun, Tick
-    from napari_medseg.segmenters.protocol import Prediction
     from napari_medseg.session.session import Session
     from napari_medseg.volume import Volume
 
 PROPOSAL = "proposal round"
-LARGEST_LEARNED = 1 << 29  # bytes of probabilities that are kept
-REFINED = "refined"
-"""Engine id of the model the last refinement wrote."""
-
-
-def segmenters(session: Session) -> list[tuple[str, str, str, tuple[str, ...]]]:
-    """What the Segment tab lists: (id, title, summary and licence, missing pip requirements)."""
-    rows = [(e.id, e.title, f"{e.summary} Licence: {e.licence}.", e.needs()) for e in session.catalogue.of_kind("segmenter")]
-    if session.refine.model is not None:
-        rows.insert(0, (REFINED, "Your refined model", f"What your last refinement wrote ({session.refine.model.parent.parent.name}).", ()))
-    return rows
-
-
-def start_segmenter(session: Session, focus: int | None) -> None:
-    """Run a network over the current scan, from the slice in view outwards."""
-    scan, device = _scan(session), session.device
-    refined = session.engine == REFINED and session.refine.model is not None
-    entry: Entry = session.catalogue.find("unet" if refined else session.engine, "segmenter")
-    missing = entry.needs()
-    if missing:
-        raise UnavailableError(f"needs {', '.join(missing)}", where=entry.title, todo=install_hint(missing))
-    overrides: dict[str, Any] = {"model": session.refine.model} if refined else {}
-    title = "your refined model" if refined else entry.title
-    names = [str(n) for n in entry.capabilities.get("classes", ["organ"])]
-    classes = [session.label_class] if len(names) == 1 else session.classes_named(names)
-    made = Making(f"segment:{entry.id}", "proposal", {"device": device})
-
-    def make() -> Iterator[Patch]:
-        from napari_medseg.segmenters.protocol import to_labels
-
-        words = device_in_words(device)
-        session.jobs.dispatch(lambda: session.tell_devices(words))
-        segmenter = entry.build(**overrides)
-        made.model = model_hash(getattr(segmenter, "model", None))
-        values = [c.value for c in classes]
-        if len(segmenter.capabilities.classes) > len(values):
-            values = list(range(1, len(segmenter.capabilities.classes) + 1))
-        pieces = _remembered(session, scan, segmenter.predict(scan.display, device=device, focus=focus), values, title)
-        yield from patches.of_predictions(pieces, values, segmenter.capabilities.threshold, to_labels)
-
-    session.run_preview(f"Running {title}", title, lambda _: make, classes, made)
-
-
-def _remembered(session: Session, scan: Scan, pieces: Iterator[Prediction], values: Sequence[int], title: str) -> Iterator[Prediction]:
-    """Pass a segmenter's pieces on, and keep the probabilities once all are there: a level set can follow them."""
-    kept: list[Array] = []
-    for piece in pieces:
-        if not kept and len(values) * scan.display.array.size * 2 <= LARGEST_LEARNED:
-            kept = [np.zeros(scan.display.geometry.shape, np.float16) for _ in values]
-        for chance, part in zip(kept, piece.probabilities, strict=False):
-            chance[piece.box] = part
-        yield piece
-    learned = {value: Learned(title, chance) for value, chance in zip(values, kept, strict=False)}
-    session.jobs.dispatch(lambda: scan.learned.update(learned))
-
-
-def device_in_words(name: str) -> str:
-    """What networks run on and how much memory is free; loads torch, so it is asked beside an engine only."""
-    from napari_medseg.segmenters.devices import choose, list_devices
-
-    chosen = choose(name)
-    device = next((d for d in list_devices() if d.name.partition(":")[0] == chosen.partition(":")[0]), None)
-    if device is None:
-        return chosen
-    return device.kind + (f", {device.free_mb:,} MB free".replace(",", " ", 1) if device.free_mb is not None else "")
-
-
-def model_hash(model: Path | str | None) -> str:
-    """Checksum of a model's weights, from its plan; "" for an engine that has none of ours."""
-    if not model:
-        return ""
-    from napari_medseg.segmenters.plan import read_plan
-
-    try:
-        return read_plan(model).sha256
-    except MedsegError:
-        return ""
-
-
-# -- refinement ------------------------------------------------------------------------------------------------------------------------------------------
 
 
 def refinable(session: Session) -> list[Scan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_medseg.session import guide_tools
+from napari_medseg.session import guide_pointing, guide_tools
 from napari_medseg.session.guide_step import Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
@@ -59,7 +59,7 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
     front = session.front
     if front is not None and session.tab == "weak" and session.mode in ("levelset", "limit") and session.tool != "limit":
         return _steered(session, scan, front)
-    drawn = guide_tools.drawn(session, scan, job)
+    drawn = guide_tools.drawn(session, scan, job) or guide_pointing.pointing(session, scan, job)
     if drawn is not None:
         return drawn
     if job is not None and job.is_active and not job.quiet:
@@ -184,7 +184,7 @@ def _after_accept(session: Session, scan: Scan) -> Step:
 def _segment(session: Session, scan: Scan) -> Step:
     if session.notice.startswith("Accepted"):
         return _after_accept(session, scan)
-    return Step("Choose a segmenter and run it; it starts with the slice in view", "run", "G", "You see the answer as it comes and may stop at any time.")
+    return guide_pointing.choosing(session)
 
 
 def _refine(session: Session, scan: Scan) -> Step:

@@ -1,7 +1,8 @@
 """Undo and redo for one label map, whatever tool changed it: brush, fill, polygon, level set, network, clean-up.
 
-One log of differences is the truth. What napari's own tools paint is told in `paint` events, whose values hold the voxels, what was there and what
-came after; they become differences like any other, so undo walks back through every tool in the order of work, however far.
+One log of differences is the truth; where several maps of a scan have one each, the moments of their steps tell which came last. What napari's own tools
+paint is told in `paint` events, whose values hold the voxels, what was there and what came after; they become differences like any other, so undo walks back
+through every tool in the order of work, however far.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +22,7 @@ Box = tuple[slice, slice, slice]
 
 STEPS = 200
 LARGEST_BYTES = 256 * 1024 * 1024
+_moments = count(1)
 _PIECE = 1 << 20  # voxels counted at a time: numpy counts in eight bytes a voxel
 
 
@@ -138,6 +141,11 @@ class Together:
             step.redo()
 
 
+def moment() -> int:
+    """A number above all that were given before: when a step was made. Steps of several logs that are one for the person share theirs."""
+    return next(_moments)
+
+
 def change(labels: Array, box: Box, after: Array) -> Delta | None:
     """Write `after` into `labels[box]` and return the difference; None when nothing changes."""
     part = labels[box]
@@ -216,8 +224,8 @@ class History:
     """The log; the oldest steps go when it grows past its count or its bytes."""
 
     def __init__(self, steps: int = STEPS, largest_bytes: int = LARGEST_BYTES) -> None:
-        self._done: deque[Step] = deque()
-        self._undone: list[Step] = []
+        self._done: deque[tuple[int, Step]] = deque()
+        self._undone: list[tuple[int, Step]] = []
         self._open: list[Step] | None = None
         self._steps = steps
         self._largest_bytes = largest_bytes
@@ -234,21 +242,32 @@ class History:
         return bool(self._undone)
 
     @property
+    def last(self) -> int:
+        """The moment of the step that would be taken back; 0 for none."""
+        self.release()
+        return self._done[-1][0] if self._done else 0
+
+    @property
+    def following(self) -> int:
+        """The moment of the step that would be done again; 0 for none."""
+        return self._undone[-1][0] if self._undone else 0
+
+    @property
     def nbytes(self) -> int:
         """Memory it holds."""
         return self._nbytes
 
-    def push(self, step: Step) -> None:
-        """Remember a change that was just made; what had been undone is forgotten."""
-        self._nbytes -= sum(gone.nbytes for gone in self._undone)
+    def push(self, step: Step, at: int = 0) -> None:
+        """Remember a change that was just made, or made at a moment; what had been undone is forgotten."""
+        self._nbytes -= sum(gone.nbytes for _, gone in self._undone)
         self._undone.clear()
         self._nbytes += step.nbytes
         if self._open is not None:
             self._open.append(step)
             return
-        self._done.append(step)
+        self._done.append((at or moment(), step))
         while len(self._done) > 1 and (len(self._done) > self._steps or self._nbytes > self._largest_bytes):
-            self._nbytes -= self._done.popleft().nbytes
+            self._nbytes -= self._done.popleft()[1].nbytes
 
     def press(self) -> None:
         """Until `release`, all changes are one step: a drag, however often it is told."""
@@ -268,8 +287,8 @@ class History:
         self.release()
         if not self._done:
             return None
-        step = self._done.pop()
-        self._undone.append(step)
+        at, step = self._done.pop()
+        self._undone.append((at, step))
         step.undo()
         return step
 
@@ -278,8 +297,8 @@ class History:
         self.release()
         if not self._undone:
             return None
-        step = self._undone.pop()
-        self._done.append(step)
+        at, step = self._undone.pop()
+        self._done.append((at, step))
         step.redo()
         return step
 

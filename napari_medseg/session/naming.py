@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from napari_medseg.annotation import LabelClass
+from napari_medseg.annotation import LabelClass, palette
+
+LARGEST = 254
 
 
 def merged_classes(known: Sequence[LabelClass], coming: Sequence[LabelClass], used: Collection[int]) -> tuple[list[LabelClass], list[str]]:
@@ -32,3 +34,18 @@ def merged_classes(known: Sequence[LabelClass], coming: Sequence[LabelClass], us
     if not used and coming:  # nothing was done with the classes the session began with
         table = {c.value: c for c in coming}
     return list(table.values()), notes
+
+
+def fresh_class(name: str, taken: Sequence[LabelClass]) -> LabelClass:
+    """A class with the next free value and its colour."""
+    value = next(v for v in range(1, LARGEST + 1) if all(c.value != v for c in taken))
+    return LabelClass(value, name.strip() or f"Class {value}", palette(value)[value - 1])
+
+
+def classes_for(names: Iterable[str], known: Sequence[LabelClass]) -> list[LabelClass]:
+    """Classes for an engine's names: those that are known, else fresh ones that are not in the table until accepted."""
+    found: list[LabelClass] = []
+    for name in names:
+        match = next((c for c in known if c.name.casefold() == name.casefold()), None)
+        found.append(match or fresh_class(name, [*known, *found]))
+    return found

@@ -71,7 +71,9 @@ def of_predictions(predictions: Iterator[Prediction], values: Sequence[int], thr
         yield Patch(step.box, table[to_labels(step.probabilities, threshold)], step.fraction, step.message)
 
 
-def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target: int | None, add: bool) -> tuple[Box, Array] | None:
+def merged(
+    labels: Array, preview: LabelArray, values: Sequence[int], *, target: int | None, add: bool, over: bool = False,
+) -> tuple[Box, Array] | None:
     """What a label map becomes when a preview is accepted.
 
     Parameters
@@ -83,7 +85,9 @@ def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target:
     target : int or None
         The class everything goes into; None keeps the preview's own values.
     add : bool
-        Keep what these classes hold already; otherwise the preview takes its place. Other classes are never overwritten.
+        Keep what these classes hold already; otherwise the preview takes its place.
+    over : bool
+        Whether other classes may be overwritten.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def merged(labels: Array, preview: LabelArray, values: Sequence[int], *, target:
     free = (part == 0) | before
     if not add:
         part[before] = 0
-    write = free & (new > 0)
+    write = new > 0 if over else free & (new > 0)
     part[write] = target if target is not None else new[write]
     return box, part
 

@@ -1,4 +1,4 @@
-"""What the window and the command line remember of a person: the name that goes with their labels, and the studies they opened last.
+"""What the window and the command line remember of a person: the name that goes with their labels, the studies they opened last, where their models lie.
 
 One JSON file in the user's configuration folder; MEDSEG_PREFERENCES names another, and empty it means that nothing is kept.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -31,15 +33,25 @@ class Preferences:
         Who makes the labels; "" until the person was asked.
     recent : tuple of str
         Folders of studies, the last opened first.
+    answers : tuple of (segmenter's id, what it asks, answer)
+        What a person answered to what segmenters ask, such as the folder of a model.
     """
 
     user: str = ""
     recent: tuple[str, ...] = ()
+    answers: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def last_study(self) -> str:
         """Folder of the study opened last, "" for none."""
         return self.recent[0] if self.recent else ""
+
+    def answers_by_engine(self) -> dict[str, dict[str, Any]]:
+        """Segmenter's id to its answers by name."""
+        found: dict[str, dict[str, Any]] = {}
+        for engine, name, answer in self.answers:
+            found.setdefault(engine, {})[name] = answer
+        return found
 
 
 def load() -> Preferences:
@@ -51,10 +63,14 @@ def load() -> Preferences:
         if path.stat().st_size > LARGEST_FILE:
             return Preferences()
         kept = json.loads(path.read_text(encoding="utf-8"))
-        user, recent = kept.get("user", ""), kept.get("recent", [])
+        user, recent, answers = kept.get("user", ""), kept.get("recent", []), kept.get("answers", [])
     except (OSError, ValueError, AttributeError):
         return Preferences()
-    return Preferences(user if isinstance(user, str) else "", tuple(r for r in recent if isinstance(r, str)) if isinstance(recent, list) else ())
+    return Preferences(
+        user if isinstance(user, str) else "",
+        tuple(r for r in recent if isinstance(r, str)) if isinstance(recent, list) else (),
+        tuple((a[0], a[1], a[2]) for a in answers if _is_answer(a)) if isinstance(answers, list) else (),
+    )
 
 
 def save(preferences: Preferences) -> None:
@@ -84,6 +100,20 @@ def opened(study: Path) -> Preferences:
     kept = replace(kept, recent=(folder, *(r for r in kept.recent if r != folder))[:MOST_RECENT])
     save(kept)
     return kept
+
+
+def remember_answers(engine: str, answers: Mapping[str, object]) -> Preferences:
+    """Remember what a person answered to what a segmenter asks; an answer of None is forgotten."""
+    kept = load()
+    others = tuple(each for each in kept.answers if each[0] != engine)
+    ours = tuple((engine, name, str(answer)) for name, answer in answers.items() if answer is not None)
+    kept = replace(kept, answers=(*others, *ours))
+    save(kept)
+    return kept
+
+
+def _is_answer(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(part, str) for part in value)
 
 
 def _path() -> Path | None:

@@ -12,11 +12,13 @@ import numpy as np
 from napari_medseg import catalogue, io
 from napari_medseg.annotation import LabelMap, seed_voxels
 from napari_medseg.errors import InvalidInputError, NoSeedsError, NoStrokesError
+from napari_medseg.session import preferences
 from napari_medseg.session.patches import merged
 from napari_medseg.volume import Array, LabelArray, Volume, axis_map, orient, require_same_grid
 
 if TYPE_CHECKING:
     from napari_medseg.project import Project, Version
+    from napari_medseg.segmenters.protocol import Segmenter
     from napari_medseg.weaklabel.evolution import Evolution
 
 T = TypeVar("T")
@@ -101,7 +103,7 @@ def _again(project: Project, version: Version, stored: LabelMap) -> tuple[Array 
     scan = _scan(project, version, stored)
     arrays = project.arrays(version.case, version.number)
     if tool == "segment":
-        return _segment(version, stored, scan, before, engine)
+        return _segment(version, stored, scan, before, arrays, engine)
     if tool == "levelset":
         return _levelset(version, stored, scan, before, arrays), _steered(version)
     return _scribble(version, stored, scan, before, arrays), ""
@@ -191,20 +193,43 @@ def _interpolate(project: Project, version: Version, stored: LabelMap, before: A
     return interpolate(before, slices, plane_spacing=stored.geometry.spacing[1:])
 
 
-def _segment(version: Version, stored: LabelMap, scan: Volume, before: Array, engine: str) -> tuple[Array, str]:
+def _segment(version: Version, stored: LabelMap, scan: Volume, before: Array, arrays: dict[str, Array], engine: str) -> tuple[Array, str]:
     from napari_medseg.segmenters.protocol import collect, to_labels
-    from napari_medseg.session.engines import model_hash
+    from napari_medseg.session.segmenting import model_hash, replayed
 
-    segmenter = catalogue.load().find(engine, "segmenter").build()
+    try:
+        wanted = replayed(engine, version.parameters, preferences.load().answers_by_engine())
+    except (TypeError, ValueError) as error:
+        raise _unclear(version, "its segmenters") from error
+    segmenter = wanted.build(catalogue.load())
     now = model_hash(getattr(segmenter, "model", None))
     note = "" if now == version.model else "another model made the stored ones than the one that is here"
     turn, display = axis_map(scan.geometry), orient(scan)
-    maps = collect(segmenter.predict(display, device=str(version.parameters.get("device", "auto"))), display.geometry.shape)
+    device = str(version.parameters.get("device", "auto"))
+    if segmenter.capabilities.interactive:
+        found = turn.undo(_pointed(version, segmenter, display, {name: turn.apply(array) for name, array in arrays.items()}, device))
+        return _accepted(before, found, [int(v) for v in np.unique(found) if v] or [1], None, stored.array), note
+    maps = collect(segmenter.predict(display, device=device), display.geometry.shape)
     found = turn.undo(to_labels(maps, segmenter.capabilities.threshold))
     if len(segmenter.capabilities.classes) > 1:
         return _accepted(before, found, [int(v) for v in np.unique(found) if v], None, stored.array), note
     tried = [_accepted(before, found, [1], value, stored.array) for value in version.voxels or {1: 0}]
     return min(tried, key=lambda result: int(np.count_nonzero(result != stored.array))), note
+
+
+def _pointed(version: Version, segmenter: Segmenter, display: Volume, arrays: dict[str, Array], device: str) -> LabelArray:
+    """The answer to the prompts that were stored, on the display grid."""
+    from napari_medseg.session.outlining import outline_of
+    from napari_medseg.session.targets import board_from, prompts_of
+
+    try:
+        board = board_from(version.prompts, arrays.get("starts"))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise NoSeedsError("its prompts were not stored", where=f"version {version.number}", todo="Point at the object again") from error
+    strokes = arrays.get("strokes")
+    drawn = {int(v) for v in np.unique(strokes) if 0 < v < 255} if strokes is not None else set()
+    values = sorted({*board.values(), *drawn})
+    return outline_of(segmenter, display, {value: prompts_of(board, value, display, strokes) for value in values}, device)
 
 
 def _scan(project: Project, version: Version, stored: LabelMap) -> Volume:

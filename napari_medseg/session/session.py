@@ -16,15 +16,18 @@ from psygnal import Signal
 from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
-from napari_medseg.session import engines, levelset_live, limit_painting, patches
-from napari_medseg.session.history import Box, Step, change
+from napari_medseg.session import engines, levelset_live, limit_painting, patches, preferences, segmenting
+from napari_medseg.session.built import Built
+from napari_medseg.session.doubting import Doubting
+from napari_medseg.session.history import Box, Step, change, moment, together
 from napari_medseg.session.interpolating import Interpolating
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
 from napari_medseg.session.making import Making
-from napari_medseg.session.naming import merged_classes
+from napari_medseg.session.naming import fresh_class, merged_classes
 from napari_medseg.session.patches import Patch
+from napari_medseg.session.prompting import Prompting
 from napari_medseg.session.scribbles_live import LiveScribbles
-from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices
+from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
 from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
 from napari_medseg.session.study import Study
@@ -58,6 +61,10 @@ class Session:
         Whether strokes are for the background.
     add : bool
         Whether Accept keeps what the class holds already.
+    over : bool
+        Whether Accept may overwrite other classes.
+    in_view : int or None
+        Display slice the person looks at; views keep it up to date.
     declined : str
         Why the layer that was chosen cannot be worked on; "" when it can.
     notice : str
@@ -72,6 +79,8 @@ class Session:
         Accepted labels changed there; None means anywhere, an empty tuple that a stroke goes on and its boxes are told when it ends.
     painted_over : signal of Scan and str
         The session wrote into the scan's "strokes" or "limit".
+    place : signal of Scan and voxel
+        The person is to be shown that place.
     """
 
     changed = Signal()
@@ -81,6 +90,7 @@ class Session:
     labels_changed = Signal(Scan, object)
     edited = Signal(Scan, object)
     painted_over = Signal(Scan, str)
+    place = Signal(Scan, tuple)
     accepted = Signal(Scan, Making)
     refined = Signal(tuple, Making, dict)
     classes_changed = Signal()
@@ -99,7 +109,8 @@ class Session:
         self.mode: Mode = "levelset"
         self.tool: Tool = ""
         self.background = False
-        self.add = False
+        self.add = self.over = False
+        self.in_view: int | None = None
         self.declined = ""
         self.notice = ""
         self.trouble = ""
@@ -112,13 +123,18 @@ class Session:
         self.letters = True
         self.readout = True
         self.refine = RefineChoices()
-        self.engine = "unet"
+        self.segment = SegmentChoices()
         self.device = "auto"
         self.devices = ""
         self.preparing = ""
         self.catalogue = catalogue.load()
+        self.engine = segmenting.first_choice(self.catalogue)
+        self.answers: dict[str, dict[str, Any]] = preferences.load().answers_by_engine()
+        self.built = Built()
         self.study = Study(self)
         self.live = LiveScribbles(self)
+        self.prompting = Prompting(self)
+        self.doubt = Doubting(self)
         self.tidy = Tidying(self)
         self.between = Interpolating(self)
 
@@ -136,6 +152,7 @@ class Session:
             scan = open_scan(scan)
         self.scans.append(scan)
         self.current, self.declined, self.notice = scan, "", ""
+        self.tool = self.tool or self.prompting.first_tool()
         self.scan_opened.emit(scan)
         self.changed.emit()
         return scan
@@ -165,7 +182,8 @@ class Session:
             self.jobs.stop(PREVIEW)
             if self.current is not None:
                 self.current.clock.leave()
-            self.current, self.tool, self.notice, self.trouble = scan, "", "", ""
+            self.current, self.notice, self.trouble = scan, "", ""
+            self.tool = self.prompting.first_tool()
         self.changed.emit()
 
     def decline(self, why: str) -> None:
@@ -186,10 +204,13 @@ class Session:
         self.trouble = ""
         if values.get("tool") or values.get("tab") or values.get("mode"):
             self.notice = ""
+        engine = self.engine
         for name, value in values.items():
             setattr(self, name, value)
-        if "mode" in values or "tab" in values:
-            self.tool = values.get("tool", "")
+        if self.engine != engine:
+            self.prompting.let_go()
+        if "mode" in values or "tab" in values or self.engine != engine:
+            self.tool = values.get("tool", self.prompting.first_tool())
             self.between.look()
         self.changed.emit()
 
@@ -207,7 +228,7 @@ class Session:
 
     def add_class(self, name: str = "") -> LabelClass:
         """A new class with the next free value and colour, chosen."""
-        added = self._new_class(name, self.classes)
+        added = fresh_class(name, self.classes)
         self.classes.append(added)
         self.chosen = added.value
         self.classes_changed.emit()
@@ -280,6 +301,7 @@ class Session:
         """A person drew strokes there, or took them back; None tells that they are others altogether."""
         self.notice = self.trouble = ""
         self.live.drawn(scan, boxes)
+        self.prompting.stroked(scan)
         self.changed.emit()
 
     def stroking(self, scan: Scan, box: Box) -> None:
@@ -293,12 +315,18 @@ class Session:
         self.changed.emit()
 
     def undo_stroke(self, scan: Scan) -> None:
-        """Take the last stroke back."""
-        self._walk_strokes(scan, scan.undo_stroke())
+        """Take the last stroke back; among other prompts, whatever was done last."""
+        if self.prompting.points_at():
+            self.undo(scan)
+        else:
+            self._walk_strokes(scan, scan.undo_stroke())
 
     def redo_stroke(self, scan: Scan) -> None:
         """Draw the stroke again that was taken back."""
-        self._walk_strokes(scan, scan.redo_stroke())
+        if self.prompting.points_at():
+            self.redo(scan)
+        else:
+            self._walk_strokes(scan, scan.redo_stroke())
 
     def undo_limit(self, scan: Scan) -> None:
         """Take the last stroke of the limit back."""
@@ -309,8 +337,8 @@ class Session:
         self._walk_limit(scan, scan.limit_log.redo())
 
     def flip(self) -> None:
-        """Strokes change between the chosen class and the background; the limit brush between adding and erasing."""
-        if self.mode == "limit":
+        """Strokes and clicks change between the chosen class and the background; the limit brush between adding and erasing."""
+        if self.tab == "weak" and self.mode == "limit":
             self.set(limit_brush=replace(self.limit_brush, erase=not self.limit_brush.erase))
         else:
             self.set(background=not self.background)
@@ -330,11 +358,12 @@ class Session:
         focus : int, optional
             Display slice the person looks at; networks begin there.
         """
+        self.in_view = focus
         try:
             if self.tab == "refine":
                 engines.start_refinement(self)
             elif self.tab == "segment":
-                engines.start_segmenter(self, focus)
+                self.prompting.start() if self.prompting.interactive else segmenting.start(self)
             elif self.mode in ("levelset", "limit"):
                 if self.mode == "limit":
                     self.set(mode="levelset")  # whose page steers what grows now
@@ -347,6 +376,10 @@ class Session:
                 self.tidy.start()
         except MedsegError as error:
             self.report(error)
+
+    def looking_at(self) -> int | None:
+        """The display slice the person looks at now; asked from any thread."""
+        return self.in_view
 
     def ready(self) -> Scan:
         """The current scan.
@@ -393,7 +426,7 @@ class Session:
         begin()
         self.preview_changed.emit(scan, None)
 
-    def fill(self, scan: Scan, preview: Preview, title: str, make: Callable[[], Iterator[Patch]], done: Callable[[], None]) -> Job:
+    def fill(self, scan: Scan, preview: Preview, title: str, make: Callable[[], Iterator[Patch]], done: Callable[[], None], *, device: str = "") -> Job:
         """Start an engine whose patches go into a preview that is shown; what it gave before a fault stays."""
 
         def apply(patch: Patch) -> None:
@@ -408,21 +441,13 @@ class Session:
                 self.preview_changed.emit(scan, None)
             self.report(error)
 
-        return self.jobs.start(PREVIEW, title, make, apply=apply, done=done, failed=failed)
+        return self.jobs.start(PREVIEW, title, make, apply=apply, done=done, failed=failed, device=device)
 
     @property
     def front(self) -> LiveLevelSet | None:
         """The level set that the current preview is of, while it can be steered."""
         preview = self.current.preview if self.current is not None else None
         return preview.live if preview is not None else None
-
-    def classes_named(self, names: Iterable[str]) -> list[LabelClass]:
-        """Classes for an engine's names: those that exist, else new ones that are not in the table until accepted."""
-        found: list[LabelClass] = []
-        for name in names:
-            match = next((c for c in self.classes if c.name.casefold() == name.casefold()), None)
-            found.append(match or self._new_class(name, [*self.classes, *found]))
-        return found
 
     # -- accept, discard, undo, save -----------------------------------------------------------------------------------------------------------------
 
@@ -438,6 +463,7 @@ class Session:
         self.jobs.stop(PREVIEW)
         labels = scan.labels if scan.labels is not None else scan.hold_nothing()
         self.live.settle(scan)
+        self.prompting.settle(scan)
         target = self.chosen if len(preview.classes) == 1 and not preview.keeps_values else None
         if target is None:
             known = {c.value for c in self.classes}
@@ -445,10 +471,12 @@ class Session:
             self.classes_changed.emit()
         ours = [c.value for c in preview.classes] if target is None else [target]
         add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
-        result = patches.merged(labels, preview.labels, ours, target=target, add=add)
-        step = change(labels, *result) if result is not None else None
-        if step is not None:
-            scan.keep(step)
+        result = patches.merged(labels, preview.labels, ours, target=target, add=add, over=self.over)
+        step, at = change(labels, *result) if result is not None else None, moment()
+        pointed = self.prompting.accepted(scan, at) if self.prompting.owns(preview) else None
+        both = together(tuple(each for each in (step, pointed) if each is not None))
+        if both is not None:
+            scan.keep(both, at)
         title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
         made = preview.live.record() if preview.live is not None else preview.made
         scan.preview, scan.dropped, scan.is_saved = None, None, False
@@ -466,7 +494,10 @@ class Session:
         self.jobs.stop(PREVIEW)
         scan = self.current
         if scan is not None and scan.preview is not None:
-            scan.preview, scan.dropped = None, scan.preview
+            if self.prompting.discard(scan):
+                scan.dropped = None
+            else:
+                scan.preview, scan.dropped = None, scan.preview
             self.notice = "Discarded; the labels are as before. Ctrl+Z brings the preview back"
             self.preview_changed.emit(scan, None)
         self.changed.emit()
@@ -526,15 +557,15 @@ class Session:
             self.preview_changed.emit(scan, None)
             self.changed.emit()
             return
-        if scan is None or scan.labels is None:
+        if scan is None:
             return
-        step = scan.undo() if back else scan.redo()
+        boxes = self.prompting.walk(scan, back=back)
         done, nothing = ("Took the last change back", "Nothing to take back") if back else ("Did it again", "Nothing to do again")
-        self.notice = done if step is not None else nothing
-        if step is not None:
+        self.notice = done if boxes is not None else nothing
+        if boxes:
             scan.is_saved = False
             self.labels_changed.emit(scan, None)
-            self.edited.emit(scan, step.boxes)
+            self.edited.emit(scan, boxes)
         self.changed.emit()
 
     def _walk_strokes(self, scan: Scan, step: Step | None) -> None:
@@ -551,8 +582,3 @@ class Session:
         if self.current is None:
             raise InvalidInputError("no scan is open", where="Medseg", todo="Open a scan, or try a sample")
         return self.current
-
-    @staticmethod
-    def _new_class(name: str, taken: list[LabelClass]) -> LabelClass:
-        value = next(v for v in range(1, 255) if all(c.value != v for c in taken))
-        return LabelClass(value, name.strip() or f"Class {value}", palette(value)[value - 1])

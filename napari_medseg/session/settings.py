@@ -113,6 +113,25 @@ class ScribbleChoices:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentChoices:
+    """How a segmenter is asked.
+
+    Attributes
+    ----------
+    live : bool
+        Whether every prompt is answered at once; without prompts, whether the slices follow the scrolling while it runs.
+    mirrored : bool
+        Whether the mean with the mirrored scan is taken.
+    combined : tuple of str
+        Ids of other segmenters whose answers are averaged with it.
+    """
+
+    live: bool = True
+    mirrored: bool = False
+    combined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LimitChoices:
     """The brush that paints the limit.
 

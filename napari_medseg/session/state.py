@@ -13,6 +13,7 @@ from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import GridMismatchError, InvalidInputError
 from napari_medseg.session.history import Box, History, Step, count_values
 from napari_medseg.session.making import Making, brush
+from napari_medseg.session.targets import Board
 from napari_medseg.session.work_clock import WorkClock
 from napari_medseg.volume import Array, AxisMap, Geometry, LabelArray, Volume, axis_map, format_shape, orient, orientation, require_same_grid
 from napari_medseg.volume.fusion import split
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Tab = Literal["segment", "weak", "refine"]
 Mode = Literal["levelset", "scribbles", "limit", "interpolate", "cleanup"]
-Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble"]
+Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble", "point", "box", "lasso"]
 PointLPS = tuple[float, float, float]
 LARGE_BYTES = 1 << 26
 """Scans from this size on are shown without a copy."""
@@ -167,8 +168,12 @@ class Scan:
         Its case in the open study; "" when it is in none.
     stroked : Counter
         Voxels of the strokes by value, kept by every stroke.
+    board : Board
+        What was pointed at, for a segmenter that takes prompts.
     learned : class value to Learned
         Probabilities of the segmenter that was run last; a level set can follow them.
+    doubt : float16 (z, y, x) or None
+        How uncertain that segmenter is, 0-1; see `doubting`.
     barred : int
         Voxels of the barrier, kept by every stroke.
     stroke_log, limit_log, barrier_log : History
@@ -193,7 +198,9 @@ class Scan:
     stroke_log: History = field(default_factory=History)
     limit_log: History = field(default_factory=History)
     barrier: LabelArray | None = None
+    board: Board = field(default_factory=Board)
     learned: dict[int, Learned] = field(default_factory=dict)
+    doubt: Array | None = None
     barred: int = 0
     barrier_log: History = field(default_factory=History)
     clock: WorkClock = field(default_factory=WorkClock)
@@ -259,14 +266,18 @@ class Scan:
         self.history.clear()
 
     def hold_nothing(self) -> Array:
-        """Begin with empty accepted labels, without touching their memory, and return them."""
+        """Begin with empty accepted labels, without touching their memory, and return them; what was pointed at before can still be taken back."""
         labels = np.zeros(self.display.geometry.shape, np.uint8)
-        self.hold(labels, Counter({0: labels.size}))
+        self.labels, self.voxels = labels, Counter({0: labels.size})
         return labels
 
-    def keep(self, step: Step) -> None:
-        """Log a change of the accepted labels that was just made."""
-        self.history.push(step)
+    def learn(self, learned: dict[int, Learned]) -> None:
+        """Remember what a segmenter thinks; what others thought of the same classes goes."""
+        self.learned = {**self.learned, **learned}
+
+    def keep(self, step: Step, at: int = 0) -> None:
+        """Log a change of the accepted labels that was just made, or made at a moment."""
+        self.history.push(step, at)
         self.voxels.update(step.gained)
 
     def undo(self) -> Step | None:
@@ -283,9 +294,9 @@ class Scan:
             self.voxels.update(step.gained)
         return step
 
-    def keep_stroke(self, step: Step) -> None:
-        """Log a stroke that was just drawn."""
-        self.stroke_log.push(step)
+    def keep_stroke(self, step: Step, at: int = 0) -> None:
+        """Log a stroke that was just drawn, or drawn at a moment."""
+        self.stroke_log.push(step, at)
         self.stroked.update(step.gained)
 
     def undo_stroke(self) -> Step | None:

@@ -186,7 +186,7 @@ def test_work_by_hand_is_given_as_it_is_stored(project, ball):
 def test_a_network_runs_again(project, shown):
     from napari_medseg import catalogue
     from napari_medseg.segmenters.protocol import collect, to_labels
-    from napari_medseg.session.engines import model_hash
+    from napari_medseg.session.segmenting import model_hash
 
     segmenter = catalogue.load().find("unet", "segmenter").build()
     found = to_labels(collect(segmenter.predict(shown, device="cpu"), shown.geometry.shape), segmenter.capabilities.threshold)

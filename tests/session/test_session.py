@@ -4,6 +4,7 @@ import pytest
 from napari_medseg.errors import GridMismatchError, InvalidInputError, NoLabelsError, NoSeedsError, NoStrokesError
 from napari_medseg.io import read_labels
 from napari_medseg.session.jobs import PREVIEW
+from napari_medseg.session.naming import classes_for
 from napari_medseg.session.state import Preview, labels_for, source_labels
 from napari_medseg.volume import Geometry, Volume
 
@@ -197,7 +198,7 @@ def test_classes_get_values_names_and_colours_of_their_own(session):
 
 
 def test_an_engine_with_names_brings_its_classes_only_when_accepted(session, scan):
-    brain = session.classes_named(["brain", "organ"])
+    brain = classes_for(["brain", "organ"], session.classes)
     assert brain[1] is session.classes[0]
     assert len(session.classes) == 1
     preview = propose(session, scan, np.s_[2:4, 5:10, 5:10], classes=brain)

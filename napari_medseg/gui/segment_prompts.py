@@ -1,0 +1,170 @@
+"""The prompt tools of the Segment tab, and the objects that were pointed at."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QTableWidget, QTableWidgetItem, QToolButton, QVBoxLayout, QWidget
+
+from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.labels_writer import BACKGROUND_STROKE
+from napari_medseg.gui.style import SPACING, button, fit_rows, mark, swatch
+from napari_medseg.session import segmenting
+from napari_medseg.session.guide import next_step
+from napari_medseg.session.prompting import TOOLS
+from napari_medseg.session.targets import Target
+
+BUTTONS = {
+    "point": ("Click", "Click inside the object; Shift and click, or Q, for outside it"),
+    "box": ("Box", "Drag a box round the object; Shift and drag on another slice extends it over the slices between"),
+    "scribbles": ("Stroke", "Draw inside the object; Q for outside it; [ and ] change the size"),
+    "lasso": ("Lasso", "Draw an outline round the object, roughly"),
+}
+WORDS = {"points": "clicks", "boxes": "boxes", "scribbles": "strokes", "lassos": "lassos"}
+MOST_ROWS = 3
+
+
+class PromptTools(QWidget):
+    """Four tools, inside or outside, and the objects."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        session = desk.session
+        self.tools = {tool: button(BUTTONS[tool][0], "", partial(desk.arm, tool)) for tool, _ in TOOLS}
+        self.side = button("", "Change between inside and outside of the object (Q)", session.flip)
+        tip = "Start from the accepted label of the chosen class and correct it by clicks"
+        self.start = button("From label", tip, desk.start_from_label)
+        self.objects = Objects(desk)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        for row in (first, second):
+            row.setSpacing(4)
+        for each in self.tools.values():
+            first.addWidget(each, 1)
+        second.addWidget(self.side, 1)
+        second.addWidget(self.start, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACING)
+        column.addLayout(first)
+        column.addLayout(second)
+        column.addWidget(self.objects)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        session, scan = self._desk.session, self._desk.session.current
+        row = segmenting.chosen_engine(session)
+        able, title = session.prompting.tools(), row.title if row is not None else session.engine
+        for tool, kind in TOOLS:
+            held = self.tools[tool]
+            held.setEnabled(tool in able and scan is not None)
+            why = f"{title} takes no {WORDS[kind]}" if tool not in able else f"{BUTTONS[tool][1]} (Shift+Q: next tool)"
+            held.setToolTip(why if scan is not None or tool not in able else "Open a scan first")
+            mark(held, "armed", session.tab == "segment" and session.tool == tool)
+        mark(self.tools["point"], "primary", next_step(session).action == "point")
+        interactive = row is not None and row.interactive
+        name = session.label_class.name
+        self.side.setText("Outside" if session.background else f"Inside {name}")
+        self.side.setIcon(swatch(BACKGROUND_STROKE[:3] if session.background else session.label_class.colour))
+        signed = session.prompting.can_flip() or session.tool == ""
+        self.side.setEnabled(interactive and signed)
+        self.side.setToolTip("Change between inside and outside of the object (Q)" if signed else "Boxes and lassos go round the object: they have no outside")
+        takes = row is not None and "mask" in row.takes
+        has = scan is not None and scan.voxels[session.chosen] > 0
+        self.start.setEnabled(takes and has)
+        good = f"Start from the accepted {name} and correct it by clicks" if has else f"{name} holds nothing yet: accept a label first"
+        self.start.setToolTip(good if takes else f"{title} takes no label to start from")
+        for part in (self.side, self.start, self.objects):
+            part.setVisible(interactive)
+
+
+class Objects(QWidget):
+    """What was pointed at: colour and name, count of prompts, and a way to take it back."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._filling = False
+        self._shown: object = None
+        self.table = QTableWidget(0, 3)
+        self.table.setHorizontalHeaderLabels(["Object", "Prompts", ""])
+        self.table.setToolTip("Clicks are for the chosen object. Double-click a name to change it.")
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Fixed)
+        header.setMinimumSectionSize(24)
+        self.table.setColumnWidth(2, 26)
+        self.table.verticalHeader().setDefaultSectionSize(22)
+        self.table.itemSelectionChanged.connect(self._on_chosen)
+        self.table.itemChanged.connect(self._on_edited)
+        self.add = button("New object", "Begin another object of the same label (0)", desk.new_object)
+        self.clear = button("Clear", "Take all clicks, boxes and strokes of this scan away; Ctrl+Z brings them back", self._on_clear)
+        row = QHBoxLayout()
+        row.setSpacing(SPACING)
+        row.addWidget(self.add, 1)
+        row.addWidget(self.clear, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.table)
+        column.addLayout(row)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        session, scan = self._desk.session, self._desk.session.current
+        targets = scan.board.targets if scan is not None else ()
+        drawn = scan is not None and any(scan.drawn)
+        self.add.setEnabled(bool(targets))
+        self.clear.setEnabled(bool(targets) or drawn)
+        chosen = scan.board.chosen if scan is not None else 0
+        colours = {c.value: c.colour for c in session.classes}
+        wanted = (targets, chosen, tuple(colours.items()))
+        if wanted == self._shown:
+            return
+        self._shown, self._filling = wanted, True
+        self.table.setRowCount(len(targets))
+        for row, target in enumerate(targets):
+            self._fill(row, target, colours.get(target.value, (0.6, 0.6, 0.6)))
+            if target.number == chosen:
+                self.table.selectRow(row)
+        fit_rows(self.table, MOST_ROWS)
+        self._filling = False
+
+    def _fill(self, row: int, target: Target, colour: tuple[float, float, float]) -> None:
+        name = QTableWidgetItem(swatch(colour), target.name)
+        name.setData(Qt.ItemDataRole.UserRole, target.number)
+        count = QTableWidgetItem(f"{len(target.marks)}" + (" + label" if target.start is not None else ""))
+        count.setFlags(count.flags() & ~Qt.ItemFlag.ItemIsEditable)
+        count.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+        gone = QToolButton()
+        gone.setText("×")
+        gone.setAutoRaise(True)
+        gone.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        gone.setToolTip(f"Take {target.name} away with all that was pointed at for it; Ctrl+Z brings it back")
+        gone.clicked.connect(lambda _checked=False, number=target.number: self._desk.session.prompting.remove(number))
+        self.table.setItem(row, 0, name)
+        self.table.setItem(row, 1, count)
+        self.table.setCellWidget(row, 2, gone)
+
+    def _on_chosen(self) -> None:
+        rows = self.table.selectionModel().selectedRows()
+        if rows and not self._filling:
+            self._desk.session.prompting.choose(int(self.table.item(rows[0].row(), 0).data(Qt.ItemDataRole.UserRole)))
+
+    def _on_edited(self, item: QTableWidgetItem) -> None:
+        if not self._filling and item.column() == 0:
+            self._shown = None
+            self._desk.session.prompting.rename(int(item.data(Qt.ItemDataRole.UserRole)), item.text())
+
+    def _on_clear(self) -> None:
+        if self._desk.session.current is not None:
+            self._desk.session.prompting.clear()

@@ -1,0 +1,322 @@
+"""Segmenters of the catalogue: what the Segment tab lists, how the chosen one is built, and a run over a whole scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_medseg.annotation import LabelClass
+from napari_medseg.asks import Ask, answered
+from napari_medseg.catalogue import Catalogue, Entry, install_hint
+from napari_medseg.errors import InvalidInputError, MedsegError, UnavailableError
+from napari_medseg.session import patches, preferences
+from napari_medseg.session.making import Making
+from napari_medseg.session.naming import classes_for
+from napari_medseg.session.patches import Patch
+from napari_medseg.session.state import Learned, Preview, Scan
+from napari_medseg.volume import Array
+
+if TYPE_CHECKING:
+    from napari_medseg.segmenters.protocol import Prediction, Segmenter
+    from napari_medseg.session.session import Session
+
+LARGEST_LEARNED = 1 << 29  # bytes of probabilities that are kept
+REFINED = "refined"
+"""Engine id of the model the last refinement wrote."""
+PROMPTABLE = "promptable"
+"""Engine id of the one that outlines whatever it is pointed at; the first choice where it is there."""
+MIRROR = ("left-right",)
+KINDS = ("points", "boxes", "lassos", "scribbles", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One row of the Segment tab's list.
+
+    Attributes
+    ----------
+    id, title, summary, licence : str
+    missing : tuple of str
+        Pip requirements.
+    takes : frozenset of str
+        Kinds of prompts.
+    interactive : bool
+        Whether it outlines what it is pointed at; else it outlines its own classes.
+    classes : tuple of str
+        Empty where only the built one knows them.
+    remote : bool
+        Whether the scan leaves this machine.
+    """
+
+    id: str
+    title: str
+    summary: str
+    licence: str
+    missing: tuple[str, ...] = ()
+    takes: frozenset[str] = frozenset()
+    interactive: bool = False
+    classes: tuple[str, ...] = ()
+    remote: bool = False
+
+    def can(self) -> str:
+        """What it can do, in a few words."""
+        names = {"points": "clicks", "boxes": "boxes", "lassos": "lassos", "scribbles": "strokes", "mask": "a label to start from"}
+        if self.interactive:
+            what = f"Takes {', '.join(names[kind] for kind in KINDS if kind in self.takes)}"
+        else:
+            what = f"Outlines {', '.join(self.classes)}" if self.classes else "Outlines what its model was trained for"
+        return what + ("; sends the scan to a server" if self.remote else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be built; equal for what can serve again.
+
+    Attributes
+    ----------
+    engines : tuple of (id, answers)
+        The chosen one first, then those its answer is averaged with; answers to what each asks, as sorted pairs.
+    model : Path or None
+        A refinement's, in place of the base model.
+    mirrored : bool
+        Whether the mean with the mirrored scan is taken.
+    """
+
+    engines: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    model: Path | None = None
+    mirrored: bool = False
+
+    def build(self, catalogue: Catalogue) -> Segmenter:
+        """Make it; loads what is slow.
+
+        Raises
+        ------
+        UnavailableError, CatalogueError, InvalidInputError, MissingFileError
+            When a package, an answer or a model is missing, or the parts do not go together.
+        """
+        members: list[Segmenter] = []
+        for number, (name, answers) in enumerate(self.engines):
+            given = dict(answers) | ({"model": self.model} if self.model is not None and not number else {})
+            members.append(catalogue.find(name, "segmenter").build(**given))
+        if self.mirrored:
+            from napari_medseg.segmenters.mirrored import mirrored
+
+            members = [mirrored(member, MIRROR) for member in members]
+        if len(members) == 1:
+            return members[0]
+        from napari_medseg.segmenters.ensemble import Ensemble
+
+        return Ensemble(members)
+
+    def recorded(self) -> dict[str, Any]:
+        """What a version tells of it besides the engine's id; answers are a person's own files and stay here."""
+        return {"combined": [name for name, _ in self.engines[1:]], "mirrored": self.mirrored} if self.mirrored or len(self.engines) > 1 else {}
+
+
+def takes(entry: Entry | None) -> frozenset[str]:
+    """Kinds of prompts a segmenter takes."""
+    return frozenset(str(kind) for kind in entry.capabilities.get("prompts") or ()) if entry is not None else frozenset()
+
+
+def is_interactive(entry: Entry | None) -> bool:
+    """Whether a segmenter outlines what it is pointed at."""
+    return entry is not None and bool(takes(entry)) and not entry.capabilities.get("classes")
+
+
+def engine_of(entry: Entry) -> Engine:
+    """A catalogue entry as a row of the list; looks for its packages, and loads nothing."""
+    can = entry.capabilities
+    classes = tuple(str(n) for n in can.get("classes") or ())
+    remote = bool(can.get("remote"))
+    return Engine(entry.id, entry.title, entry.summary, entry.licence, entry.needs(), takes(entry), is_interactive(entry), classes, remote)
+
+
+def engines(session: Session) -> list[Engine]:
+    """What the Segment tab lists."""
+    rows = [engine_of(entry) for entry in session.catalogue.of_kind("segmenter")]
+    rows.sort(key=lambda row: row.id != PROMPTABLE)
+    if session.refine.model is not None:
+        summary = f"What your last refinement wrote ({session.refine.model.parent.parent.name})."
+        rows.insert(0, Engine(REFINED, "Your refined model", summary, "yours", classes=("organ",)))
+    return rows
+
+
+def first_choice(catalogue: Catalogue) -> str:
+    """The engine a fresh window has chosen."""
+    entry = catalogue.entries.get(PROMPTABLE)
+    return PROMPTABLE if entry is not None and entry.kind == "segmenter" and not entry.needs() else "unet"
+
+
+def chosen_entry(session: Session) -> Entry:
+    """The catalogue entry of the chosen engine; the base model's for one that was refined.
+
+    Raises
+    ------
+    CatalogueError
+        When there is none.
+    """
+    return session.catalogue.find("unet" if session.engine == REFINED else session.engine, "segmenter")
+
+
+def entry_of(session: Session) -> Entry | None:
+    """The catalogue entry of the chosen engine; None when the catalogue lost it."""
+    entry = session.catalogue.entries.get("unet" if session.engine == REFINED else session.engine)
+    return entry if entry is not None and entry.kind == "segmenter" else None
+
+
+def answer(session: Session, engine: str, ask: Ask, value: str | None) -> None:
+    """A person answered what a segmenter asks; remembered for the next time, but not that they agreed to something."""
+    given = {**session.answers.get(engine, {}), ask.name: value}
+    if session.answers.get(engine, {}).get(ask.name) == value:
+        return
+    session.set(answers={**session.answers, engine: given})
+    entry = session.catalogue.entries.get(engine)
+    agreed = {each.name for each in entry.asks if each.kind == "consent"} if entry is not None else set()
+    preferences.remember_answers(engine, {name: each for name, each in given.items() if name not in agreed})
+
+
+def chosen_engine(session: Session) -> Engine | None:
+    """The row of the chosen engine; None when the catalogue lost it."""
+    if session.engine == REFINED:
+        return engines(session)[0] if session.refine.model is not None else None
+    entry = entry_of(session)
+    return engine_of(entry) if entry is not None else None
+
+
+def combinable(session: Session) -> list[Engine]:
+    """Engines whose answers can be averaged with the chosen one's: those that are here and outline the same number of things."""
+    chosen = chosen_engine(session)
+    if chosen is None:
+        return []
+    rows = [row for row in engines(session) if row.id not in (chosen.id, REFINED) and not row.missing and row.interactive == chosen.interactive]
+    return [row for row in rows if len(row.classes) == len(chosen.classes) or not row.classes or not chosen.classes]
+
+
+def wanted(session: Session) -> Wanted:
+    """What the person chose, checked as far as it can be without loading anything.
+
+    Raises
+    ------
+    UnavailableError
+        When a package is missing.
+    CatalogueError, InvalidInputError, MissingFileError
+        When there is no such engine, or something it asks for was not given.
+    """
+    entry, choices = chosen_entry(session), session.segment
+    offered = {row.id for row in combinable(session)}
+    entries = [entry, *(session.catalogue.find(name, "segmenter") for name in choices.combined if name in offered)]
+    parts = []
+    for each in entries:
+        missing = each.needs()
+        if missing:
+            raise UnavailableError(f"needs {', '.join(missing)}", where=each.title, todo=install_hint(missing))
+        given = answered(each.asks, session.answers.get(each.id, {}), each.title)
+        parts.append((each.id, tuple(sorted(given.items()))))
+    return Wanted(tuple(parts), session.refine.model if session.engine == REFINED else None, choices.mirrored)
+
+
+def start(session: Session) -> None:
+    """Run the chosen engine over the current scan, from the slice in view outwards.
+
+    Raises
+    ------
+    MedsegError
+        When it cannot be built, or there is no scan.
+    """
+    scan, device, parts = session.ready(), session.device, wanted(session)
+    row = chosen_engine(session)
+    title = row.title if row is not None else session.engine
+    names = list(row.classes) if row is not None else []
+    known, one = list(session.classes), session.label_class
+    made = Making(f"segment:{parts.engines[0][0]}", "proposal", {"device": device, **parts.recorded()})
+    preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), title, tuple(_classes(names or ["organ"], known, one)), made=made)
+    focus = session.looking_at if session.segment.live else session.in_view
+
+    def make() -> Iterator[Patch]:
+        from napari_medseg.segmenters.protocol import to_labels
+
+        tell_devices(session, device)
+        segmenter = session.built.get(parts, lambda: parts.build(session.catalogue))
+        can = segmenter.capabilities
+        if can.interactive:
+            raise InvalidInputError("must be pointed at something", where=title, todo="Choose another segmenter; this one's entry does not say what it takes")
+        made.model = model_hash(getattr(segmenter, "model", None))
+        classes = _classes(can.classes, known, one)
+        session.jobs.dispatch(lambda: setattr(preview, "classes", tuple(classes)))
+        values = [c.value for c in classes]
+        pieces = _remembered(session, scan, segmenter.predict(scan.display, device=device, focus=focus), values, title)
+        yield from patches.of_predictions(pieces, values, can.threshold, to_labels)
+
+    def done() -> None:
+        preview.finished = True
+        session.doubt.follow(scan)
+
+    session.show_preview(scan, preview, tool=session.tool)
+    session.fill(scan, preview, f"Running {title}", make, done, device=device)
+
+
+def _classes(names: Sequence[str], known: Sequence[LabelClass], one: LabelClass) -> list[LabelClass]:
+    """What a segmenter's classes are here: the chosen class where it has one only."""
+    return [one] if len(names) == 1 else classes_for(names, known)
+
+
+def _remembered(session: Session, scan: Scan, pieces: Iterator[Prediction], values: Sequence[int], title: str) -> Iterator[Prediction]:
+    """Pass a segmenter's pieces on, and keep the probabilities once all are there: a level set can follow them."""
+    kept: list[Array] = []
+    for piece in pieces:
+        if not kept and len(values) * scan.display.array.size * 2 <= LARGEST_LEARNED:
+            kept = [np.zeros(scan.display.geometry.shape, np.float16) for _ in values]
+        for chance, part in zip(kept, piece.probabilities, strict=False):
+            chance[piece.box] = part
+        yield piece
+    learned = {value: Learned(title, chance) for value, chance in zip(values, kept, strict=False)}
+    session.jobs.dispatch(lambda: scan.learn(learned))
+
+
+def tell_devices(session: Session, device: str) -> None:
+    """Let the session know what networks run on; called beside an engine only, since it loads torch."""
+    words = device_in_words(device)
+    session.jobs.dispatch(lambda: session.tell_devices(words))
+
+
+def device_in_words(name: str) -> str:
+    """What networks run on and how much memory is free; loads torch, so it is asked beside an engine only."""
+    from napari_medseg.segmenters.devices import choose, list_devices
+
+    chosen = choose(name)
+    device = next((d for d in list_devices() if d.name.partition(":")[0] == chosen.partition(":")[0]), None)
+    if device is None:
+        return chosen
+    return device.kind + (f", {device.free_mb:,} MB free".replace(",", " ", 1) if device.free_mb is not None else "")
+
+
+def model_hash(model: Path | str | None) -> str:
+    """Checksum of a model's weights, from its plan; "" for an engine that has none of ours."""
+    if not model:
+        return ""
+    from napari_medseg.segmenters.plan import read_plan
+
+    try:
+        return read_plan(model).sha256
+    except MedsegError:
+        return ""
+
+
+def replayed(engine: str, parameters: Mapping[str, Any], answers: Mapping[str, Mapping[str, Any]]) -> Wanted:
+    """What a version was made with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it does not tell.
+    """
+    combined = parameters.get("combined", [])
+    if not isinstance(combined, list):
+        raise TypeError("combined")
+    names = [engine, *(str(name) for name in combined)]
+    return Wanted(tuple((name, tuple(sorted(answers.get(name, {}).items()))) for name in names), mirrored=bool(parameters.get("mirrored", False)))
+
