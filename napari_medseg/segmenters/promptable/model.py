@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_medseg.errors import SegmenterError
+from napari_medseg.errors import InvalidInputError, SegmenterError
 from napari_medseg.segmenters.plan import TODO, read_plan
 from napari_medseg.segmenters.promptable.encode import CHANNELS, WINDOW
 from napari_medseg.segmenters.promptable.network import WIDTHS, PromptableNet
@@ -100,9 +100,9 @@ def load_promptable(path: str | Path = SHIPPED) -> tuple[PromptableNet, dict[str
     if tuple(plan.channels) != CHANNELS:
         raise SegmenterError("was trained on other channels than this version makes of an image and its prompts", where=file, todo=TODO)
     tensors = read_weights(file, plan.sha256)
-    network = PromptableNet(plan.network.in_channels, plan.network.widths)
     try:
+        network = PromptableNet(plan.network.in_channels, plan.network.widths)
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:  # torch's word for missing, unexpected or misshapen weights
+    except (InvalidInputError, RuntimeError) as error:  # RuntimeError: torch's word for missing, unexpected or misshapen weights
         raise SegmenterError("holds weights that do not fit the network it names", where=file, todo=TODO) from error
     return network.eval(), plan.model_dump()
