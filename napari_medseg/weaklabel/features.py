@@ -19,6 +19,7 @@ SCALES = (1.0, 2.0, 4.0)  # times the finest scale
 PER_SCALE = 4
 CUT = 3.0
 SAMPLE = 200_000
+PER_PART = 65536  # voxels that pay for a thread
 BLOCK = 12  # finest scales by which the part that is kept grows
 
 
@@ -53,7 +54,7 @@ class FeatureMaps:
         """Make what is new; what was made stays."""
         new, old = in_blocks(box, self._spacing, self._image.shape), self._box
         kept = np.empty((self._count, *(s.stop - s.start for s in new)), np.float32)
-        for part in [new] if old is None else _beyond(new, old):
+        for part in [new] if old is None else beyond(new, old):
             kept[(slice(None), *_within(part, new))] = self._made(part)
         if old is not None:
             kept[(slice(None), *_within(old, new))] = self._kept
@@ -85,7 +86,7 @@ def _within(inner: Box, outer: Box) -> Box:
     return z, y, x
 
 
-def _beyond(outer: Box, inner: Box) -> list[Box]:
+def beyond(outer: Box, inner: Box) -> list[Box]:
     """What of a box lies beyond one inside it, in up to six boxes."""
     parts, left = [], list(outer)
     for axis in range(3):
@@ -134,7 +135,7 @@ def smoothed(values: FloatArray, spacing: Spacing, scale: float) -> FloatArray:
         if kernel.size > 1 and values.shape[axis] > 1:
             out = np.empty_like(values)
             rows = values.shape[1] if axis == 0 else values.shape[0]
-            in_parts((_smooth_z, _smooth_y, _smooth_x)[axis], rows, values, kernel, out)
+            in_parts((_smooth_z, _smooth_y, _smooth_x)[axis], rows, values, kernel, out, least=max(1, PER_PART * rows // values.size))
             values = out
     return values
 

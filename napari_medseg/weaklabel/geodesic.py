@@ -22,8 +22,8 @@ from napari_medseg.volume import BoolArray, LabelArray, Spacing
 from napari_medseg.weaklabel import race
 from napari_medseg.weaklabel.features import smoothed
 from napari_medseg.weaklabel.levels import Level, Levels, any_of
+from napari_medseg.weaklabel.marked import held_by_classes, marked
 from napari_medseg.weaklabel.path_kernels import CLOSED, UNIT_MM, WAITING, IntArray
-from napari_medseg.weaklabel.scene import box_around
 from napari_medseg.weaklabel.scribble_region import Region
 
 EDGE_MM = 200.0
@@ -111,45 +111,46 @@ class Geodesic:
         level = self._levels[index]
         cost = np.full(level.contrast.shape, CLOSED, np.int32)
         label, row = np.zeros(cost.shape, np.uint8), np.full(cost.shape, race.NOBODY, np.int32)
+        nodes, places = np.empty(near.size, np.int32), np.empty(near.size, np.int32)
         if coarse is None:
-            count = race.enter(near, level.closed, cost, row)
+            count = race.enter(near, level.closed, cost, row, nodes, places)
         else:
             times = self._levels[index + 1].times
             again = np.zeros(coarse.label.shape, bool)
             again.ravel()[_rimmed(strokes[index + 1].places, self._levels[index + 1])] = True
             z, y, x = (RINGS - 1 if t > 1 else 0 for t in times)
             race.doubtful(coarse.cost, coarse.label, (z, y, x), again)
-            count = race.refine(near, level.closed, times, coarse.cost, coarse.label, again, cost, label, row)
-        return _Opened(_Held(cost, label), row, count)
+            count = race.refine(near, level.closed, times, coarse.cost, coarse.label, again, cost, label, row, nodes, places)
+        return _Opened(_Held(cost, label), row, nodes[:count], places[:count])
 
     def _raced(self, index: int, opened: _Opened, strokes: _Strokes, scale: float, looks: Doubts | None) -> Iterator[float]:
         level, cost, label = self._levels[index], opened.held.cost, opened.held.label
         nodes = _rimmed(strokes.places, level)
         cost.ravel()[nodes], label.ravel()[nodes] = 0, strokes.values
-        racing = np.flatnonzero(opened.row >= 0).astype(np.int32)
         column, doubts = np.zeros(256, np.int32), np.zeros((0, 1), np.uint8)
         if looks is not None:
-            classes, doubts = looks.doubts(index, _bare(racing, level))
+            classes, doubts = looks.doubts(index, opened.places)
             column[list(classes)] = np.arange(len(classes))
         width = max(1, int(min(level.spacing) / UNIT_MM))
         z, y, x = cost.shape
         ways, queue = race.around((z, y, x), level.spacing), race.queue_for(cost.size, self._cap, width)
         track = race.Track(cost.ravel(), label.ravel(), opened.row.ravel(), level.contrast.ravel())
         toll = race.Toll(doubts, column, HARDNESS, EDGE_MM / scale, self._cap)
-        race.line_up(racing, nodes, track, queue, ways, width)
+        race.line_up(opened.nodes, nodes, track, queue, ways, width)
         done = 0
         while queue.state[WAITING]:
             done += race.run(CHUNK, track, queue, toll, ways, width)
-            yield min(1.0, done / max(opened.count, 1))
+            yield min(1.0, done / max(opened.nodes.size, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
-    """A level about to be raced for."""
+    """A level about to be raced for: flat indices of what is, with the rim and without, and each one's row."""
 
     held: _Held
     row: IntArray
-    count: int
+    nodes: IntArray
+    places: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +163,7 @@ class _Strokes:
 
 def _on_levels(marks: LabelArray, times: list[tuple[int, int, int]]) -> list[_Strokes]:
     """Strokes on each level; on a coarse voxel a class survives before background."""
-    places = np.flatnonzero(marks)
+    places = marked(marks)
     values = marks.ravel()[places]
     order = np.argsort(np.where(values == BACKGROUND, 0, values), kind="stable")
     places, values, shape = places[order], values[order], marks.shape
@@ -180,21 +181,17 @@ def _rimmed(places: npt.NDArray[np.intp], level: Level) -> IntArray:
     return np.ravel_multi_index(tuple(i + 1 for i in np.unravel_index(places, level.shape)), level.contrast.shape).astype(np.int32)
 
 
-def _bare(nodes: IntArray, level: Level) -> IntArray:
-    """Flat indices without the rim."""
-    return np.ravel_multi_index(tuple(i - 1 for i in np.unravel_index(nodes, level.contrast.shape)), level.shape).astype(np.int32)
-
-
 def rounded(labels: LabelArray, spacing: Spacing) -> LabelArray:
     """Labels whose outlines are smooth at the scale of a voxel; background (0 or 255) becomes 0.
 
     Paths leave outlines as rough as the noise. Each voxel takes the class that prevails around it, weighed by a Gaussian.
     """
-    classes = [int(v) for v in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if v not in (0, BACKGROUND)]
-    out = np.zeros(labels.shape, np.uint8)
-    if not classes:
+    out, (classes, held) = np.zeros(labels.shape, np.uint8), held_by_classes(labels)
+    if held is None:
         return out
-    box = box_around((labels > 0) & (labels != BACKGROUND), 3 * ROUNDING * min(spacing), spacing)
+    margins = [int(np.ceil(3 * ROUNDING * min(spacing) / step)) for step in spacing]
+    z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(held, margins, labels.shape, strict=True))
+    box = z, y, x
     part = labels[box]
     rest, best, winner = np.ones(part.shape, np.float32), np.zeros(part.shape, np.float32), np.zeros(part.shape, np.uint8)
     for value in classes:

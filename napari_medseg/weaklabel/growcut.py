@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_medseg.volume import LabelArray
 from napari_medseg.weaklabel.scribble_region import Region
-from napari_medseg.weaklabel.shortest_paths import LEVELS, Paths, Steps
+from napari_medseg.weaklabel.shortest_paths import Paths, Steps
 
 EDGE_MM = 30.0
 LENGTH = 0.5  # how much a millimetre counts beside an edge of 1 / EDGE_MM
@@ -43,13 +43,12 @@ class GrowCut:
         float
             Share of the work done, 0-1.
         """
-        steps = Steps(region.spacing, EDGE_MM / scale, np.full(LEVELS, LENGTH, np.float32), CAP_MM, summed=True)
+        steps = Steps(region.spacing, EDGE_MM / scale, LENGTH, CAP_MM)
         paths, shift = self._paths, self._region.shift(region)
-        going = np.zeros(region.shape, np.uint8)
         if paths is None or shift is None:
-            paths = Paths(region.contrast, going, region.closed, steps)
+            paths = Paths(region.contrast, region.closed, steps)
         elif self._region is not region:
-            paths = paths.moved(region.contrast, going, region.closed, shift)
+            paths = paths.moved(region.contrast, region.closed, shift)
         self._region, self._paths = region, paths
         paths.pay(steps)
         paths.follow(marks)

@@ -88,8 +88,16 @@ def _pool(start: int, stop: int, values: FloatArray, times: Factor, out: FloatAr
 
 @compiled
 def _any(marked: BoolArray, times: Factor, out: BoolArray) -> None:
-    for z in range(marked.shape[0]):
-        for y in range(marked.shape[1]):
-            for x in range(marked.shape[2]):
-                if marked[z, y, x]:
-                    out[z // times[0], y // times[1], x // times[2]] = True
+    depth, height, width = marked.shape
+    row = np.empty(width, np.bool_)
+    for k in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            row[:] = False
+            for c in range(k * times[0], min((k + 1) * times[0], depth)):
+                for b in range(j * times[1], min((j + 1) * times[1], height)):
+                    line = marked[c, b]
+                    for x in range(width):
+                        row[x] |= line[x]
+            for i in range(out.shape[2]):
+                for x in range(i * times[2], min((i + 1) * times[2], width)):
+                    out[k, j, i] |= row[x]

@@ -40,19 +40,11 @@ class Queue(NamedTuple):
     state: npt.NDArray[np.int64]
 
 
-class Field(NamedTuple):
-    """What steps cost: grey values, and each voxel's going as a level of hardness."""
-
-    contrast: FloatArray
-    going: LabelArray
-    hardness: FloatArray
-
-
 class Ways(NamedTuple):
-    """To each neighbour: offset in a flat array, length in mm, number of the way back."""
+    """To each neighbour: offset in a flat array, what the length costs, number of the way back."""
 
     offsets: Offsets
-    lengths: FloatArray
+    lengths: IntArray
     back: LabelArray
 
 
@@ -95,11 +87,10 @@ def wake(nodes: IntArray, cost: IntArray, queue: Queue, width: int) -> None:
 
 
 @compiled
-def spread(most: int, paths: Map, queue: Queue, field: Field, ways: Ways, edge: float, summed: bool, width: int, cap: int) -> int:
+def spread(most: int, paths: Map, queue: Queue, contrast: FloatArray, ways: Ways, edge: float, width: int, cap: int) -> int:
     """Follow paths in the order of their cost, from at most so many voxels; how many it were."""
-    cost, label, contrast, going, hardness = paths.cost, paths.label, field.contrast, field.going, field.hardness
-    unit = np.float32(1 / UNIT_MM)
-    weight, half, dearest = np.float32(edge) * unit, np.float32(0.5) * unit, np.float32(cap)
+    cost, label = paths.cost, paths.label
+    weight, dearest = np.float32(edge / UNIT_MM), np.float32(cap)
     done = 0
     while queue.state[WAITING] > 0 and done < most:
         while queue.head[queue.state[POSITION]] < 0:
@@ -107,17 +98,16 @@ def spread(most: int, paths: Map, queue: Queue, field: Field, ways: Ways, edge: 
         node = queue.head[queue.state[POSITION]]
         take(node, queue)
         done += 1
-        here, ours, hard, grey = cost[node], label[node], hardness[going[node]], contrast[node]
+        here, ours, grey = cost[node], label[node], contrast[node]
         for k in range(ways.offsets.size):
             other = node + ways.offsets[k]
-            if cost[other] < here + int(half * (hard + hardness[0]) * ways.lengths[k]):  # no step is shorter
+            along = here + ways.lengths[k]
+            if cost[other] < along:  # no step is shorter
                 continue
-            step = half * (hard + hardness[going[other]]) * ways.lengths[k]
             rise = weight * abs(contrast[other] - grey)
-            dear = step + rise if summed else np.sqrt(step * step + rise * rise)
-            if dear > dearest:
+            if rise > dearest:
                 continue
-            paid = here + max(int(dear), 1)
+            paid = along + int(rise)
             if paid > cap or paid > cost[other] or (paid == cost[other] and ours >= label[other]):
                 continue
             if queue.before[other] != FREE:
@@ -135,10 +125,10 @@ def _forget(node: int, paths: Map, queue: Queue) -> None:
 
 
 @compiled
-def _begin(node: int, drawn: int, own: int, closed: bool, paths: Map, queue: Queue) -> None:
-    """What a voxel is before any path reaches it: a stroke's own, another stroke's and so a wall, or open."""
+def _begin(node: int, drawn: int, closed: bool, paths: Map, queue: Queue) -> None:
+    """What a voxel is before any path reaches it: a stroke's own, closed, or open."""
     _forget(node, paths, queue)
-    if closed or (drawn != 0 and own != 0 and drawn != own):
+    if closed:
         paths.cost[node] = CLOSED
     elif drawn != 0:
         paths.cost[node], paths.label[node] = 0, drawn
@@ -173,25 +163,20 @@ def _rim(nodes: IntArray, paths: Map, queue: Queue, ways: Ways, width: int) -> N
 
 @compiled
 def mark(
-    nodes: IntArray, values: LabelArray, own: int, marks: LabelArray, closed: BoolArray, doomed: IntArray,
-    paths: Map, queue: Queue, ways: Ways, width: int,
+    nodes: IntArray, values: LabelArray, marks: LabelArray, closed: BoolArray, doomed: IntArray, paths: Map, queue: Queue, ways: Ways, width: int,
 ) -> None:
     """Strokes of some voxels changed: cut off what hung on those that went, begin at those that came."""
     count = 0
     for i in range(nodes.size):
         node = nodes[i]
-        gained = marks[node] == 0 and (own == 0 or values[i] == own)
-        if not gained and 0 <= paths.cost[node] < FAR:
+        if marks[node] != 0 and 0 <= paths.cost[node] < FAR:
             _forget(node, paths, queue)
             doomed[count] = node
-            count += 1
-        elif paths.cost[node] < 0 and values[i] == 0:
-            doomed[count] = node  # a wall falls: paths may come in
             count += 1
     count = _cut(count, doomed, paths, queue, ways)
     for i in range(nodes.size):
         marks[nodes[i]] = values[i]
-        _begin(nodes[i], values[i], own, closed[nodes[i]], paths, queue)
+        _begin(nodes[i], values[i], closed[nodes[i]], paths, queue)
     _rim(doomed[:count], paths, queue, ways, width)
 
 
@@ -206,31 +191,9 @@ def drop(nodes: IntArray, doomed: IntArray, paths: Map, queue: Queue, ways: Ways
 
 
 @compiled
-def reconsider(
-    nodes: IntArray, harder: BoolArray, own: int, marks: LabelArray, doomed: IntArray, paths: Map, queue: Queue, ways: Ways, width: int,
-) -> None:
-    """The going of some voxels changed: cut off what passes where it is harder, and try all ways through the others again."""
-    count = 0
-    for i in range(nodes.size):
-        node = nodes[i]
-        if harder[i] and 0 <= paths.cost[node] < FAR:
-            _forget(node, paths, queue)
-            doomed[count] = node
-            count += 1
-    changed = count
-    count = _cut(count, doomed, paths, queue, ways)
-    for i in range(changed):
-        if marks[doomed[i]] != 0:
-            _begin(doomed[i], marks[doomed[i]], own, False, paths, queue)
-    _rim(doomed[:count], paths, queue, ways, width)
-    _rim(nodes, paths, queue, ways, width)
-    wake(nodes, paths.cost, queue, width)
-
-
-@compiled
-def restart(own: int, marks: LabelArray, closed: BoolArray, paths: Map, queue: Queue) -> None:
+def restart(marks: LabelArray, closed: BoolArray, paths: Map, queue: Queue) -> None:
     """Forget all paths and begin again at the strokes; the queue is empty."""
     for node in range(paths.cost.size):
         paths.cost[node], paths.label[node], paths.origin[node] = FAR, 0, 0
         if closed[node] or marks[node] != 0:
-            _begin(node, marks[node], own, closed[node], paths, queue)
+            _begin(node, marks[node], closed[node], paths, queue)

@@ -134,15 +134,20 @@ def run(most: int, track: Track, queue: Queue, toll: Toll, ways: Around, width: 
 
 
 @compiled
-def enter(near: BoolArray, closed: BoolArray, cost: IntArray, row: IntArray) -> int:
-    """Open all voxels that are near and not closed, in arrays with a rim; how many there are."""
+def enter(near: BoolArray, closed: BoolArray, cost: IntArray, row: IntArray, nodes: IntArray, places: IntArray) -> int:
+    """Open all voxels that are near and not closed; how many there are.
+
+    `cost` and `row` have a rim; the voxels' flat indices go into `nodes` with the rim and into `places` without.
+    """
     count = 0
     depth, height, width = near.shape
     for z in range(depth):
         for y in range(height):
+            place, node = (z * height + y) * width, ((z + 1) * (height + 2) + y + 1) * (width + 2) + 1
             for x in range(width):
                 if near[z, y, x] and not closed[z, y, x]:
                     cost[z + 1, y + 1, x + 1], row[z + 1, y + 1, x + 1] = FAR, count
+                    nodes[count], places[count] = node + x, place + x
                     count += 1
     return count
 
@@ -174,19 +179,24 @@ def doubtful(cost: IntArray, label: LabelArray, reach: tuple[int, int, int], out
 @compiled
 def refine(
     near: BoolArray, closed: BoolArray, times: tuple[int, int, int], coarse_cost: IntArray, coarse_label: LabelArray, again: BoolArray,
-    cost: IntArray, label: LabelArray, row: IntArray,
+    cost: IntArray, label: LabelArray, row: IntArray, nodes: IntArray, places: IntArray,
 ) -> int:
-    """Bring what coarse voxels hold to finer ones, and open those that are raced for again; how many these are. All but `near` and `closed` have a rim."""
+    """Bring what coarse voxels hold to finer ones, and open those that are raced for again, as `enter` does."""
     count = 0
     depth, height, width = near.shape
+    half = 1 if times[2] == 2 else 0
     for z in range(depth):
+        c = z // times[0] + 1
         for y in range(height):
+            b = y // times[1] + 1
+            place, node = (z * height + y) * width, ((z + 1) * (height + 2) + y + 1) * (width + 2) + 1
             for x in range(width):
                 if not near[z, y, x] or closed[z, y, x]:
                     continue
-                c, b, a = z // times[0] + 1, y // times[1] + 1, x // times[2] + 1
+                a = (x >> half) + 1
                 if again[c, b, a]:
                     cost[z + 1, y + 1, x + 1], row[z + 1, y + 1, x + 1] = FAR, count
+                    nodes[count], places[count] = node + x, place + x
                     count += 1
                 else:
                     cost[z + 1, y + 1, x + 1], label[z + 1, y + 1, x + 1] = coarse_cost[c, b, a], coarse_label[c, b, a]

@@ -8,7 +8,7 @@ which these were drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError, NoStrokesError
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
-from napari_medseg.weaklabel.features import in_blocks
+from napari_medseg.weaklabel.features import beyond, in_blocks
+from napari_medseg.weaklabel.marked import marked, settle
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.scribble_region import Region, Typical, cut_out, typical
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
@@ -28,7 +29,7 @@ __all__ = ["Growth", "Method", "ScribbleSettings", "Scribbler", "grow", "whole"]
 
 DEFAULTS = ScribbleSettings()
 LEAST_APART = 0.25  # of the span of grey values within reach
-SAMPLE = 50_000
+SAMPLE = 20_000
 TRUSTED = 3  # voxels of a class's strokes below which a classifier learns nothing
 MOST_MAPS = 4  # times `most_voxels`: beyond, each class does not get a map of its own
 
@@ -113,6 +114,7 @@ class Scribbler:
         self._extent: Box | None = None
         self._asked: Box | None = None
         self._shown: Box | None = None
+        self._voxels = 0
         self._region: Region | None = None
         self._solved_factor = (1, 1, 1)
         self._solver: Solver | None = None
@@ -150,7 +152,8 @@ class Scribbler:
         if strokes.shape != self._shape:
             scene.checked_mask(strokes, self._shape, "strokes")
         self._take(strokes, changed)
-        values = [] if self._extent is None else _values(self._drawn[self._extent])
+        held = np.zeros((0, 0, 0), np.uint8) if self._extent is None else self._drawn[self._extent].copy()
+        values = np.flatnonzero(np.bincount(held.ravel()[marked(held)]))
         classes = [value for value in values if value != BACKGROUND]
         if not classes:
             raise NoStrokesError("no class was scribbled", where="strokes", todo="Draw a stroke inside the organ, and one in the background")
@@ -185,14 +188,15 @@ class Scribbler:
 
     def _run(self) -> Iterator[Growth]:
         region = self._cut()
-        drawn = self._drawn[region.box]
-        values = _values(drawn)  # background may be scribbled beyond the reach
+        drawn = self._drawn[region.box].copy()
+        counts = np.bincount(drawn.ravel()[marked(drawn)], minlength=256)
+        values = [int(v) for v in np.flatnonzero(counts)]  # background may be scribbled beyond the reach
         border = BACKGROUND not in values
         strokes = region.marks(drawn, border=False)
         marks = region.marks(drawn, border=True) if border and self._settings.border_is_background else strokes
-        if not (marks == BACKGROUND).any() and len(values) < 2:
+        if len(values) < 2 and not (marks == BACKGROUND).any():
             raise NoStrokesError("the strokes leave no room for background", where="strokes", todo="Draw a stroke in the background")
-        choice = self._chosen(values, region)
+        choice = self._chosen(counts, region)
         if self._solver is None or choice.learns != self._choice.learns or self._solved_factor != region.factor:
             self._solver = solver_for(choice.method, region, self._settings, self._learning() if choice.learns else None)
         self._choice, self._solved_factor = choice, region.factor
@@ -201,10 +205,10 @@ class Scribbler:
         yield self._grown(task, None, 0.0, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
         for share, message, worth_showing in self._solver.follow(task):
             yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(0.95 * share, message)
-        found = self._solver.labels
-        millilitres = int(np.count_nonzero(task.near & (found > 0) & (found != BACKGROUND))) * float(np.prod(region.spacing)) / 1000
+        last = self._grown(task, self._solver.labels, 1.0, "")
+        millilitres = self._voxels * float(np.prod(self._spacing)) / 1000
         note = "; nothing was scribbled as background, so the border of the reach was taken" if border else ""
-        yield self._grown(task, found, 1.0, f"{millilitres:.3g} ml by {choice.words}{note}")
+        yield replace(last, message=f"{millilitres:.3g} ml by {choice.words}{note}")
 
     def _cut(self) -> Region:
         """The region the strokes reach; the last one where it still is."""
@@ -213,21 +217,20 @@ class Scribbler:
         around = _shifted(scene.box_around((held > 0) & (held != BACKGROUND), 0.0, self._spacing), self._extent)
         margins = [int(np.ceil(self._settings.reach_mm / s)) for s in self._spacing]
         z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(around, margins, self._shape, strict=True))
-        box = in_blocks((z, y, x), self._spacing, self._shape)
+        box = in_blocks((z, y, x), self._spacing, self._shape) if self._settings.method in ("auto", "geodesic") else (z, y, x)
         if self._look is None:
             self._look = typical(self._image)
         if self._asked != box or self._region is None:
             self._region, self._asked = cut_out(self._image, box, self._spacing, self._settings.most_voxels, self._look), box
         return self._region
 
-    def _chosen(self, values: list[int], region: Region) -> Choice:
-        settings, automatic = self._settings, self._settings.method == "auto"
+    def _chosen(self, counts: npt.NDArray[np.intp], region: Region) -> Choice:
+        values, settings, automatic = np.flatnonzero(counts), self._settings, self._settings.method == "auto"
         method: Method = "geodesic" if settings.method == "auto" else settings.method
         if method == "growcut":
             return Choice(method, False, "GrowCut")
         name = "geodesic paths" if method == "geodesic" else "the random walker"
-        held = self._drawn[region.box]
-        few = [value for value in values if np.count_nonzero(held == value) < TRUSTED]
+        few = bool((counts[values] < TRUSTED).any())
         room = len(values) * region.contrast.size <= MOST_MAPS * settings.most_voxels
         learns = len(values) > 1 and not few and room and settings.classifier is not False
         if learns:
@@ -251,23 +254,38 @@ class Scribbler:
 
     def _grown(self, task: Task, found: LabelArray | None, fraction: float, message: str) -> Growth:
         """What changed by what a solver found, None being nothing yet: then the last labels stay, with the strokes on them."""
-        labels = self._labels[task.region.box] if found is None else task.region.restored(np.where(task.near, found, 0).astype(np.uint8))
-        labels = np.where(task.drawn > 0, task.drawn, labels)
-        labels[labels == BACKGROUND] = 0
-        box = task.region.box
-        if self._shown is not None and self._shown != box:
-            box = scene.joined(self._shown, box)
-            inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(task.region.box, box, strict=True))
-            wider = np.zeros([s.stop - s.start for s in box], np.uint8)
-            wider[inner] = labels
-            labels = wider
-        self._shown = task.region.box
-        where = _holding(np.asarray(self._labels[box] != labels))
-        if where is None:
+        box, changed = task.region.box, self._left_behind(task.region.box)
+        here = self._labels[box]
+        if found is None:
+            answer, near = here.copy(), np.ones(here.shape, bool)
+        elif task.region.coarse:
+            answer = task.region.restored(np.where(task.near, found, 0).astype(np.uint8))
+            near = np.ones(here.shape, bool)
+        else:
+            answer, near = found, task.near
+        self._voxels, inner = settle(here, answer, near, task.drawn)
+        if inner is not None:
+            place = _shifted(inner, box)
+            changed = place if changed is None else scene.joined(changed, place)
+        self._shown = box
+        if changed is None:
             return self._tick(fraction, message)
-        place = _shifted(where, box)
-        self._labels[place] = labels[where]
-        return Growth(place, labels[where].copy(), fraction, message, self._choice.words)
+        return Growth(changed, self._labels[changed].copy(), fraction, message, self._choice.words)
+
+    def _left_behind(self, box: Box) -> Box | None:
+        """Clear what was labelled beyond a region that strokes reach no more; the box around it."""
+        if self._shown is None or self._shown == box:
+            return None
+        cleared: Box | None = None
+        z, y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(self._shown, box, strict=True))
+        apart = any(s.start >= s.stop for s in (z, y, x))
+        for part in [self._shown] if apart else beyond(self._shown, (z, y, x)):
+            held = _holding(self._labels[part])
+            if held is not None:
+                self._labels[part] = 0
+                place = _shifted(held, part)
+                cleared = place if cleared is None else scene.joined(cleared, place)
+        return cleared
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +303,11 @@ def _scale(region: Region, near: BoolArray, strokes: LabelArray) -> float:
     some = region.contrast[::every, ::every, ::every][near[::every, ::every, ::every]]
     low, high = np.percentile(some if some.size else region.contrast, [1, 99])
     span = max(float(high - low), 1e-6)
-    middles = [float(np.median(region.contrast[strokes == v])) for v in np.unique(strokes) if v]
+    places = marked(strokes)
+    values, grey = strokes.ravel()[places], region.contrast.ravel()[places]
+    middles = [float(np.median(grey[values == v])) for v in np.flatnonzero(np.bincount(values))]
     apart = max(middles) - min(middles) or span
     return float(2.0 ** (np.round(2 * np.log2(np.clip(apart, LEAST_APART * span, span))) / 2))
-
-
-def _values(strokes: LabelArray) -> list[int]:
-    return [int(v) for v in np.flatnonzero(np.bincount(strokes.ravel(), minlength=256)) if v]
 
 
 def _holding(array: npt.NDArray[Any]) -> Box | None:

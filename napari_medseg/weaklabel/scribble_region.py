@@ -12,6 +12,8 @@ from scipy import ndimage as ndi
 from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
+from napari_medseg.weaklabel.compiled import compiled
+from napari_medseg.weaklabel.marked import marked
 from napari_medseg.weaklabel.scene import Box, distance_to
 
 SMOOTH_VOXELS = 0.5
@@ -94,8 +96,13 @@ class Region:
         drawn : uint8, the scan's voxels in the box
         border : bool
             Whether the faces of the box count as background.
+
+        Returns
+        -------
+        uint8 (z, y, x)
+            Not to be written to: it may be what was given.
         """
-        marks = _most_of(drawn, self.factor) if self.coarse else drawn.copy()
+        marks = _most_of(drawn, self.factor) if self.coarse else drawn.copy() if border else drawn
         for axis, n in enumerate(marks.shape):
             if border and n >= 3:  # a slice on its own has no border before and behind
                 for end in (0, -1):
@@ -111,9 +118,12 @@ class Region:
         bool (z, y, x)
         """
         z, y, x = (max(1, int(reach_mm / (8 * step))) for step in self.spacing)
-        near = _most_of(np.where(marks == BACKGROUND, 0, marks).astype(np.uint8), (z, y, x)) > 0
+        places = marked(marks)
+        held = np.unravel_index(places[marks.ravel()[places] != BACKGROUND], self.shape)
+        near = np.zeros([-(-n // f) for n, f in zip(self.shape, (z, y, x), strict=True)], bool)
+        near[held[0] // z, held[1] // y, held[2] // x] = True
         times = self.spacing[0] * z, self.spacing[1] * y, self.spacing[2] * x
-        return np.asarray(_repeated(distance_to(near, times) <= reach_mm, (z, y, x), self.shape))
+        return _repeated(distance_to(near, times) <= reach_mm, (z, y, x), self.shape)
 
     def restored(self, labels: LabelArray) -> LabelArray:
         """Labels brought back to the scan's voxels in the box."""
@@ -169,10 +179,21 @@ def _blocks(array: npt.NDArray[Any], factor: Factor, mode: Any) -> npt.NDArray[A
 
 
 def _repeated(array: npt.NDArray[Any], factor: Factor, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    for axis, (times, n) in enumerate(zip(factor, shape, strict=True)):
-        if times > 1:
-            array = np.repeat(array, times, axis=axis).take(np.arange(n), axis=axis)
-    return array
+    out = np.empty(shape, array.dtype)
+    _repeat(np.ascontiguousarray(array), factor, out)
+    return out
+
+
+@compiled
+def _repeat(array: npt.NDArray[Any], factor: Factor, out: npt.NDArray[Any]) -> None:
+    row = np.empty(out.shape[2], array.dtype)
+    for k in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            for i in range(array.shape[2]):
+                row[i * factor[2] : (i + 1) * factor[2]] = array[k, j, i]
+            for z in range(k * factor[0], min((k + 1) * factor[0], out.shape[0])):
+                for y in range(j * factor[1], min((j + 1) * factor[1], out.shape[1])):
+                    out[z, y] = row
 
 
 def _mean_of(values: FloatArray, factor: Factor) -> FloatArray:

@@ -2,9 +2,9 @@
 
 One map holds for each voxel the cost of its cheapest path from a stroke, that stroke's class and the neighbour the path comes from. Paths spread in the order
 of their cost (Dijkstra) out of a queue of buckets one least step wide (Dial, CACM 1969), so that no sorting is needed. A new stroke spreads only where it is
-nearer than what is there; what hung on an erased one, or on a step that became dearer, is cut off along the paths and spread again from its rim (Ramalingam
-and Reps, J. Algorithms 1996). Costs are whole numbers, 1/1000 mm, so that sums are exact and the map does not depend on the order in which strokes came; of
-two paths of one cost the lower class wins.
+nearer than what is there; what hung on an erased one is cut off along the paths and spread again from its rim (Ramalingam and Reps, J. Algorithms 1996).
+Costs are whole numbers, 1/1000 mm, so that sums are exact and the map does not depend on the order in which strokes came; of two paths of one cost the lower
+class wins.
 """
 
 from __future__ import annotations
@@ -17,61 +17,46 @@ import numpy.typing as npt
 
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel import path_kernels as kernels
-from napari_medseg.weaklabel.path_kernels import CLOSED, FAR, FREE, UNIT_MM, WAITING, Field, IntArray, Map, Queue, Ways
+from napari_medseg.weaklabel.path_kernels import CLOSED, FAR, FREE, UNIT_MM, WAITING, IntArray, Map, Queue, Ways
 
-__all__ = ["CLOSED", "FAR", "LEVELS", "UNIT_MM", "Paths", "Steps"]
-
-LEVELS = 256
+__all__ = ["CLOSED", "FAR", "UNIT_MM", "Paths", "Steps"]
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a path pays from voxel to voxel.
-
-    A step of `mm` between voxels whose going is hard by h and k and whose contrast differs by d costs sqrt((mm (h + k) / 2)^2 + (edge d)^2), or the plain
-    sum of the two where `summed`.
+    """What a path pays from voxel to voxel: `length` times the mm between them, and `edge` times the change of contrast.
 
     Attributes
     ----------
     spacing : mm per voxel (z, y, x)
     edge : float
         Cost of a contrast of 1, in mm.
-    hardness : float32 (256,)
-        What each level of a voxel's going stands for; positive, rising.
+    length : float
+        Cost of a mm, in mm.
     cap : float
         mm; paths dearer than this are not followed.
-    summed : bool
-    corners : bool
-        Whether paths go to all 26 neighbours, or to the 6 that share a face.
     """
 
     spacing: Spacing
     edge: float
-    hardness: FloatArray
+    length: float
     cap: float
-    summed: bool = False
-    corners: bool = True
 
 
 class Paths:
-    """The map of cheapest paths over one box of voxels.
+    """The map of cheapest paths over one box of voxels, each taking the class of its nearest stroke.
 
     Parameters
     ----------
     contrast : float32 (z, y, x)
-    going : uint8 (z, y, x)
-        Level of each voxel in `steps.hardness`.
     closed : bool (z, y, x)
         Where no path goes.
-    own : int
-        The one class this map is for, others' strokes being walls to it; 0 for all classes in one map, each voxel taking its nearest stroke's.
     """
 
-    def __init__(self, contrast: FloatArray, going: LabelArray, closed: BoolArray, steps: Steps, own: int = 0) -> None:
-        self.steps, self.own = steps, own
+    def __init__(self, contrast: FloatArray, closed: BoolArray, steps: Steps) -> None:
+        self.steps = steps
         self.shape: Shape = (contrast.shape[0], contrast.shape[1], contrast.shape[2])
         self._contrast = np.pad(contrast, 1)
-        self._going = np.pad(going, 1)
         self._closed = np.pad(closed, 1, constant_values=True)
         self._marks = np.zeros(self._closed.shape, np.uint8)
         self._cost = np.full(self._closed.shape, FAR, np.int32)
@@ -79,7 +64,7 @@ class Paths:
         self._label = np.zeros(self._closed.shape, np.uint8)
         self._from = np.zeros(self._closed.shape, np.uint8)
         self._ways = _ways(self._closed.shape, steps)
-        self._width = max(1, int(min(steps.spacing) * float(steps.hardness[0]) / UNIT_MM))
+        self._width = int(self._ways.lengths.min())
         self._queue = self._empty_queue()
 
     @property
@@ -99,9 +84,8 @@ class Paths:
 
     def spread(self, most: int) -> int:
         """Follow paths from at most so many voxels; how many it were. Call again until `settled`."""
-        field = Field(self._contrast.ravel(), self._going.ravel(), self.steps.hardness)
         cap = min(int(self.steps.cap / UNIT_MM), FAR // 2)
-        return int(kernels.spread(most, self._map(), self._queue, field, self._ways, self.steps.edge, self.steps.summed, self._width, cap))
+        return int(kernels.spread(most, self._map(), self._queue, self._contrast.ravel(), self._ways, self.steps.edge, self._width, cap))
 
     def mark(self, where: npt.NDArray[np.intp], values: LabelArray) -> None:
         """Strokes changed.
@@ -117,7 +101,7 @@ class Paths:
         different = self._marks.ravel()[nodes] != values
         nodes, values = nodes[different], np.ascontiguousarray(values[different])
         doomed = np.empty(self._label.size, np.int32)
-        kernels.mark(nodes, values, self.own, self._marks.ravel(), self._closed.ravel(), doomed, self._map(), self._queue, self._ways, self._width)
+        kernels.mark(nodes, values, self._marks.ravel(), self._closed.ravel(), doomed, self._map(), self._queue, self._ways, self._width)
 
     def follow(self, marks: LabelArray) -> None:
         """Take strokes as they are now, whatever they were.
@@ -135,38 +119,18 @@ class Paths:
             self.steps = steps
             self.restart()
 
-    def harden(self, going: LabelArray) -> None:
-        """The going changed; only what hangs on voxels where it did is spread again.
-
-        Parameters
-        ----------
-        going : uint8 (z, y, x)
-        """
-        old = self._going[1:-1, 1:-1, 1:-1]
-        different = np.flatnonzero(going != old)
-        if not different.size:
-            return
-        harder = np.asarray(going.ravel()[different] > old.ravel()[different])
-        old[...] = going
-        if different.size > going.size // 4:
-            self.restart()
-            return
-        nodes = self._nodes(different)
-        doomed = np.empty(self._label.size, np.int32)
-        kernels.reconsider(nodes, harder, self.own, self._marks.ravel(), doomed, self._map(), self._queue, self._ways, self._width)
-
     def restart(self) -> None:
         """Forget all paths and begin again at the strokes."""
         self._queue = self._empty_queue()
-        kernels.restart(self.own, self._marks.ravel(), self._closed.ravel(), self._map(), self._queue)
+        kernels.restart(self._marks.ravel(), self._closed.ravel(), self._map(), self._queue)
 
-    def moved(self, contrast: FloatArray, going: LabelArray, closed: BoolArray, shift: tuple[int, int, int]) -> Paths:
+    def moved(self, contrast: FloatArray, closed: BoolArray, shift: tuple[int, int, int]) -> Paths:
         """The same map over another box: what lies outside is cut off, what is new is reached from the old rim.
 
         Parameters
         ----------
-        contrast, going, closed
-            Of the other box, which meets this one; the going that was known is kept until `harden`.
+        contrast, closed
+            Of the other box, which meets this one.
         shift : (z, y, x)
             Where this box begins in the other.
         """
@@ -178,9 +142,9 @@ class Paths:
         if lost.size:
             doomed = np.empty(self._label.size, np.int32)
             kernels.drop(lost, doomed, self._map(), self._queue, self._ways, self._width)
-        other = Paths(contrast, going, closed, self.steps, self.own)
+        other = Paths(contrast, closed, self.steps)
         target = tuple(slice(start + at + 1, stop + at + 1) for (start, stop), at in zip(both, shift, strict=True))
-        for name in ("_marks", "_going", "_cost", "_label", "_from"):
+        for name in ("_marks", "_cost", "_label", "_from"):
             getattr(other, name)[target] = getattr(self, name)[core]
         rim = np.ones([stop - start for start, stop in both], bool)
         rim[1:-1, 1:-1, 1:-1] = self._queue.before.reshape(self._label.shape)[core][1:-1, 1:-1, 1:-1] != FREE
@@ -202,8 +166,9 @@ class Paths:
 
 
 def _ways(shape: tuple[int, ...], steps: Steps) -> Ways:
-    around = [d for d in itertools.product((-1, 0, 1), repeat=3) if any(d) and (steps.corners or sum(map(abs, d)) == 1)]
+    around = [d for d in itertools.product((-1, 0, 1), repeat=3) if any(d)]
     offsets = [(dz * shape[1] + dy) * shape[2] + dx for dz, dy, dx in around]
     lengths = [float(np.hypot(np.hypot(dz * steps.spacing[0], dy * steps.spacing[1]), dx * steps.spacing[2])) for dz, dy, dx in around]
+    costs = [max(1, int(steps.length * length / UNIT_MM)) for length in lengths]
     back = [around.index((-dz, -dy, -dx)) + 1 for dz, dy, dx in around]
-    return Ways(np.array(offsets, np.intp), np.array(lengths, np.float32), np.array(back, np.uint8))
+    return Ways(np.array(offsets, np.intp), np.array(costs, np.int32), np.array(back, np.uint8))

@@ -16,6 +16,7 @@ from napari_medseg.weaklabel.features import FeatureMaps
 from napari_medseg.weaklabel.geodesic import Geodesic, rounded
 from napari_medseg.weaklabel.growcut import GrowCut
 from napari_medseg.weaklabel.levels import pooled
+from napari_medseg.weaklabel.marked import marked
 from napari_medseg.weaklabel.multigrid import joined_axes
 from napari_medseg.weaklabel.path_kernels import IntArray
 from napari_medseg.weaklabel.scribble_region import Factor, Region
@@ -101,7 +102,7 @@ class Learner:
         if task.region is not self._region:
             finest = _pooled(features, task.region.factor) if task.region.coarse else np.ascontiguousarray(features)
             self._region, self._maps, self._spacings = task.region, [finest], [task.region.spacing]
-        z, y, x = np.nonzero(task.drawn)
+        z, y, x = np.unravel_index(marked(task.drawn), task.drawn.shape)
         self._learned = PixelClassifier().fit(features[:, z, y, x].T, task.drawn[z, y, x])
 
     def doubts(self, level: int, places: IntArray) -> tuple[tuple[int, ...], LabelArray]:
