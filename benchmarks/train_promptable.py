@@ -1,7 +1,7 @@
 """Train the promptable network that ships with the package, on procedural volumes only.
 
     python benchmarks/train_promptable.py --minutes 70 --out /tmp/promptable                  two cores: one thread each
-    python benchmarks/train_promptable.py --minutes 30 --device cuda --shards 1 --batch 32 --workers 14 --widths 32 64 128 192
+    python benchmarks/train_promptable.py --minutes 30 --device cuda --shards 6 --batch 8 --workers 2 --widths 32 64 128 192
     python benchmarks/train_promptable.py --minutes 1 --batch 1 --out /tmp/look               a look whether it runs
 
 Every volume is met by a simulated annotator for one to ten rounds (`simulated_annotator.py`): the network's own answer decides where the next prompt goes,
