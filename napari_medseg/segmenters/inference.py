@@ -63,7 +63,8 @@ class Inference:
         self._may_move = device == "auto" and self.device != "cpu"
         self._network = network.eval()
         self._flat = dims == 2
-        quick = self.device.startswith("cuda") and not isinstance(network, torch.jit.ScriptModule)
+        scripted = any(isinstance(part, torch.jit.ScriptModule) for part in network.modules())
+        quick = self.device.startswith("cuda") and not scripted
         self._half = quick and half == "auto"
         self._compiling = Compiling(self._network, self._context) if quick else None
         self._most: int | None = None
@@ -78,7 +79,7 @@ class Inference:
 
     def batch(self, window: Shape) -> int:
         """Windows to give at once: few on the processor, where more bring nothing but memory and waiting."""
-        work = WORK if self.device == "cpu" else 16 * WORK
+        work = WORK if self.device == "cpu" else 64 * WORK
         return max(1, min(16, work // int(np.prod(window))))
 
     def __call__(self, array: FloatArray) -> FloatArray:

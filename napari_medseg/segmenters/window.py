@@ -32,7 +32,7 @@ Place = tuple[float | None, float | None, float | None]
 
 SIGMA = 0.125
 LEAST = 1e-3
-WORK = 64**3  # voxels that the processor is given at once
+WORK = 1 << 16  # voxels that the processor is given at once, if a window is not larger
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +79,8 @@ def slide(
     Blend
         After every batch, in any number: first the slice in view in the windows just done (when there is a new slice in view: in all windows so far),
         then what is final. Where neither is, a plane through the middle of the windows just done. A later piece holds the newer values; pieces hold only what
-        a window has seen, and the final ones cover the image. Memory: one float32 a voxel for each class and one for the weights, where windows are
-        done and others to come.
+        a window has seen, and the final ones cover the image. Memory: one float32 a voxel for each class where windows are done and others
+        to come.
 
     Raises
     ------

@@ -1,5 +1,10 @@
 """The U-Net on a scan: one path for whole slices and for windows, checked answers, a card that may fill up."""
 
+import gc
+import pickle
+import shutil
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +68,47 @@ def test_blocks_follow_the_scrolling():
     runs = list(blocks(20, lambda: next(views), 4))
     assert runs[:5] == [(10, 11, 10), (11, 15, 10), (3, 4, 3), (4, 8, 3), (8, 10, 10)]
     assert sorted(i for a, b, _ in runs for i in range(a, b)) == list(range(20))
+
+
+def test_the_network_is_loaded_once_and_stays_where_it_runs(tiny_model, tmp_path):
+    """The file is gone after the first scan; the second is answered all the same."""
+    copy = tmp_path / "model.safetensors"
+    shutil.copy(tiny_model, copy)
+    segmenter, volume = UNetSegmenter(copy), blob("thick slices")
+    first = collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape)
+    copy.unlink()
+    np.testing.assert_allclose(collect(segmenter.predict(volume, device="cpu", focus=2), volume.geometry.shape), first, atol=1e-5)
+
+
+def test_what_was_released_is_gone_and_loads_again(tiny_model):
+    segmenter, volume = UNetSegmenter(tiny_model), blob("thick slices")
+    first = collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape)
+    weights = [weakref.ref(p) for p in segmenter._running[1]._network.parameters()]
+    segmenter.release()
+    gc.collect()
+    assert [ref for ref in weights if ref() is not None] == []
+    segmenter.release()
+    np.testing.assert_array_equal(collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape), first)
+
+
+@pytest.mark.parametrize("fit", ["slice", "native"])
+def test_what_is_left_follows_the_scrolling(tiny_model, fit):
+    looking = [0]
+    volume = Volume(np.random.default_rng(0).normal(size=(12, 100, 100)), Geometry((12, 100, 100), (5.0, 1.0, 1.0)))
+    told = []
+    for piece in UNetSegmenter(tiny_model, fit=fit, batch=4).predict(volume, device="cpu", focus=lambda: looking[0]):
+        told.append(piece.box[0])
+        if len(told) == 1:
+            looking[0] = 9
+    assert list(dict.fromkeys((box.start, box.stop) for box in told))[:2] == [(0, 1), (9, 10)]
+    assert {z for box in told for z in range(box.start, box.stop)} == set(range(12))
+
+
+def test_it_can_be_sent_to_another_process(tiny_model):
+    segmenter, volume = UNetSegmenter(tiny_model), blob("one slice")
+    first = collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape)
+    again = pickle.loads(pickle.dumps(segmenter))
+    np.testing.assert_array_equal(collect(again.predict(volume, device="cpu"), volume.geometry.shape), first)
 
 
 def test_the_models_plan_speaks_for_it(tiny_model):
@@ -172,4 +218,4 @@ def test_when_the_card_was_asked_for_it_is_an_error(inference_on_a_full_card):
 def test_the_card_answers_as_the_processor(tiny_model):
     volume = blob("thick slices")
     here, there = (collect(UNetSegmenter(tiny_model).predict(volume, device=d), volume.geometry.shape) for d in ("cpu", "cuda"))
-    np.testing.assert_allclose(here, there, atol=1e-3)
+    np.testing.assert_allclose(here, there, atol=1e-2)  # half precision
