@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 from tiny_bundles import write_bundle
 
@@ -84,6 +85,34 @@ def test_the_answer_is_that_of_monais_own_transforms_inferer_and_network(bundle)
     np.testing.assert_allclose(found[:, sure], chance[1:, sure], atol=1e-4)
     assert (to_labels(found) == chance.argmax(axis=0)).mean() > 0.9999
     assert len(np.unique(to_labels(found))) == 3
+
+
+def test_on_another_spacing_the_answer_lies_where_monai_puts_it(tmp_path):
+    from monai.bundle import ConfigParser
+    from monai.data import MetaTensor
+    from monai.transforms import Compose, Invertd
+
+    pointwise = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3, "kernel_size": 1}
+    folder = write_bundle(tmp_path / "b", network=pointwise)
+    torch.save({"weight": torch.tensor([-8.0, 0.0, 8.0]).reshape(3, 1, 1, 1, 1), "bias": torch.tensor([4.0, 0.3, -4.0])}, folder / "models" / "model.pt")
+    geometry = Geometry((20, 60, 68), (3.0, 0.8, 0.9), (-20.0, 14.0, 5.0))
+    values = gaussian_filter(np.random.default_rng(1).normal(0, 1, geometry.shape), (1.5, 4, 4))
+    volume = Volume((600 + values / values.std() * 300).astype(np.float32), geometry)
+    parser = ConfigParser(json.loads((folder / "configs" / "inference.json").read_text()))
+    steps = Compose(parser.get_parsed_content("preprocessing").transforms[2:])
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine
+    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(volume.array.transpose(2, 1, 0)))[None], affine=affine)
+    image.meta["original_channel_dim"] = 0
+    seen = steps({"image": image})
+    network = parser.get_parsed_content("network_def")
+    network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
+    with torch.inference_mode():
+        seen["pred"] = MetaTensor(torch.softmax(network(seen["image"][None].as_tensor())[0], 0), affine=seen["image"].affine)
+    back = Invertd(keys="pred", transform=steps, orig_keys="image", nearest_interp=False)(seen)["pred"]
+    expected = np.asarray(back).transpose(0, 3, 2, 1).argmax(axis=0)
+    found = to_labels(collect(BundleSegmenter(folder).predict(volume, device="cpu"), geometry.shape))
+    assert (found == expected).mean() > 0.96
+    assert all((np.roll(found, 1, axis) == expected).mean() < 0.92 for axis in range(3))
 
 
 def test_first_pieces_come_long_before_the_end(bundle):

@@ -158,7 +158,7 @@ def _intensity(name: str, given: dict[str, Any], field: str, channels: int) -> d
         if given.get("clip"):
             return {"kind": "clip", "low": low, "high": high, "range": (below, above)}
         scale = (high - low) / (above - below)  # type: ignore[operator]
-        return {"kind": "z-score", "mean": low - below * scale, "std": scale}  # type: ignore[operator]
+        return {"kind": "z-score", "mean": low - below * scale, "std": scale}
     if together:
         raise _unknown(field, f"{name} over all channels together")
     if name == "ScaleIntensity":

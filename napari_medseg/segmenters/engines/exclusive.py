@@ -33,3 +33,24 @@ def decided(maps: FloatArray) -> FloatArray:
     lifted = np.where((most > background) & (most > 0) & (most <= 0.5), JUST_ABOVE, most)
     np.put_along_axis(maps, winner, lifted, axis=0)
     return maps
+
+
+def overruled(maps: FloatArray) -> FloatArray:
+    """Regions that lie inside each other, as classes: each is what belongs to it and to no later one.
+
+    Parameters
+    ----------
+    maps : float32 (regions, z, y, x)
+        Sigmoid, in the order in which later regions are drawn over earlier ones.
+
+    Returns
+    -------
+    float32 (classes, z, y, x)
+        min(own, 1 - the largest later one), so that the label map at the threshold 0.5 is the one that is drawn.
+    """
+    found = maps.copy()
+    later = np.zeros_like(maps[0])
+    for place in range(len(maps) - 1, -1, -1):
+        found[place] = np.minimum(maps[place], 1 - later)
+        later = np.maximum(later, maps[place])
+    return found
