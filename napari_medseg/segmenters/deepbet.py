@@ -66,12 +66,12 @@ class DeepbetSegmenter:
         message = "No brain found"
         if high > low:
             finder = Inference(self._network("bbox_model.pt"), device, self.title)
-            box = brain_box(_largest(_brain(finder(_scaled(look, low, high))) > THRESHOLD), xyz.shape)
+            box = brain_box(_largest(_brain(finder(_scaled(look, low, high)), LOOK) > THRESHOLD), xyz.shape)
             yield _progress(0.3, "Outlining the brain" + _noted(finder.note))
             if box is not None:
                 outliner = Inference(self._network("model.pt"), device, self.title)
                 part = xyz[box]
-                chance = _nearest(_brain(outliner(_scaled(_nearest(part, OUTLINE), low, high))), part.shape)
+                chance = _nearest(_brain(outliner(_scaled(_nearest(part, OUTLINE), low, high)), OUTLINE), part.shape)
                 brain[box] = _one_piece(chance)
                 message = "Brain outlined" + _noted(outliner.note)
         answer = turn.undo(np.ascontiguousarray(brain.transpose(2, 1, 0)))
@@ -143,9 +143,9 @@ def _scaled(array: FloatArray, low: float, high: float) -> FloatArray:
     return np.asarray(0.226 * scored + 0.449, dtype=np.float32)[None, None]
 
 
-def _brain(answer: FloatArray) -> FloatArray:
-    """Channel 1 of (1, 2, x, y, z)."""
-    if answer.ndim != 5 or answer.shape[:2] != (1, 2):
+def _brain(answer: FloatArray, size: tuple[int, int, int]) -> FloatArray:
+    """Channel 1 of (1, 2, *size)."""
+    if answer.shape != (1, 2, *size):
         raise SegmenterError(f"the network answered with an array of {answer.shape}", where=DeepbetSegmenter.title, todo=f"Install {REQUIREMENT}")
     return np.asarray(np.clip(answer[0, 1], 0, 1))
 

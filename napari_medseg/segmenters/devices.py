@@ -43,13 +43,15 @@ def list_devices() -> tuple[Device, ...]:
     return (*cards, *apple, Device("cpu", "processor", _memory_free()))
 
 
-def choose(name: str = "auto") -> str:
+def choose(name: str = "auto", *, where: str = "device") -> str:
     """The torch name of the device to use; loads torch.
 
     Parameters
     ----------
     name : str
         "auto" (cuda, else mps, else cpu), or "cpu", "cuda", "cuda:1", "mps".
+    where : str
+        Who asks, named in errors.
 
     Raises
     ------
@@ -62,13 +64,13 @@ def choose(name: str = "auto") -> str:
 
     kind, _, number = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdecimal())):
-        raise InvalidInputError(f"there is no device '{name}'", where="device", todo="Use auto, cpu, cuda or mps")
+        raise InvalidInputError(f"there is no device '{name}'", where=where, todo="Use auto, cpu, cuda or mps")
     cards = _cuda_count()
     apple = torch.backends.mps.is_available()
     if kind == "auto":
         return "cuda" if cards else "mps" if apple else "cpu"
     if (kind == "cuda" and int(number or 0) >= cards) or (kind == "mps" and not apple):
-        raise UnavailableError(f"this machine has no usable device '{name}'", where="device", todo="Use auto or cpu, or check the driver with `medseg doctor`")
+        raise UnavailableError(f"this machine has no usable device '{name}'", where=where, todo="Use auto or cpu, or check the driver with `medseg doctor`")
     return name
 
 

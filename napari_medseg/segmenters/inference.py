@@ -59,7 +59,7 @@ class Inference:
 
     def __init__(self, network: nn.Module, device: str, title: str, *, half: Half = "auto", dims: int = 3) -> None:
         self.title = title
-        self.device = choose(device)
+        self.device = choose(device, where=title)
         self._may_move = device == "auto" and self.device != "cpu"
         self._network = network.eval()
         self._flat = dims == 2

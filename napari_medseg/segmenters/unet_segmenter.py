@@ -156,7 +156,7 @@ def _whole_slices(infer: Inference, planes: FloatArray, side: int, batch: int, l
     count, height, width = planes.shape[1:]
     windows = _fitted(planes, (side, side)).transpose(1, 0, 2, 3)
     logits = infer.maps(windows)
-    check_shape(tuple(logits.shape), windows.shape)
+    check_shape(tuple(logits.shape), windows.shape, infer.title)
     yield (slice(0, count), slice(0, height), slice(0, width)), restore(logits, (height, width)), 1.0
 
 

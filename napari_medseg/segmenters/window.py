@@ -178,19 +178,19 @@ def _asked(network: Network | Inference, windows: FloatArray, window: Shape, cel
         maps: Tensor = ask(windows, cells.leave_card)
     else:
         maps = torch.from_numpy(np.require(network(windows), np.float32, ["C", "W"]))
-    check_shape(tuple(maps.shape), (len(windows), windows.shape[1], *window))
+    check_shape(tuple(maps.shape), (len(windows), windows.shape[1], *window), getattr(network, "title", ""))
     return maps
 
 
-def check_shape(answered: tuple[int, ...], asked: tuple[int, ...]) -> None:
-    """Refuse maps that are not (n, classes, *window) for windows (n, c, *window).
+def check_shape(answered: tuple[int, ...], asked: tuple[int, ...], where: str = "") -> None:
+    """Refuse maps that are not (n, classes, *window) for windows (n, c, *window); `where` is the network's name.
 
     Raises
     ------
     SegmenterError
     """
     if len(answered) != len(asked) or answered[0] != asked[0] or answered[1] < 1 or answered[2:] != asked[2:]:
-        raise SegmenterError(f"the network answered with an array of {answered} for windows of {asked}", todo="Use another model")
+        raise SegmenterError(f"the network answered with an array of {answered} for windows of {asked}", where=where, todo="Use another model")
 
 
 def _pieces(cells: Cells, new: list[Box], shown: list[Box], view: tuple[int, int] | None) -> Iterator[tuple[Box, FloatArray]]:
