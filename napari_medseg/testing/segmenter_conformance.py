@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_medseg.annotation.prompts import Prompts
 from napari_medseg.segmenters.protocol import Prediction, Segmenter, collect, to_labels
 from napari_medseg.volume import Array, FloatArray, Geometry, Shape, Spacing, Volume, orient
 
@@ -51,9 +52,18 @@ class SegmenterConformance:
         """A scan the segmenter accepts, on the grid of `SCENES[scene]`."""
         return blob(scene)
 
+    def prompts(self, volume: Volume) -> Prompts | None:
+        """What it is pointed at with a scan; nothing for one that needs no pointing."""
+        return None
+
+    def maps(self, volume: Volume) -> int:
+        """How many probability maps it owes."""
+        prompts = self.prompts(volume)
+        return len(self.segmenter().capabilities.classes) if prompts is None else len(prompts.labels)
+
     def pieces(self, volume: Volume, focus: int | None = None) -> list[Prediction]:
         """Every piece of a whole run on the processor."""
-        return list(self.segmenter().predict(volume, device="cpu", focus=focus))
+        return list(self.segmenter().predict(volume, self.prompts(volume), device="cpu", focus=focus))
 
     def answer(self, volume: Volume) -> FloatArray:
         """The whole answer."""
@@ -65,13 +75,14 @@ class SegmenterConformance:
         return replace(volume, array=np.broadcast_to(values, volume.array.shape))
 
     def test_says_what_it_is(self) -> None:
-        """Title and capabilities are what the window builds its buttons from."""
+        """Title and capabilities are what the window builds its buttons from; one without classes of its own is pointed at something."""
         segmenter = self.segmenter()
         can = segmenter.capabilities
         assert isinstance(segmenter, Segmenter)
         assert segmenter.title.strip()
         assert can.licence.strip()
-        assert 1 <= len(can.classes) == len(set(can.classes)) <= 254
+        assert len(can.classes) == len(set(can.classes)) <= 254
+        assert bool(can.prompts) if can.interactive else can.classes
         assert can.prompts <= PROMPTS
         assert can.dims in (2, 3)
         assert can.channels >= 1
@@ -80,17 +91,17 @@ class SegmenterConformance:
 
     @pytest.mark.parametrize("scene", SCENES)
     def test_covers_the_grid_with_probabilities(self, scene: str) -> None:
-        """Thick slices, one slice and one voxel work like any other volume; every voxel is answered, one map a class."""
+        """Thick slices, one slice and one voxel work like any other volume; one map a class, and every voxel is answered if nobody points."""
         volume = self.volume(scene)
         covered = np.zeros(volume.geometry.shape, bool)
-        classes = len(self.segmenter().capabilities.classes)
+        classes = self.maps(volume)
         for piece in self.pieces(volume):
             assert piece.probabilities.dtype == np.float32
             assert piece.probabilities.shape == (classes, *(part.stop - part.start for part in piece.box))
             assert all(0 <= part.start <= part.stop <= n for part, n in zip(piece.box, volume.geometry.shape, strict=True))
             assert ((piece.probabilities >= 0) & (piece.probabilities <= 1)).all()
             covered[piece.box] = True
-        assert covered.all()
+        assert covered.all() or self.segmenter().capabilities.interactive
 
     def test_tells_how_far_it_is(self) -> None:
         """Fractions rise from 0 to 1, and every piece says what is being done."""
@@ -103,7 +114,7 @@ class SegmenterConformance:
     def test_gives_the_same_answer_twice(self) -> None:
         """No dropout left on, no leftovers from the run before."""
         segmenter, volume = self.segmenter(), self.volume("thick slices")
-        first, second = (collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape) for _ in range(2))
+        first, second = (collect(segmenter.predict(volume, self.prompts(volume), device="cpu"), volume.geometry.shape) for _ in range(2))
         np.testing.assert_array_equal(first, second)
 
     def test_leaves_the_scan_as_it_was(self) -> None:
@@ -117,12 +128,12 @@ class SegmenterConformance:
     def test_can_be_stopped_at_every_yield(self) -> None:
         """Closing it anywhere raises nothing, and the next run is whole."""
         segmenter, volume = self.segmenter(), self.volume("thick slices")
-        whole = collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape)
+        whole = collect(segmenter.predict(volume, self.prompts(volume), device="cpu"), volume.geometry.shape)
         for steps in range(len(self.pieces(volume))):
-            running = segmenter.predict(volume, device="cpu")
+            running = segmenter.predict(volume, self.prompts(volume), device="cpu")
             list(itertools.islice(running, steps))
             running.close()  # type: ignore[attr-defined]
-        np.testing.assert_array_equal(collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape), whole)
+        np.testing.assert_array_equal(collect(segmenter.predict(volume, self.prompts(volume), device="cpu"), volume.geometry.shape), whole)
 
     @pytest.mark.parametrize("focus", [0, 3, 6])
     def test_the_slice_in_view_comes_first(self, focus: int) -> None:
