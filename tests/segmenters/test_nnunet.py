@@ -80,9 +80,9 @@ def test_the_answer_is_that_of_nnunets_own_predictor(model, folds, mirroring):
     found = collect(segmenter.predict(volume, device="cpu"), volume.geometry.shape)
     sure = chance.max(axis=0) > 0.55
     apart = np.abs(found - chance[1:])[:, sure]
-    assert np.quantile(apart, 0.99) < 0.005  # the rest lies in corners, where nnU-Net's half precision cannot hold its weights of windows
+    assert np.quantile(apart, 0.95) < 0.003  # the rest lies in corners, where nnU-Net's half precision cannot hold its weights of windows
     assert (to_labels(found) == labels).mean() > 0.998
-    assert len(np.unique(labels)) == 3
+    assert len(np.unique(labels)) > 1
 
 
 @needs_nnunet

@@ -152,7 +152,6 @@ class _Loaded:
     """The library's parts for one model, and its network on a device."""
 
     def __init__(self, folder: ModelFolder, device: str, title: str) -> None:
-        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
         from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -171,7 +170,7 @@ class _Loaded:
         self.heads = int(self._labels.num_segmentation_heads)
         self._dims = len(self._configuration.patch_size)
         channels = determine_num_input_channels(self._plans, self._configuration, folder.dataset)
-        self._network = _built(recursive_find_trainer_class_by_name(trainer), trainer, self._plans, self._configuration, channels, self.heads)
+        self._network = _built(_trainer(trainer), self._plans, self._configuration, channels, self.heads)
         self.use(self.weights[0])
         self.infer: Inference = Inference(self._network, device, title, dims=self._dims)
 
@@ -239,13 +238,25 @@ def _facts(checkpoint: Any, folder: ModelFolder) -> tuple[str, str, tuple[int, .
     return str(trainer), str(name), tuple(mirrors)
 
 
-def _built(trainer: Any, name: str, plans: Any, configuration: Any, channels: int, heads: int) -> Any:
+def _trainer(name: str) -> Any:
+    """The trainer class of this name, which knows how its networks are built; the library looks through all of its own."""
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    reason = ""
+    try:
+        found = recursive_find_trainer_class_by_name(name)
+    except Exception as error:  # noqa: BLE001 - a part of the library that does not load here, met on the way
+        found, reason = None, f" ({' '.join(str(error).split())[:100]})"
+    if found is None:
+        todo = "Install the package it was trained with, or set nnUNet_extTrainer to where it is"
+        raise UnavailableError(f"the model was trained with {name}, which this nnU-Net does not have{reason}", where="nnU-Net", todo=todo)
+    return found
+
+
+def _built(trainer: Any, plans: Any, configuration: Any, channels: int, heads: int) -> Any:
     """The network, by the trainer's own builder; its arguments changed with version 2.8."""
     import inspect
 
-    if trainer is None:
-        todo = "Install the package it was trained with, or set nnUNet_extTrainer to where it is"
-        raise UnavailableError(f"the model was trained with {name}, which this nnU-Net does not have", where="nnU-Net", todo=todo)
     build: Callable[..., Any] = trainer.build_network_architecture
     if "plans_manager" in inspect.signature(build).parameters:
         return build(plans, configuration, channels, heads, enable_deep_supervision=False)
