@@ -93,9 +93,10 @@ def next_click(truth: BoolArray, current: BoolArray, spacing: Spacing) -> tuple[
     error = _largest_error(truth, current)
     if error is None:
         return None
-    inside = _depth(error, spacing)
-    voxel = np.unravel_index(inside.argmax(), inside.shape)
-    return np.array(voxel, dtype=np.intp), 1 if truth[voxel] else -1
+    box = ndi.find_objects(error.astype(np.uint8))[0]
+    inside = _depth(error[box], spacing)
+    found = np.array(np.unravel_index(inside.argmax(), inside.shape), dtype=np.intp) + [part.start for part in box]
+    return found, 1 if truth[tuple(found)] else -1
 
 
 def stroke(strokes: LabelArray, truth: BoolArray, current: BoolArray, label: int = 1, background: int = BACKGROUND) -> bool:
