@@ -25,6 +25,7 @@ from napari_medseg.weaklabel.stroke_walk import StrokeWalk
 
 LEARNED = 0.3  # share of the work that learning is
 QUICK = 0.3  # and that a first answer is
+SHOWN_EVERY = 0.2  # of a walk: labels are looked up no more often
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,10 +189,11 @@ class ByWalker:
             chances = self._learner.chances()
             yield Progress(QUICK + LEARNED, "Learning from the strokes", worth_showing=False)
         ends = np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
-        guess = self._quick.labels
+        guess, shown = self._quick.labels, 0.0
         for share in self._walk.follow(task.region, ends, task.scale, guess, chances):
-            self._walking = True
-            yield Progress(0.6 + 0.4 * share, "Walking")
+            self._walking, worth_showing = True, share >= shown + SHOWN_EVERY
+            shown = share if worth_showing else shown
+            yield Progress(0.6 + 0.4 * share, "Walking", worth_showing)
 
     @property
     def labels(self) -> LabelArray:
