@@ -172,7 +172,7 @@ class Inference:
         flat = self._flat and windows.ndim == 5
         tensor = torch.from_numpy(np.array(windows[:, :, 0] if flat else windows, order="C")).to(self.device)  # a copy: layers may work in place
         with self._context():
-            answer = (self._compiling or self._network)(_channels_last(tensor) if self.device.startswith("cuda") else tensor)
+            answer = (self._compiling or self._network)(self._ordered(tensor))
         if not isinstance(answer, Tensor):
             raise SegmenterError(f"the network answered with {type(answer).__name__}, not with maps", where=self.title, todo="Use another model")
         answer = answer.detach().float().contiguous()
@@ -188,13 +188,18 @@ class Inference:
     def _place(self) -> None:
         try:
             self._network.to(self.device)
-            if self.device.startswith("cuda"):
-                for weight in self._network.parameters():
-                    weight.data = _channels_last(weight.data)
+            for weight in self._network.parameters():
+                weight.data = self._ordered(weight.data)
         except torch.OutOfMemoryError as error:
             if not self._may_move:
                 raise SegmenterError("the graphics card has not enough memory", where=self.title, todo="Choose the device auto or cpu") from error
             self._retreat()
+
+    def _ordered(self, tensor: Tensor) -> Tensor:
+        """Channels last where that pays: on a card, and on the processor for slices (a quarter quicker; volumes gain nothing there)."""
+        order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.ndim)
+        pays = self.device.startswith("cuda") or (self.device == "cpu" and tensor.ndim == 4)
+        return tensor.contiguous(memory_format=order) if order is not None and pays else tensor
 
     def _retreat(self) -> None:
         card, self.device, self._may_move = self.device, "cpu", False
@@ -215,8 +220,3 @@ def _halved(window: tuple[int, ...]) -> Shape | None:
 
 def _finite(answer: Tensor) -> bool:
     return bool(answer.sum().isfinite()) or bool(answer.isfinite().all())  # a sum is quick, and may overflow where nothing is wrong
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.ndim)
-    return tensor if order is None else tensor.contiguous(memory_format=order)

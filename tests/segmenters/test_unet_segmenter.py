@@ -194,7 +194,7 @@ def inference_on_a_full_card(monkeypatch):
     """No card is needed: the device is named, the network stays where it is."""
 
     def make(device):
-        monkeypatch.setattr("napari_medseg.segmenters.inference.choose", lambda name: "cpu" if name == "cpu" else "meta")
+        monkeypatch.setattr("napari_medseg.segmenters.inference.choose", lambda name, **_: "cpu" if name == "cpu" else "meta")
         monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_, **__: tensor)
         return Inference(FullCard(), device, "Liver")
 
