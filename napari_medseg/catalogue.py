@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_medseg.asks import Ask, answered
 from napari_medseg.errors import CatalogueError, UnavailableError
@@ -69,6 +69,12 @@ class Entry(BaseModel):
     licence: str = Field(min_length=1)
     parameters: dict[str, Any] = Field(default_factory=dict)
     asks: tuple[Ask, ...] = ()
+
+    @field_validator("asks", mode="before")
+    @classmethod
+    def _in_one_list(cls, asks: Any) -> Any:
+        """Lists within the list are taken in, so that entries can share a form (`- *form` in YAML)."""
+        return [one for part in asks for one in (part if isinstance(part, list) else [part])] if isinstance(asks, list) else asks
 
     def needs(self, *, try_import: bool = False) -> tuple[str, ...]:
         """Pip requirements that are missing.

@@ -134,6 +134,12 @@ def test_what_a_part_asks_for_reaches_its_factory_checked_and_typed(tmp_path, mo
     assert entry.build(model=model, folder=tmp_path, trust=False)["trust"] is False
 
 
+def test_parts_can_share_a_form(tmp_path, monkeypatch):
+    form = [{"name": name, "kind": "number", "title": name, "required": False} for name in ("low", "high")]
+    entry = asking(tmp_path, monkeypatch, {"name": "model", "kind": "text", "title": "Model"}, form)
+    assert [ask.name for ask in entry.asks] == ["model", "low", "high"]
+
+
 @pytest.mark.parametrize(("answer", "kind", "said"), [
     ({}, InvalidInputError, r"Mine: needs an answer: Model file\. .*--set model="),
     ({"model": "gone.pt"}, MissingFileError, r"Model file \(model\): there is no file 'gone\.pt'"),

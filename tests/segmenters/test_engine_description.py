@@ -76,6 +76,16 @@ def test_yaml_runs_nothing(tmp_path):
         read_description(tmp_path / "d.yaml")
 
 
+def test_the_form_changes_what_the_file_beside_the_model_says(tmp_path):
+    write(tmp_path / "liver.json", PLAIN)
+    changed = describe(tmp_path / "liver.pt", form={"threshold": 0.3, "intensity": "clip", "low": -100.0, "high": 200.0})
+    assert (changed.output.threshold, changed.input.intensity.low, changed.input.window) == (0.3, -100.0, (16, 16, 16))
+    other = describe(tmp_path / "liver.pt", form={"window": "8 8 8", "classes": "spleen"})
+    assert (other.output.classes, other.input.window) == (("spleen",), (8, 8, 8))
+    named = describe(tmp_path / "liver.pt", write(tmp_path / "other.json", PLAIN), {"window": "8 8 8", "classes": "spleen"})
+    assert (named.output.classes, named.input.window) == (("spleen",), (8, 8, 8))
+
+
 def test_a_form_without_window_or_classes_says_so():
     with pytest.raises(InvalidInputError, match="lacks the window or the classes"):
         from_form("model.pt", {"dims": "3"})

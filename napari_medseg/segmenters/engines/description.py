@@ -7,6 +7,7 @@ for by the window's form; both become a `Description`. Everything is z, y, x, in
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, P
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
 
 HELP = "See docs/segmenters.md for the description of a model"
+NEEDED = frozenset({"window", "classes"})  # what has no sensible default
 BESIDE = ("model.json", "model.yaml", "model.yml")
 LARGEST = 1 << 20  # characters that are read; a description is a page of text
 
@@ -188,7 +190,9 @@ class Description(BaseModel):
 
 
 def describe(model: Path, description: Path | None = None, form: dict[str, Any] | None = None) -> Description:
-    """The description of a model: from the form where it was filled in, else from the file that was named, else from the one beside the model.
+    """The description of a model: the file that was named, or the one beside the model, with the form's answers over it.
+
+    A form that gives window and classes needs no file; the one beside the model is then left aside.
 
     Parameters
     ----------
@@ -197,7 +201,7 @@ def describe(model: Path, description: Path | None = None, form: dict[str, Any] 
     description : Path, optional
         JSON or YAML with the fields of `Description`.
     form : dict, optional
-        Answers to the form (`from_form`); empty when nobody filled it in.
+        Answers to the form (`from_form`).
 
     Raises
     ------
@@ -206,9 +210,11 @@ def describe(model: Path, description: Path | None = None, form: dict[str, Any] 
     InvalidInputError
         When a field is not what it should be; names the field.
     """
-    if description is None and form:
-        return from_form(model.name, form)
-    return read_description(beside(model) if description is None else description)
+    given = {key: value for key, value in (form or {}).items() if value not in (None, "")}
+    if description is None and NEEDED <= given.keys():
+        return from_form(model.name, given)
+    file = beside(model) if description is None else description
+    return from_form(file, given, _content(file)) if given else read_description(file)
 
 
 def beside(model: Path) -> Path:
@@ -229,32 +235,40 @@ def beside(model: Path) -> Path:
 
 def read_description(path: Path) -> Description:
     """Read a description; see `describe`."""
+    return _validated(_content(path), path)
+
+
+def _content(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(LARGEST)
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except FileNotFoundError as error:
         raise MissingFileError("there is no such file", where=path, todo="Check the path") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # bad UTF-8 and bad JSON are ValueErrors
         raise UnreadableFileError(f"is neither JSON nor YAML ({' '.join(str(error).split())})", where=path, todo=HELP) from error
-    return _validated(content, path)
 
 
-def from_form(name: str, form: dict[str, Any]) -> Description:
+def from_form(where: str | Path, form: dict[str, Any], base: Any = None) -> Description:
     """A description from the form's flat answers.
 
     Parameters
     ----------
-    name : str
-        Of the model, for errors.
+    where : str or Path
+        Of the model or the file, for errors.
     form : dict
         Any of dims, channels, window, fit, spacing, orientation, axes, slices, overlap; intensity, low, high, mean, std; classes, background, activation,
         threshold. Lists are texts with commas or spaces; yes and no are texts; None is not answered.
+    base : dict, optional
+        A description's content that the answers change.
     """
     given = {key: value for key, value in form.items() if value not in (None, "")}
-    if not {"window", "classes"} <= given.keys():
-        raise InvalidInputError("the form lacks the window or the classes", where=name, todo="Give the window in voxels (z, y, x) and the names of the classes")
-    content: dict[str, Any] = {"input": {}, "output": {}}
+    if base is None and not NEEDED <= given.keys():
+        todo = "Give the window in voxels (z, y, x) and the names of the classes"
+        raise InvalidInputError("the form lacks the window or the classes", where=where, todo=todo)
+    if base is not None:
+        _validated(base, where)  # its parts can be changed only when they are there
+    content: dict[str, Any] = {"input": {}, "output": {}} if base is None else deepcopy(base)
     for key, value in given.items():
         if key in ("low", "high", "mean", "std", "intensity"):
             content["input"].setdefault("intensity", {})["kind" if key == "intensity" else key] = value
@@ -263,7 +277,7 @@ def from_form(name: str, form: dict[str, Any]) -> Description:
         elif key in Input.model_fields:
             content["input"][key] = value
         else:
-            raise InvalidInputError(f"there is no field '{key}'", where=name, todo=HELP)
+            raise InvalidInputError(f"there is no field '{key}'", where=where, todo=HELP)
     for part, key, number in (("input", "window", True), ("input", "spacing", True), ("output", "classes", False)):
         if isinstance(content[part].get(key), str):
             content[part][key] = _listed(content[part][key], number)
@@ -272,7 +286,7 @@ def from_form(name: str, form: dict[str, Any]) -> Description:
             content[part][key] = _whole_number(content[part][key])
     if isinstance(content["input"].get("orientation"), str):
         content["input"]["orientation"] = content["input"]["orientation"].upper()
-    return _validated(content, name)
+    return _validated(content, where)
 
 
 def _whole_number(value: object) -> object:

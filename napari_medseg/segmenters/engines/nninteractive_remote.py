@@ -94,7 +94,7 @@ class NnInteractiveRemoteSegmenter(DialogueSegmenter):
             return SegmenterError("the server did not answer in time", where=self.title, todo="Try again, or look at its log")
         if kind.endswith(("ConnectError", "NetworkError", "ProtocolError", "ReadError", "WriteError")):
             return SegmenterError("the server cannot be reached", where=self.title, todo="Check the address, and that nninteractive-server runs there")
-        return SegmenterError(f"the server answered with something else ({kind})", where=self.title, todo="Check that nninteractive-server runs at this address")
+        return SegmenterError(f"the server answered with something else ({kind})", where=self.title, todo="Check that nninteractive-server runs there")
 
 
 def _is_this_machine(host: str) -> bool:
