@@ -34,6 +34,7 @@ from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
 from napari_medseg.gui.surface import PreviewSurface
+from napari_medseg.gui.turns import show
 from napari_medseg.session import barrier, levelset_live, showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Mode, Scan, labels_for
@@ -171,6 +172,7 @@ class Desk(QObject):
         self._timer.stop()
         self.session.set(tool="")
         self.opener.close()
+        self.writer.close()
         self.bubble.close()
         self.pointing.close()
         self.picking.close()
@@ -411,8 +413,7 @@ class Desk(QObject):
         if scan is None:
             return
         layer: Layer | None = None
-        if session.tool in ("seeds", "bubble", *POINTING):
-            self.writer.prepare_preview(scan)
+        self.writer.expect(scan if session.tool in ("seeds", "bubble", "scribbles", *POINTING) else None)
         if session.tool in POINTING:
             self.prompts.prepare(scan)
         if session.tool == "seeds":
@@ -437,7 +438,7 @@ class Desk(QObject):
         if held.labels is not None:
             held.labels.selected_label = session.chosen
         if layer is not None and layer in self.viewer.layers:
-            layer.visible = True
+            show(layer, True)
             self.viewer.layers.selection.active = layer
             if session.tool == "bubble" and isinstance(layer, Image):
                 self.bubble.arm(layer)

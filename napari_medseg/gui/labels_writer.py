@@ -21,6 +21,7 @@ from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import move_layer, placement, scan_metadata
 from napari_medseg.gui.limit_brush import LimitBrush
 from napari_medseg.gui.paint_log import PaintLog
+from napari_medseg.gui.turns import Turns, show
 from napari_medseg.session import barrier
 from napari_medseg.session.history import Box, History, Step, change
 from napari_medseg.session.session import Session
@@ -34,11 +35,12 @@ LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
 LIMIT_OPACITY = 0.25
 BARRIER_COLOUR = (1.0, 0.15, 0.65, 1.0)
 CLEAR = (0.0, 0.0, 0.0, 0.0)
+SHOWN = "shown"  # in a layer's metadata: the classes its colours were made for
 
 
 @dataclass(eq=False)
 class ScanLabels:
-    """The label layers of one scan; each is made when it is first needed and then stays."""
+    """The label layers of one scan; each is made when it is first needed and then stays. `empty` is what a preview's layers hold while one is awaited."""
 
     labels: Labels | None = None
     preview: Labels | None = None
@@ -49,6 +51,7 @@ class ScanLabels:
     barrier: Labels | None = None
 
     shows: Preview | None = None
+    empty: Array | None = None
 
     def all(self) -> tuple[Labels, ...]:
         """Those that exist."""
@@ -75,11 +78,17 @@ class LabelsWriter(QObject):
         self._brushes: dict[Labels, LimitBrush] = {}
         self._stale: set[Labels] = set()
         self._flat = True
-        self._began = 0.0
+        self._began, self._pause = 0.0, REDRAW_MS
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REDRAW_MS)
         self._timer.timeout.connect(self._redraw)
+        self._turns = Turns(self)
+        self._awaited: Scan | None = None
+
+    def close(self) -> None:
+        """The window goes."""
+        self._turns.close()
+        self._timer.stop()
 
     def of(self, scan: Scan) -> ScanLabels:
         """The label layers of a scan."""
@@ -87,6 +96,7 @@ class LabelsWriter(QObject):
 
     def forget(self, scan: Scan) -> None:
         """The scan is closed; its label layers stay with the person, unwired."""
+        self._awaited = None if self._awaited is scan else self._awaited
         held = self._of.pop(id(scan), None)
         for layer in held.all() if held is not None else ():
             self._unwire(layer)
@@ -121,50 +131,87 @@ class LabelsWriter(QObject):
         self._later(held.labels)
 
     def show_preview(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
-        """Show the preview as an outline with a light fill; hide both when there is none."""
+        """Show the preview as an outline with a light fill, the fill a turn later; put both away when there is none."""
         held, preview = self.of(scan), scan.preview
         if preview is None:
-            for layer in (held.preview, held.outline):
-                if layer is not None:
-                    layer.visible = False
             held.shows = None
+            self._turns.add(lambda: self._put_away(scan, held.outline))
+            self._turns.add(lambda: self._put_away(scan, held.preview))
             return
-        known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
-        fill, outline = self._preview_layers(scan, preview.labels, preview.title, visible=self._flat)
-        for layer, title in ((fill, preview.title), (outline, f"{preview.title} outline")):
-            if held.shows is not preview:
-                _replace(layer, preview.labels, f"{scan.name} {title}", known.values())
-            self._later(layer)
         if held.shows is not preview:
-            held.shows, outline.visible = preview, self._flat
-            QTimer.singleShot(0, lambda: self._fill_in(held, preview))  # a turn later: napari takes long to let a layer appear
+            known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
+            held.shows = preview
+            self._put_in(self._outline(scan, preview.labels), preview.labels, f"{scan.name} {preview.title} outline", known.values())
+            self._turns.add(lambda: self._fill_in(scan, preview, known.values()))
+            return
+        for layer in (held.outline, held.preview):
+            if layer is not None and layer.data is preview.labels:
+                self._later(layer)
 
-    def _fill_in(self, held: ScanLabels, preview: Preview) -> None:
-        if held.shows is preview and held.preview is not None:
-            held.preview.visible = self._flat
+    def _fill_in(self, scan: Scan, preview: Preview, classes: Collection[LabelClass]) -> None:
+        if self.of(scan).shows is preview and scan.preview is preview:
+            self._put_in(self._fill(scan, preview.labels), preview.labels, f"{scan.name} {preview.title}", classes)
 
-    def prepare_preview(self, scan: Scan) -> None:
-        """Make the layers of a preview before there is one: adding layers takes napari long, and a brush must not wait for it."""
-        if self.of(scan).preview is None:
-            self._preview_layers(scan, np.zeros(scan.display.geometry.shape, np.uint8), "preview", visible=False)
+    def _put_in(self, layer: Labels, array: Array, name: str, classes: Collection[LabelClass]) -> None:
+        _replace(layer, array, name, classes)
+        show(layer, self._flat)
 
-    def _preview_layers(self, scan: Scan, array: Array, title: str, *, visible: bool) -> tuple[Labels, Labels]:
-        """The light fill and the outline of a scan's preview."""
-        held, table = self.of(scan), colours(self._session.classes)
-        if held.preview is None:
-            held.preview = self._make(scan, array, title, opacity=0.25, colormap=table, editable=False, visible=visible)
+    def _put_away(self, scan: Scan, layer: Labels | None) -> None:
+        """Nothing is shown in a layer of the preview; it stays in sight, and empty, while the next preview is awaited."""
+        held = self.of(scan)
+        if layer is None or held.shows is not None or layer not in (held.preview, held.outline):
+            return
+        if held.empty is None or self._awaited is not scan:
+            show(layer, False)
+        elif layer.data is not held.empty:
+            layer.data = held.empty
+
+    def expect(self, scan: Scan | None) -> None:
+        """A tool that will give a preview of this scan is in hand, or none is.
+
+        Adding layers and bringing them in sight takes napari long, so it is done while the tool is not used yet, each layer in a turn of its own; then the
+        preview is there with the next redraw.
+        """
+        before, self._awaited = self._awaited, scan
+        if before is not None and before is not scan and before.preview is None and id(before) in self._of:
+            self._turns.add(lambda: self._put_away(before, self.of(before).outline))
+            self._turns.add(lambda: self._put_away(before, self.of(before).preview))
+        if scan is not None and scan.preview is None:
+            held = self.of(scan)
+            if held.empty is None or held.empty.shape != scan.display.geometry.shape:
+                held.empty = np.zeros(scan.display.geometry.shape, np.uint8)
+            self._turns.add(lambda: self._lay_out(scan, self._outline))
+            self._turns.add(lambda: self._lay_out(scan, self._fill))
+
+    def _lay_out(self, scan: Scan, make: Callable[[Scan, Array], Labels]) -> None:
+        empty = self.of(scan).empty
+        if scan in self._session.scans and self._awaited is scan and scan.preview is None and empty is not None:
+            layer = make(scan, empty)
+            if layer.data is not empty:
+                layer.data = empty
+            show(layer, self._flat)
+
+    def _outline(self, scan: Scan, array: Array) -> Labels:
+        """The outline of a scan's preview."""
+        held = self.of(scan)
         if held.outline is None:
-            held.outline = self._make(scan, array, f"{title} outline", opacity=1.0, colormap=table, editable=False, visible=visible)
-            held.outline.contour = 2
-        return held.preview, held.outline
+            held.outline = self._make(scan, array, "preview outline", opacity=1.0, editable=False, visible=self._flat, contour=2)
+        return held.outline
+
+    def _fill(self, scan: Scan, array: Array) -> Labels:
+        """Its light fill."""
+        held = self.of(scan)
+        if held.preview is None:
+            held.preview = self._make(scan, array, "preview", opacity=0.25, editable=False, visible=self._flat)
+        return held.preview
 
     def show_flat(self, scan: Scan | None, flat: bool) -> None:
         """Whether slices are looked at; in 3D another layer shows the preview."""
         self._flat = flat
-        held = self.of(scan) if scan is not None and scan.preview is not None else ScanLabels()
+        held = self.of(scan) if scan is not None and (scan.preview is not None or self._awaited is scan) else ScanLabels()
         for layer in (held.preview, held.outline):
             if layer is not None:
-                layer.visible = flat
+                show(layer, flat)
 
     def brush(self, scan: Scan, kind: str, classes: Sequence[LabelClass]) -> Labels | None:
         """The layer a person paints the limit or the scribbles on; made when the session has its array."""
@@ -176,9 +223,9 @@ class LabelsWriter(QObject):
             held.limit.selected_label, held.limit.n_edit_dimensions = 255, 3
             table = DirectLabelColormap(color_dict={None: LIMIT_COLOUR, 0: CLEAR})
             held.limit_edge = held.limit_edge or self._make(scan, scan.limit, "limit outline", opacity=0.9, colormap=table, editable=False)
-            held.limit_edge.contour, held.limit_edge.visible = 2, True
+            held.limit_edge.contour = 2
+            show(held.limit_edge, True)
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
-            self.prepare_preview(scan)
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
             self._logs[held.strokes] = PaintLog(held.strokes, _Strokes(self, scan, held.strokes))
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
@@ -235,8 +282,11 @@ class LabelsWriter(QObject):
         editable = keywords.pop("editable", True)
         if title != "labels":  # in 3D a light layer would hide by its depth what lies inside it
             keywords["blending"] = "translucent_no_depth"
+        contour = keywords.pop("contour", 0)
+        keywords.setdefault("colormap", colours(self._session.classes))
         layer = Labels(array, name=f"{scan.name} {title}", metadata=scan_metadata(scan), **placement(scan.display.geometry), **keywords)
-        layer.editable = editable
+        layer.editable, layer.contour = editable, contour
+        layer.metadata = {**layer.metadata, SHOWN: _look(self._session.classes)}
         self._add(layer)
         return layer
 
@@ -247,8 +297,8 @@ class LabelsWriter(QObject):
 
     def _later(self, layer: Labels) -> None:
         self._stale.add(layer)
-        if not self._timer.isActive():
-            self._timer.start()
+        if not self._timer.isActive():  # what comes after a rest is drawn at once
+            self._timer.start(max(0, self._pause - int(1000 * (time.perf_counter() - self._began))))
 
     def _redraw(self) -> None:
         stale, self._stale = self._stale, set()
@@ -261,7 +311,7 @@ class LabelsWriter(QObject):
     def _drawn(self) -> None:
         """Where drawing takes long, draw less often: at least half of the window's time is the person's."""
         took = 1000 * (time.perf_counter() - self._began)
-        self._timer.setInterval(int(min(SLOWEST_MS, max(REDRAW_MS, 2 * took))))
+        self._pause = int(min(SLOWEST_MS, max(REDRAW_MS, 2 * took)))
 
 
 class _Accepted:
@@ -395,16 +445,20 @@ def fading(colour: tuple[float, float, float, float]) -> DirectLabelColormap:
 
 
 def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelClass]) -> None:
-    """Another map in a layer, which is hidden meanwhile: napari would slice it again for each of the steps."""
-    layer.visible = False
+    """Another map in a layer, which is hidden while its colours change too: napari would slice it again for each of the steps."""
+    if layer.metadata.get(SHOWN) != _look(classes):
+        show(layer, False)
+        layer.colormap = colours(classes)
+        layer.metadata = {**layer.metadata, SHOWN: _look(classes)}
     if layer.data is not array:
         layer.data = array
     if layer.name != name:
         layer.name = name
-    shown = [(c.value, *c.colour) for c in classes]
-    if layer.metadata.get("shown") != shown:
-        layer.colormap = colours(classes)
-        layer.metadata = {**layer.metadata, "shown": shown}
+
+
+def _look(classes: Collection[LabelClass]) -> list[tuple[float, ...]]:
+    """What a layer's colours are made of."""
+    return [(c.value, *c.colour) for c in classes]
 
 
 def colours(classes: Any, *, background: bool = False) -> DirectLabelColormap:

@@ -18,6 +18,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import placement
+from napari_medseg.gui.turns import show
 from napari_medseg.session.history import around
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
@@ -67,7 +68,7 @@ class PreviewSurface(QObject):
         """The preview of a scan, or the way it is looked at, has changed."""
         for key, layer in self._of.items():
             if self._viewer.dims.ndisplay == 2 or scan is None or key != id(scan) or scan.preview is None:
-                layer.visible = False
+                show(layer, False)
         if scan is None or scan.preview is None or self._viewer.dims.ndisplay == 2 or scan is not self._session.current:
             return
         self._stale = True
@@ -100,7 +101,7 @@ class PreviewSurface(QObject):
             return
         if mesh is None:
             if layer is not None:
-                layer.visible = False
+                show(layer, False)
             return
         look = {"colormap": _table([*self._session.classes, *preview.classes]), "contrast_limits": (0, 255)}
         if layer is None:
@@ -112,7 +113,7 @@ class PreviewSurface(QObject):
             if layer.metadata.get("preview") is not labels:
                 layer.colormap, layer.contrast_limits = look["colormap"], look["contrast_limits"]
         layer.metadata = {"preview": labels}
-        layer.visible = True
+        show(layer, True)
 
 
 def mesh_of(labels: LabelArray, scale: Sequence[float], translate: Sequence[float]) -> Mesh | None:

@@ -8,6 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_medseg.gui import warm_layers
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.gui.weak_cleanup import CleanupPage
@@ -75,8 +76,11 @@ class WeakTab(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:
         """Somebody will use the tools soon: they are made ready meanwhile."""
-        QTimer.singleShot(WARM_AFTER_MS, lambda: warming.begin(self._desk.session))
+        QTimer.singleShot(WARM_AFTER_MS, self._warm)
         super().showEvent(event)
+
+    def _warm(self) -> None:
+        warming.begin(self._desk.session, warm_layers.warm)
 
     def refresh(self) -> None:
         """Show the session."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ QUIET_S = 2.0
 _begun = threading.Lock()  # held from the first beginning on: what is compiled serves every window of this program
 
 
-def begin(session: Session) -> None:
-    """Make the tools ready, once a program."""
+def begin(session: Session, first: Callable[[], None] = lambda: None) -> None:
+    """Make the tools ready, once a program; `first` is what a view wants ready before them, run beside the window too."""
     if _begun.acquire(blocking=False):
-        threading.Thread(target=_work, args=(session,), name="medseg warm-up", daemon=True).start()
+        threading.Thread(target=_work, args=(session, first), name="medseg warm-up", daemon=True).start()
 
 
-def _work(session: Session) -> None:
+def _work(session: Session, first: Callable[[], None]) -> None:
     def say(words: str) -> None:
         def tell() -> None:
             session.preparing = words
@@ -36,6 +37,7 @@ def _work(session: Session) -> None:
     late.start()
     began = time.perf_counter()
     try:
+        first()
         from napari_medseg.weaklabel.warm import warm
 
         warm()

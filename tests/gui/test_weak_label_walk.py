@@ -56,7 +56,7 @@ def test_from_sample_to_a_saved_label(viewer, dock, desk, session, open_sample, 
     assert layer.name == "brain1_t1gd labels"
     assert np.allclose(layer.colormap.map(tumour.value)[:3], tumour.colour, atol=0.01)
     assert np.array_equal(layer.data == tumour.value, found)
-    assert not desk.writer.of(scan).preview.visible
+    qtbot.waitUntil(lambda: not desk.writer.of(scan).preview.data.any())  # it stays in sight, empty, while the seeds are in hand
     session.undo()
     assert not layer.data.any()
     session.redo()

@@ -1,0 +1,54 @@
+"""Work on the window that can wait, one piece a turn of the event loop, so that no turn takes longer than its longest piece."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from napari.layers import Layer
+from qtpy.QtCore import QObject, QTimer
+
+PAUSE_MS = 5  # between two pieces: what the person did meanwhile comes first
+
+
+class Turns(QObject):
+    """Pieces of work that wait; they go with their parent, so none runs in a window that is gone.
+
+    Parameters
+    ----------
+    parent : QObject
+    """
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._next)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, piece: Callable[[], None]) -> None:
+        """Do this in a turn of its own, after what waits already."""
+        self._waiting.append(piece)
+        if not self._timer.isActive():
+            self._timer.start(0)
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+        self._timer.stop()
+
+    def _next(self) -> None:
+        if self._waiting:
+            piece = self._waiting.popleft()
+            if self._waiting:
+                self._timer.start(PAUSE_MS)
+            piece()
+
+
+def show(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; napari builds its whole scene anew even for one that is as it was."""
+    if layer.visible != visible:
+        layer.visible = visible
