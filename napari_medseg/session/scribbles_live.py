@@ -217,9 +217,7 @@ class LiveScribbles:
     def _follow(self, scan: Scan, *, ended: bool) -> None:
         """Answer by itself, if that is wanted and nothing else waits for the person."""
         session = self._session
-        if not session.scribble.live or session.tab != "weak" or session.mode != "scribbles" or scan is not session.current or scan.arriving:
-            return
-        if scan.preview is not None and not self.owns(scan.preview):
+        if not self._wanted(scan):
             return
         if not scan.drawn[0] and (ended or session.background):
             if ended and scan.preview is not None:
@@ -235,6 +233,13 @@ class LiveScribbles:
             if time.monotonic() - self._started < BETWEEN:
                 return
         self._start(scan, quietly=True)
+
+    def _wanted(self, scan: Scan) -> bool:
+        """Whether strokes of this scan are answered by themselves now, and no other preview waits for the person."""
+        session = self._session
+        if not session.scribble.live or session.tab != "weak" or session.mode != "scribbles" or scan is not session.current or scan.arriving:
+            return False
+        return scan.preview is None or self.owns(scan.preview)
 
     def _start(self, scan: Scan, *, quietly: bool) -> None:
         session, solver = self._session, self._solver(scan)
@@ -254,8 +259,8 @@ class LiveScribbles:
 
         def done() -> None:
             preview.finished = True
-            if self._again:
-                self._follow(scan, ended=True)
+            if self._again and scan.preview is preview and self._wanted(scan):  # the brush has moved on meanwhile
+                self._start(scan, quietly=True)
 
         def failed(error: MedsegError) -> None:
             self._solvers.pop(scan, None)

@@ -97,6 +97,20 @@ def test_a_stroke_is_answered_while_it_is_drawn(session, owner, scan):
     assert not scan.drawn[0], "it is no stroke before it ends"
 
 
+def test_the_preview_stays_while_the_brush_moves_on(session, owner, scan):
+    scan.strokes[12, 18, 10:12] = 1
+    gone = []
+    session.preview_changed.connect(lambda *_: gone.append(scan.preview is None))
+    session.stroking(scan, (slice(12, 13), slice(18, 19), slice(10, 12)))
+    scan.strokes[12, 18, 12:16] = 1
+    session.stroking(scan, (slice(12, 13), slice(18, 19), slice(12, 16)))  # the first answer is still being made
+    first = scan.preview
+    owner.run_until(lambda: scan.preview is None or bool(scan.preview.labels[12, 18, 15]))
+    assert scan.preview is first
+    assert gone
+    assert not any(gone), "its layers are not put away and fetched again between two answers"
+
+
 def test_the_newest_stroke_overtakes_and_nothing_of_the_older_is_lost(session, owner, scan):
     stroke(session, scan, CORE, 1)
     stroke(session, scan, RING, 255)
