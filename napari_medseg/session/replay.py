@@ -13,7 +13,7 @@ from napari_medseg import catalogue, io
 from napari_medseg.annotation import LabelMap, seed_voxels
 from napari_medseg.errors import InvalidInputError, NoSeedsError, NoStrokesError
 from napari_medseg.session import preferences
-from napari_medseg.session.patches import merged
+from napari_medseg.session.merging import merge
 from napari_medseg.volume import Array, LabelArray, Volume, axis_map, orient, require_same_grid
 
 if TYPE_CHECKING:
@@ -262,9 +262,7 @@ def _accepted(before: Array, preview: LabelArray, values: list[int], target: int
     results = []
     for add in (False, True):
         result = before.copy()
-        change = merged(before, preview, values, target=target, add=add)
-        if change is not None:
-            result[change[0]] = change[1]
+        merge(result, preview, values, target=target, add=add)
         results.append(result)
     return min(results, key=lambda result: int(np.count_nonzero(result != stored)))
 

@@ -16,13 +16,14 @@ from psygnal import Signal
 from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
-from napari_medseg.session import engines, levelset_live, limit_painting, patches, preferences, segmenting
+from napari_medseg.session import engines, levelset_live, limit_painting, preferences, segmenting
 from napari_medseg.session.built import Built
 from napari_medseg.session.doubting import Doubting
-from napari_medseg.session.history import Box, Step, change, moment, together
+from napari_medseg.session.history import Box, Step, moment, together
 from napari_medseg.session.interpolating import Interpolating
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
 from napari_medseg.session.making import Making
+from napari_medseg.session.merging import merge
 from napari_medseg.session.naming import fresh_class, merged_classes
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.prompting import Prompting
@@ -471,8 +472,7 @@ class Session:
             self.classes_changed.emit()
         ours = [c.value for c in preview.classes] if target is None else [target]
         add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
-        result = patches.merged(labels, preview.labels, ours, target=target, add=add, over=self.over)
-        step, at = change(labels, *result) if result is not None else None, moment()
+        step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over), moment()
         pointed = self.prompting.accepted(scan, at) if self.prompting.owns(preview) else None
         both = together(tuple(each for each in (step, pointed) if each is not None))
         if both is not None:
