@@ -39,6 +39,7 @@ STEADY = 0.0005  # share by which the volume may differ between looks while voxe
 FLICKER = 0.02  # of the mask at most
 STEADY_LOOKS = 3  # in a row
 LEARN_EVERY = 40  # iterations
+LEARN_SLICES = 8  # updates over which what was learned comes into force, so that none waits long
 LEARNINGS = 3  # then the speed stays, so that the front can come to rest
 LEARNINGS_IN_LIMIT = 1  # the paint's surroundings told much already; three rounds differed by less than 0.01 of Dice on the tuning cases
 LEAK_SHARE = 0.05  # of the end of the reach: stop
@@ -225,6 +226,7 @@ class LevelSet:
         """Move on by some iterations: what changed, and why it should end here."""
         count = min(self._settings.iterations_per_update, left)
         before, known = self._front.iterations, not self._stale
+        self._speed.refresh()
         if self._stale:
             self._front.reset(self._shown.copy())
             self._stale = False
@@ -257,7 +259,7 @@ class LevelSet:
     def _rest(self) -> str:
         """What to do when it has come to rest: learn, put it under tension, or end."""
         self._steady = 0
-        if self._learn():
+        if self._speed.refresh(whole=True) or self._learn():
             return ""
         if self._speed.curvature_mm < self._speed.tension_mm:
             self._tense, self._speed.curvature_mm = True, self._speed.tension_mm
@@ -269,7 +271,7 @@ class LevelSet:
         if self._learned >= (LEARNINGS if self._given.limit is None else LEARNINGS_IN_LIMIT):
             return False
         self._learned += 1
-        return self._speed.learn(self._front.inside)
+        return self._speed.learn(self._front.inside, LEARN_SLICES)
 
     def _leaks(self) -> bool:
         """Whether the front has left the target: at the end of the reach, or through a neck at two looks in a row."""

@@ -100,14 +100,25 @@ def _variance(blocks: list[tuple[FloatArray, np.ndarray, IntArray]], lattice: Fl
     """Pooled, from the median deviation of each side about the mean of its cell."""
     total, weight = 0.0, 0
     for which in (1, 2):
-        off = []
-        for values, side, start in blocks:
-            at = np.argwhere(side == which)
-            if len(at):
-                z, y, x = ((at + start) // cell).T
-                off.append(np.abs(values[tuple(at.T)] - lattice[which - 1, z, y, x]))
+        off = _off(blocks, lattice, cell, which)
         count = sum(len(each) for each in off)
         if count:
             total += (1.4826 * float(np.median(np.concatenate(off)))) ** 2 * count
             weight += count
     return total / max(weight, 1)
+
+
+def _off(blocks: list[tuple[FloatArray, np.ndarray, IntArray]], lattice: FloatArray, cell: IntArray, which: int) -> list[FloatArray]:
+    """How far each voxel of a side lies from the mean of its cell, block by block."""
+    means = lattice[which - 1]
+
+    def find(first: int, stop: int) -> list[FloatArray]:
+        found = []
+        for values, side, start in blocks[first:stop]:
+            z, y, x = ((np.arange(count) + begin) // step for count, begin, step in zip(values.shape, start, cell, strict=True))
+            mine = side == which
+            if mine.any():
+                found.append(np.abs(values - means[np.ix_(z, y, x)])[mine])
+        return found
+
+    return [each for part in in_parts(find, len(blocks)) for each in part]

@@ -147,12 +147,12 @@ def look(
     if allowed is not None:
         places = places[allowed[tuple(places.T)]]
     target, places = _finite(image, places)
-    around = _shell(hand, shell_mm) if hand is not None else _surroundings(points if len(points) else places, spacing, shape, reach_mm)
-    background, _ = _finite(image, around)
     if not len(target):
         if not np.isfinite(image).any():
             raise InvalidInputError("holds no number around the seeds, only NaN", where="scan", todo="Load the scan again or choose another series")
         raise InvalidInputError("no seed lies on a usable voxel", where="seeds", todo="Place the seeds off the barrier and off holes in the scan")
+    around = _shell(hand, shell_mm) if hand is not None else _surroundings(points if len(points) else places, spacing, shape, reach_mm)
+    background, _ = _finite(image, around)
     if not len(background):
         background, _ = _finite(image, _lattice(shape, np.zeros(3), np.array(shape) - 1.0))
     if target.min() == target.max() == background.min() == background.max():

@@ -96,6 +96,8 @@ class Speed:
         self._inward, self._reach = inward, reach_mm
         self._local: LocalStatistics = NOWHERE
         self.version = 0
+        self._stale: list[Triple] = []
+        self._slice = 0
         self.points = points
         self._take(settings)
         self._look()
@@ -116,13 +118,25 @@ class Speed:
         """Make prepared tiles again: all, or those a box touches."""
         self.version += 1
         again = self.prepared if box is None else self.prepared & tiles_in(box, self.shape)
-        self._make(again.copy())
+        if box is None:
+            self._stale = []
+        self._make(list(listed(again)))
+
+    def refresh(self, *, whole: bool = False) -> bool:
+        """Make the next slice of the tiles again that `learn` has left, or all of them; whether there were any."""
+        if not self._stale:
+            return False
+        count = len(self._stale) if whole else self._slice
+        todo, self._stale = self._stale[:count], self._stale[count:]
+        self.version += 1
+        self._make(todo)
+        return True
 
     def prepare(self, tiles: BoolArray) -> None:
         """Make the tiles asked for, bool over the grid of tiles, that are not made yet."""
         fresh = tiles & ~self.prepared
         if fresh.any():
-            self._make(fresh)
+            self._make(list(listed(fresh)))
             self.prepared |= fresh
 
     def start(self) -> BoolArray:
@@ -134,11 +148,13 @@ class Speed:
         mask[tuple(self.points.T)] = True
         return mask
 
-    def learn(self, inside: BoolArray) -> bool:
-        """Learn the neighbourhoods' statistics from the front as it stands; whether the speed changed.
+    def learn(self, inside: BoolArray, slices: int = 1) -> bool:
+        """Learn the neighbourhoods' statistics from the front as it stands; whether the speed changes.
 
-        The target is what lies inside and looks like it, the background what looks like background on either side, in the prepared tiles.
+        The target is what lies inside and looks like it, the background what looks like background on either side, in the prepared tiles. In several slices the
+        tiles are made again one slice a `refresh`, those the front runs through first, so that no update waits for all of them.
         """
+        self.refresh(whole=True)
         if self._local_mm <= 0 or self._value_share <= 0 or self._by_window or self._edges_alone:
             return False
         tiles = list(listed(self.prepared))
@@ -149,7 +165,12 @@ class Speed:
         if local is NOWHERE or (self._local is not NOWHERE and np.array_equal(local.lattice, self._local.lattice)):
             return False
         self._local = local
-        self.remake()
+        if slices == 1:
+            self.remake()
+        else:
+            crossed = [bool(part.any()) and not part.all() for part in (inside[tile_box(tile, self.shape)] for tile in tiles)]
+            self._stale = sorted(tiles, key=dict(zip(tiles, crossed, strict=True)).__getitem__, reverse=True)
+            self._slice = -(-len(tiles) // slices)
         return True
 
     def describe(self) -> str:
@@ -224,8 +245,7 @@ class Speed:
             return values
         return values[(values >= self.settings.window[0]) & (values <= self.settings.window[1])]
 
-    def _make(self, tiles: BoolArray) -> None:
-        todo = list(listed(tiles))
+    def _make(self, todo: list[Triple]) -> None:
         if self._hand is not None and todo:  # slices are shared by tiles: before these are spread over the cores
             halo = len(self._weights[0]) // 2
             for layer in sorted({tile[0] for tile in todo}):

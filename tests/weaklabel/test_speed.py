@@ -134,6 +134,33 @@ def test_learning_again_from_the_same_front_changes_nothing():
     assert speed.version == was
 
 
+def test_what_is_learned_in_slices_is_what_is_learned_at_once():
+    at_once, sliced = made(limit=HAND), made(limit=HAND)
+    before = sliced.speed.copy()
+    assert at_once.learn(TRUTH)
+    assert sliced.learn(TRUTH, 4)
+    assert np.array_equal(sliced.speed, before), "nothing is in force before the first refresh"
+    turns = 0
+    while sliced.refresh():
+        turns += 1
+        if turns == 1:
+            assert not np.array_equal(sliced.speed, before)
+            assert not np.array_equal(sliced.speed, at_once.speed)
+    assert 1 < turns <= 4
+    assert np.array_equal(sliced.speed, at_once.speed)
+    assert not sliced.refresh(whole=True)
+
+
+def test_learning_again_first_brings_all_that_was_learned_into_force():
+    at_once, sliced = made(limit=HAND), made(limit=HAND)
+    for front in (TRUTH, ellipsoid(radii=(14.0, 15.0, 13.0))):
+        assert at_once.learn(front)
+        assert sliced.learn(front, 4)
+        sliced.refresh()
+    sliced.refresh(whole=True)
+    assert np.array_equal(sliced.speed, at_once.speed)
+
+
 def test_global_statistics_learn_nothing_new():
     assert not made(settings=LevelSetSettings(local_mm=0), limit=HAND).learn(TRUTH)
 
@@ -230,6 +257,11 @@ def test_the_balloon_pushes_away_from_where_the_front_starts():
     assert not Speed(IMAGE, SPACING, LevelSetSettings(edge=1.0), SEEDS, limit=HAND, inward=True).balloon  # there the depth in the limit pushes
     assert Speed(IMAGE, SPACING, PLAIN, SEEDS, limit=HAND, inward=True).balloon < 0 < Speed(IMAGE, SPACING, PLAIN, SEEDS).balloon
     assert Speed(IMAGE, SPACING, PLAIN, SEEDS, init=TRUTH).balloon == 0
+
+
+def test_neither_seed_nor_mask_is_an_error_in_words():
+    with pytest.raises(InvalidInputError, match="no seed lies"):
+        Speed(IMAGE, SPACING, PLAIN, np.zeros((0, 3), np.intp), init=np.zeros(SHAPE, bool))
 
 
 def test_it_learns_from_a_mask_where_there_is_no_seed():
