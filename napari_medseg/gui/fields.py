@@ -99,7 +99,9 @@ class Fold(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addWidget(self.head)
+        self.top = QHBoxLayout()
+        self.top.addWidget(self.head)
+        column.addLayout(self.top)
         column.addWidget(inside)
         inside.hide()
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QTableWi
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.labels_writer import BACKGROUND_STROKE
-from napari_medseg.gui.style import SPACING, button, fit_rows, mark, swatch
+from napari_medseg.gui.style import button, mark, swatch
 from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.prompting import TOOLS
@@ -22,7 +22,8 @@ BUTTONS = {
     "lasso": ("Lasso", "Draw an outline round the object, roughly"),
 }
 WORDS = {"points": "clicks", "boxes": "boxes", "scribbles": "strokes", "lassos": "lassos"}
-MOST_ROWS = 3
+SPACE = 4
+MOST_ROWS, ROW = 3, 22
 
 
 class PromptTools(QWidget):
@@ -36,17 +37,19 @@ class PromptTools(QWidget):
         self.side = button("", "Change between inside and outside of the object (Q)", session.flip)
         tip = "Start from the accepted label of the chosen class and correct it by clicks"
         self.start = button("From label", tip, desk.start_from_label)
+        self.clear = button("Clear", "Take all clicks, boxes and strokes of this scan away; Ctrl+Z brings them back", self._on_clear)
         self.objects = Objects(desk)
         first, second = QHBoxLayout(), QHBoxLayout()
         for row in (first, second):
-            row.setSpacing(4)
+            row.setSpacing(SPACE)
         for each in self.tools.values():
             first.addWidget(each, 1)
-        second.addWidget(self.side, 1)
-        second.addWidget(self.start, 1)
+        second.addWidget(self.side, 3)
+        second.addWidget(self.start, 2)
+        second.addWidget(self.clear, 2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(SPACING)
+        column.setSpacing(SPACE)
         column.addLayout(first)
         column.addLayout(second)
         column.addWidget(self.objects)
@@ -77,8 +80,14 @@ class PromptTools(QWidget):
         self.start.setEnabled(takes and has)
         good = f"Start from the accepted {name} and correct it by clicks" if has else f"{name} holds nothing yet: accept a label first"
         self.start.setToolTip(good if takes else f"{title} takes no label to start from")
-        for part in (self.side, self.start, self.objects):
+        targets = scan.board.targets if scan is not None else ()
+        self.clear.setEnabled(bool(targets) or (scan is not None and any(scan.drawn)))
+        for part in (self.side, self.start, self.clear, self.objects):
             part.setVisible(interactive)
+
+    def _on_clear(self) -> None:
+        if self._desk.session.current is not None:
+            self._desk.session.prompting.clear()
 
 
 class Objects(QWidget):
@@ -90,31 +99,23 @@ class Objects(QWidget):
         self._filling = False
         self._shown: object = None
         self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["Object", "Prompts", ""])
         self.table.setToolTip("Clicks are for the chosen object. Double-click a name to change it.")
         self.table.verticalHeader().hide()
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         header = self.table.horizontalHeader()
+        header.hide()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(24)
         self.table.setColumnWidth(2, 26)
-        self.table.verticalHeader().setDefaultSectionSize(22)
+        self.table.verticalHeader().setDefaultSectionSize(ROW)
         self.table.itemSelectionChanged.connect(self._on_chosen)
         self.table.itemChanged.connect(self._on_edited)
-        self.add = button("New object", "Begin another object of the same label (0)", desk.new_object)
-        self.clear = button("Clear", "Take all clicks, boxes and strokes of this scan away; Ctrl+Z brings them back", self._on_clear)
-        row = QHBoxLayout()
-        row.setSpacing(SPACING)
-        row.addWidget(self.add, 1)
-        row.addWidget(self.clear, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
         column.addWidget(self.table)
-        column.addLayout(row)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -122,9 +123,6 @@ class Objects(QWidget):
         """Show the session."""
         session, scan = self._desk.session, self._desk.session.current
         targets = scan.board.targets if scan is not None else ()
-        drawn = scan is not None and any(scan.drawn)
-        self.add.setEnabled(bool(targets))
-        self.clear.setEnabled(bool(targets) or drawn)
         chosen = scan.board.chosen if scan is not None else 0
         colours = {c.value: c.colour for c in session.classes}
         wanted = (targets, chosen, tuple(colours.items()))
@@ -136,13 +134,13 @@ class Objects(QWidget):
             self._fill(row, target, colours.get(target.value, (0.6, 0.6, 0.6)))
             if target.number == chosen:
                 self.table.selectRow(row)
-        fit_rows(self.table, MOST_ROWS)
+        self.table.setFixedHeight(ROW * min(max(len(targets), 1), MOST_ROWS) + 4)
         self._filling = False
 
     def _fill(self, row: int, target: Target, colour: tuple[float, float, float]) -> None:
         name = QTableWidgetItem(swatch(colour), target.name)
         name.setData(Qt.ItemDataRole.UserRole, target.number)
-        count = QTableWidgetItem(f"{len(target.marks)}" + (" + label" if target.start is not None else ""))
+        count = QTableWidgetItem(_counted(target))
         count.setFlags(count.flags() & ~Qt.ItemFlag.ItemIsEditable)
         count.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
         gone = QToolButton()
@@ -165,6 +163,9 @@ class Objects(QWidget):
             self._shown = None
             self._desk.session.prompting.rename(int(item.data(Qt.ItemDataRole.UserRole)), item.text())
 
-    def _on_clear(self) -> None:
-        if self._desk.session.current is not None:
-            self._desk.session.prompting.clear()
+
+def _counted(target: Target) -> str:
+    """How much was pointed at for an object, in words."""
+    count = len(target.marks)
+    told = [f"{count} prompt{'s' if count != 1 else ''}"] if count or target.start is None else []
+    return " + ".join([*told, *(["its label"] if target.start is not None else [])])

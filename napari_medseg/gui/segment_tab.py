@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QStandardItemModel
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_medseg.catalogue import install_hint
 from napari_medseg.gui.desk import Desk
@@ -15,7 +16,7 @@ from napari_medseg.gui.fields import quietly
 from napari_medseg.gui.segment_advanced import SegmentAdvanced
 from napari_medseg.gui.segment_doubt import DoubtRow
 from napari_medseg.gui.segment_prompts import PromptTools
-from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
+from napari_medseg.gui.style import button, combo, mark, quiet
 from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
 
@@ -36,8 +37,9 @@ class SegmentTab(QWidget):
         self._shown: object = None
         self.engines = combo("What outlines this scan; greyed out where a package is missing")
         self.engines.activated.connect(lambda i: session.set(engine=self.engines.itemData(i)))
-        self.about = quiet()
-        self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.about, self.free = _line(), _line()
+        self.missing = quiet()
+        self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
         for key, title in DEVICES:
             self.device.addItem(title, key)
@@ -45,24 +47,33 @@ class SegmentTab(QWidget):
         self.live = QCheckBox("Live")
         self.live.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.live.toggled.connect(self._on_live)
-        self.free = quiet()
+        self.free.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         runs_on = QHBoxLayout()
         runs_on.addWidget(self.device, 1)
         runs_on.addWidget(self.live)
         form = QFormLayout()
         form.setSpacing(4)
+        form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Segmenter", self.engines)
         form.addRow("Runs on", runs_on)
         self.form = EngineForm(desk)
         self.tools = PromptTools(desk)
         self.run = button("Run", "", self._on_run)
+        self.another = button("New object", "Begin another object of the same label (0)", desk.new_object)
+        running = QHBoxLayout()
+        running.addWidget(self.run, 2)
+        running.addWidget(self.another, 1)
         self.doubt = DoubtRow(desk)
         self.advanced = SegmentAdvanced(desk)
+        self.advanced.fold.top.addWidget(self.free, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 6, 4, 4)
-        column.setSpacing(SPACING)
+        column.setContentsMargins(4, 4, 4, 2)
+        column.setSpacing(4)
         column.addLayout(form)
-        for part in (self.about, self.form, self.tools, self.run, self.doubt, self.free, self.advanced):
+        for part in (self.about, self.missing, self.form, self.tools):
+            column.addWidget(part)
+        column.addLayout(running)
+        for part in (self.doubt, self.advanced):
             column.addWidget(part)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
@@ -77,13 +88,15 @@ class SegmentTab(QWidget):
             self._fill(rows)
         self.device.setCurrentIndex([key for key, _ in DEVICES].index(session.device))
         self.free.setText(session.devices)
-        self.free.setVisible(bool(session.devices))
+        self.free.setToolTip("What it ran on last, and the memory that was free then")
         quietly(self.live, "setChecked", session.segment.live)
         row = segmenting.chosen_engine(session)
         self.live.setToolTip(LIVE[row is None or not row.interactive])
         missing = row.missing if row is not None else ()
-        self.about.setText("" if row is None else f"{install_hint(missing) if missing else row.can()}. Licence: {row.licence}.")
-        self.about.setToolTip(row.summary if row is not None else "")
+        self.about.setText(f"{row.licence}. {row.can()}" if row is not None else "")
+        self.about.setToolTip(_said(row) if row is not None else "")
+        self.missing.setText(install_hint(missing) if missing else "")
+        self.missing.setVisible(bool(missing))
         job = session.jobs.of("preview")
         running = job is not None and job.is_active
         title = row.title if row is not None else session.engine
@@ -92,6 +105,8 @@ class SegmentTab(QWidget):
         pointed = "Answer what was pointed at, into a preview you can accept or discard (G)"
         self.run.setToolTip("Stop here; the preview so far stays" if running else pointed if row is not None and row.interactive else tip)
         self.run.setEnabled(running or (session.current is not None and row is not None and not missing))
+        self.another.setVisible(row is not None and row.interactive)
+        self.another.setEnabled(session.current is not None and bool(session.current.board.targets))
         mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "segment")
 
     def _fill(self, rows: list[segmenting.Engine]) -> None:
@@ -100,8 +115,7 @@ class SegmentTab(QWidget):
         grey = QBrush(self.palette().color(self.palette().ColorGroup.Disabled, self.palette().ColorRole.Text))
         for index, row in enumerate(rows):
             self.engines.addItem(row.title + (" (not installed)" if row.missing else ""), row.id)
-            said = f"{row.summary}\n{row.can()}. Licence: {row.licence}." + (f"\n{install_hint(row.missing)}" if row.missing else "")
-            self.engines.setItemData(index, said, Qt.ItemDataRole.ToolTipRole)
+            self.engines.setItemData(index, _said(row), Qt.ItemDataRole.ToolTipRole)
             model = self.engines.model()
             if row.missing and isinstance(model, QStandardItemModel):
                 model.item(index).setForeground(grey)
@@ -123,3 +137,16 @@ class SegmentTab(QWidget):
             if self._desk.session.tab != "segment":
                 self._desk.session.set(tab="segment")
             self._desk.run()
+
+
+def _line() -> QElidingLabel:
+    """One line of small print, cut short where it is too long."""
+    line = QElidingLabel()
+    line.setProperty("quiet", True)
+    line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return line
+
+
+def _said(row: segmenting.Engine) -> str:
+    """All there is to say of a segmenter, for a tooltip."""
+    return f"{row.summary}\n{row.can()}. Licence: {row.licence}." + (f"\n{install_hint(row.missing)}" if row.missing else "")

@@ -291,7 +291,10 @@ def device_in_words(name: str) -> str:
     device = next((d for d in list_devices() if d.name.partition(":")[0] == chosen.partition(":")[0]), None)
     if device is None:
         return chosen
-    return device.kind + (f", {device.free_mb:,} MB free".replace(",", " ", 1) if device.free_mb is not None else "")
+    if device.free_mb is None:
+        return device.kind
+    free = f"{device.free_mb:,}".replace(",", " ")
+    return f"{device.kind}, {free} MB free"
 
 
 def model_hash(model: Path | str | None) -> str:

@@ -40,8 +40,8 @@ def test_the_list_says_how_to_get_what_is_missing(dock, desk, session, monkeypat
     session.set(engine="deepbet", tab="segment")
     desk.refreshed.emit()
     tab = dock.findChild(SegmentTab)
-    assert 'pip install "deepbet==1.0.2"' in tab.about.text()
-    assert "Licence: MIT" in tab.about.text()
+    assert 'pip install "deepbet==1.0.2"' in tab.missing.text()
+    assert "MIT" in tab.about.text()
     assert not tab.run.isEnabled()
 
 
