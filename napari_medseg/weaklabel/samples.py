@@ -196,16 +196,23 @@ def _shell(hand: Hand, width_mm: float) -> IntArray:
 def _surroundings(points: IntArray, spacing: Spacing, shape: Shape, reach_mm: float) -> IntArray:
     near, far = (share * reach_mm for share in SURROUNDINGS)
     margin = far / np.array(spacing)
-    places = _lattice(shape, points.min(axis=0) - margin, points.max(axis=0) + margin)
-    some = points[:: max(1, len(points) // 64)]
-    away = np.min([((places - p) ** 2 * np.square(spacing)).sum(axis=1) for p in some], axis=0)
-    return np.asarray(places[(away > near**2) & (away <= far**2)], np.intp)
+    axes = _axes(shape, points.min(axis=0) - margin, points.max(axis=0) + margin)
+    away = np.full([len(axis) for axis in axes], np.inf)
+    for point in points[:: max(1, len(points) // 64)]:  # axis by axis: a lattice needs no distance of every voxel to be multiplied out
+        z, y, x = ((axis - at) ** 2 * step**2 for axis, at, step in zip(axes, point, spacing, strict=True))
+        np.minimum(away, z[:, None, None] + y[:, None] + x, out=away)
+    inside = np.nonzero((away > near**2) & (away <= far**2))
+    return np.stack([axis[at] for axis, at in zip(axes, inside, strict=True)], axis=1).astype(np.intp)
 
 
 def _lattice(shape: Shape, low: npt.NDArray[np.floating], high: npt.NDArray[np.floating]) -> IntArray:
     """Voxels of a box, thinned evenly to at most about `MOST`."""
+    return np.stack([each.ravel() for each in np.meshgrid(*_axes(shape, low, high), indexing="ij")], axis=1).astype(np.intp)
+
+
+def _axes(shape: Shape, low: npt.NDArray[np.floating], high: npt.NDArray[np.floating]) -> list[IntArray]:
+    """Where along z, y and x the thinned voxels of a box lie."""
     first = np.maximum(np.floor(low), 0).astype(int)
     last = np.minimum(np.ceil(high), np.array(shape) - 1).astype(int)
     step = max(1, int(np.ceil((np.prod((last - first + 1).astype(float)) / MOST) ** (1 / 3))))
-    grid = np.meshgrid(*(np.arange(a, b + 1, step) for a, b in zip(first, last, strict=True)), indexing="ij")
-    return np.stack([each.ravel() for each in grid], axis=1).astype(np.intp)
+    return [np.arange(a, b + 1, step) for a, b in zip(first, last, strict=True)]
