@@ -93,7 +93,11 @@ class Prediction:
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """The protocol."""
+    """The protocol.
+
+    A segmenter is kept and asked again, so its network may stay loaded. One that has a method `release()` is told when another is chosen: it gives the
+    device's memory back, and loads again when it is asked again.
+    """
 
     @property
     def title(self) -> str:

@@ -97,9 +97,10 @@ class UNetSegmenter:
         """Give the network's memory back; the next scan loads it again."""
         from napari_medseg.segmenters.devices import give_back
 
-        if self._running is not None:
-            device = self._running[1].device
-            self._running = None
+        running, self._running = self._running, None
+        if running is not None:
+            device = running[1].device
+            del running
             give_back(device)
 
     def __getstate__(self) -> dict[str, object]:
@@ -110,11 +111,13 @@ class UNetSegmenter:
         from napari_medseg.segmenters.inference import Inference
         from napari_medseg.segmenters.weights import load_model
 
-        if self._running is None or self._running[0] != device:
+        running = self._running
+        if running is None or running[0] != device:
+            del running
             self.release()
             network, _ = load_model(self.model)
-            self._running = device, Inference(network, device, self.title, dims=2)
-        return self._running[1]
+            running = self._running = device, Inference(network, device, self.title, dims=2)
+        return running[1]
 
 
 def blocks(count: int, view: Callable[[], int], size: int) -> Iterator[tuple[int, int, int]]:

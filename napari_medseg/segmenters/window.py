@@ -55,7 +55,7 @@ class Blend:
 
 def slide(
     image: FloatArray, network: Network | Inference, window: Shape, *,
-    overlap: float = 0.5, batch: int | None = None, focus: Place | Callable[[], Place | None] | None = None, fill: float = 0.0,
+    overlap: float = 0.5, batch: int | None = None, focus: Place | Callable[[], Place | None] | None = None,
 ) -> Iterator[Blend]:
     """Run a network over an image.
 
