@@ -84,6 +84,11 @@ class NnunetSegmenter:
         turn = axis_map(volume.geometry, self.orientation)
         array = volume.array if volume.array.ndim == 4 else volume.array[None]
         image = np.nan_to_num(turn.apply(array).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        if not image.any():
+            nothing = np.zeros((len(self.folder.classes), *volume.geometry.shape), dtype=np.float32)
+            yield Prediction(_whole(nothing), nothing, 1.0, "The scan is empty")
+            return
+        image, kept = loaded.thickened(image, turn.geometry(volume.geometry).spacing)
         with self._library():
             data, properties = loaded.prepared(image, turn.geometry(volume.geometry).spacing)
         logits = np.zeros((loaded.heads, *data.shape[1:]), dtype=np.float32)
@@ -95,7 +100,7 @@ class NnunetSegmenter:
                 yield self._progress(0.02 + 0.95 * share, told + (f" ({loaded.infer.note})" if loaded.infer.note else ""))
         logits /= len(loaded.weights)
         with self._library():
-            maps = loaded.restored(logits, properties)
+            maps = loaded.restored(logits, properties)[(slice(None), *kept)]
         maps = overruled(maps) if self.folder.regions else decided(np.ascontiguousarray(maps[1:]))
         answer = turn.undo(np.clip(maps, 0, 1).astype(np.float32))
         yield Prediction(_whole(answer), answer, 1.0, "Outlined")
@@ -177,6 +182,15 @@ class _Loaded:
     def use(self, fold: tuple[Path, dict[str, Any]]) -> None:
         """Put a fold's weights into the network."""
         self._load_into(self._network, fold[1], fold[0])
+
+    def thickened(self, image: FloatArray, spacing: tuple[float, float, float]) -> tuple[FloatArray, tuple[slice, ...]]:
+        """A scan (c, z, y, x) thinner than one voxel of the model's grid, its last plane repeated; and where the scan lies in it."""
+        given, back = self._configuration.spacing, self._plans.transpose_backward
+        wanted = [0.0, *given] if self._dims == 2 else list(given)
+        least = [int(np.ceil(wanted[axis] / step)) for axis, step in zip(back, spacing, strict=True)]
+        kept = tuple(slice(0, n) for n in image.shape[1:])
+        more = [(0, max(0, count - n)) for count, n in zip(least, image.shape[1:], strict=True)]
+        return (np.pad(image, [(0, 0), *more], mode="edge") if any(after for _, after in more) else image), kept
 
     def prepared(self, image: FloatArray, spacing: tuple[float, float, float]) -> tuple[FloatArray, dict[str, Any]]:
         """The library's own preprocessing: cropped to what is not 0, scaled, resampled; and what is needed for the way back."""
