@@ -101,7 +101,7 @@ def slide(
     starts = [_starts(n, w, overlap) for n, w in zip(image.shape[1:], window, strict=True)]
     cells = Cells(image.shape[1:], starts, importance(window))
     order = _Order(starts, window, before)
-    at_once = batch or getattr(network, "batch", _batch)(window)
+    at_once = batch or _at_once(network, window)
     view: tuple[int, int] | None = None
     done: list[Box] = []
     while order.left:
@@ -208,8 +208,9 @@ def _pieces(cells: Cells, new: list[Box], shown: list[Box], view: tuple[int, int
             yield from cells.so_far(box, 0, (box[0].start + box[0].stop - 1) // 2)
 
 
-def _batch(window: Shape) -> int:
-    return max(1, min(16, WORK // int(np.prod(window))))
+def _at_once(network: Network | Inference, window: Shape) -> int:
+    own = getattr(network, "batch", None)
+    return int(own(window)) if callable(own) else max(1, min(16, WORK // int(np.prod(window))))
 
 
 def _unpadded(box: Box, values: FloatArray, before: list[int], shape: Shape, fraction: float) -> Blend:
