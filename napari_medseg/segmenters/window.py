@@ -107,7 +107,7 @@ def slide(
     while order.left:
         looked, view = view, order.look(focus() if callable(focus) else focus)
         boxes = order.take(1 if view != looked else at_once)
-        maps = _asked(network, np.stack([image[(slice(None), *box)] for box in boxes]), window, cells)
+        maps = _asked(network, [image[(slice(None), *box)] for box in boxes], window, cells)
         for box, values in zip(boxes, maps, strict=True):
             cells.add(box, values)
         del maps, values
@@ -169,16 +169,16 @@ def _starts(n: int, w: int, overlap: float) -> list[int]:
     return sorted({min(i * step, n - w) for i in range(count)})
 
 
-def _asked(network: Network | Inference, windows: FloatArray, window: Shape, cells: Cells) -> Tensor:
+def _asked(network: Network | Inference, parts: list[FloatArray], window: Shape, cells: Cells) -> Tensor:
     """Maps of windows, as a tensor where the network left them, checked."""
     import torch
 
     ask = getattr(network, "maps", None)
     if ask is not None:
-        maps: Tensor = ask(windows, cells.leave_card)
+        maps: Tensor = ask(parts[0][None] if len(parts) == 1 else np.stack(parts), cells.leave_card)  # it makes a copy of its own
     else:
-        maps = torch.from_numpy(np.require(network(windows), np.float32, ["C", "W"]))
-    check_shape(tuple(maps.shape), (len(windows), windows.shape[1], *window), getattr(network, "title", ""))
+        maps = torch.from_numpy(np.require(network(np.stack(parts)), np.float32, ["C", "W"]))
+    check_shape(tuple(maps.shape), (len(parts), len(parts[0]), *window), getattr(network, "title", ""))
     return maps
 
 
