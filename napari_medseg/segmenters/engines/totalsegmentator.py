@@ -22,7 +22,6 @@ from napari_medseg.errors import InvalidInputError, SegmenterError, UnavailableE
 from napari_medseg.segmenters.downloads import Download, fetch, unpack
 from napari_medseg.segmenters.engines.exclusive import decided
 from napari_medseg.segmenters.engines.nnunet import NnunetSegmenter
-from napari_medseg.segmenters.engines.working import resampled
 from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
 from napari_medseg.volume import FloatArray, Shape, Spacing, Volume, axis_map
 from napari_medseg.volume.resample import respaced
@@ -120,7 +119,7 @@ class TotalSegmentator:
                 yield self._progress(0.9 * share, told)
             if found_last is not None:
                 answers.append(self._chosen(part, found_last.probabilities))
-        yield from self._slabs([(places, turn.undo(maps)) for places, maps in answers], volume, focus)
+        yield from self._slabs(answers, volume, focus)
 
     def release(self) -> None:
         """Give the networks' memory back; the next scan loads them again."""
@@ -135,17 +134,21 @@ class TotalSegmentator:
 
     def _slabs(self, answers: list[Answer], volume: Volume, focus: Focus) -> Iterator[Prediction]:
         """The answers on the scan's grid, a few slices at a time, from the one in view outwards."""
+        turn = axis_map(volume.geometry, "RAS")
+        whole = turn.geometry(volume.geometry).shape
         z, y, x = volume.geometry.shape
         index = focus() if callable(focus) else focus
         thick = max(1, SLAB // max(1, len(self.classes) * y * x))
         middle = min(max(z // 2 if index is None else index, 0), z - 1)
         starts = sorted(range(0, z, thick), key=lambda start: abs(start + (thick - 1) / 2 - middle))
+        axis = turn.order.index(0)  # of the turned grid, along which the file's slices lie
         for done, start in enumerate(starts, start=1):
             stop = min(z, start + thick)
-            slab = np.zeros((len(self.classes), stop - start, y, x), dtype=np.float32)
+            part = slice(z - stop, z - start) if turn.flipped[axis] else slice(start, stop)
+            slab = np.zeros((len(self.classes), *(part.stop - part.start if a == axis else n for a, n in enumerate(whole))), dtype=np.float32)
             for places, maps in answers:
-                slab[places] = decided(np.clip(_sampled(maps, start, stop, (z, y, x)), 0, 1))[:-1]
-            yield Prediction((slice(start, stop), slice(0, y), slice(0, x)), slab, 0.9 + 0.1 * done / len(starts), "Outlined")
+                slab[places] = decided(np.clip(_sampled(maps, axis, part, whole), 0, 1))[:-1]
+            yield Prediction((slice(start, stop), slice(0, y), slice(0, x)), turn.undo(slab), 0.9 + 0.1 * done / len(starts), "Outlined")
 
     def _weights(self) -> Iterator[Prediction]:
         """Fetch what is missing, where a person said so."""
@@ -189,14 +192,21 @@ def _cubic(image: FloatArray, shape: Shape) -> FloatArray:
     return np.asarray(ndimage.zoom(image, [new / old for new, old in zip(shape, image.shape, strict=True)], order=3, mode="nearest", grid_mode=True))
 
 
-def _sampled(maps: FloatArray, start: int, stop: int, shape: Shape) -> FloatArray:
-    """Planes start..stop of maps (n, z, y, x) at the size `shape`, linearly."""
-    count = maps.shape[1]
-    place = np.clip((np.arange(start, stop) + 0.5) * count / shape[0] - 0.5, 0, count - 1)
-    low = np.floor(place).astype(int)
-    share = (place - low).astype(np.float32)[:, None, None]
-    planes = maps[:, low] * (1 - share) + maps[:, np.minimum(low + 1, count - 1)] * share
-    return resampled(planes, (stop - start, *shape[1:]))
+def _sampled(maps: FloatArray, along: int, part: slice, shape: Shape) -> FloatArray:
+    """Maps (n, z, y, x) at the size `shape`, linearly, only the planes `part` of one axis; axis by axis in one order, so that it is the same to the bit."""
+    taps = []
+    for axis, size in enumerate(shape):
+        count = maps.shape[axis + 1]
+        wanted = np.arange(part.start, part.stop) if axis == along else np.arange(size)
+        place = np.clip((wanted + 0.5) * count / size - 0.5, 0, count - 1)
+        low = np.floor(place).astype(np.intp)
+        taps.append((low, np.minimum(low + 1, count - 1), (place - low).astype(np.float32).reshape([-1 if a == axis + 1 else 1 for a in range(4)])))
+    first, last = int(taps[along][0][0]), int(taps[along][1][-1])
+    maps = maps[(slice(None),) * (along + 1) + (slice(first, last + 1),)]
+    for axis, (low, high, share) in enumerate(taps):
+        before = first if axis == along else 0
+        maps = maps.take(low - before, axis + 1) * (1 - share) + maps.take(high - before, axis + 1) * share
+    return maps
 
 
 def weights_folder() -> Path:
