@@ -73,7 +73,8 @@ def test_a_refinement_trains_draws_its_loss_and_proposes(viewer, dock, desk, ses
     assert session.refine.model is not None
     assert session.engine == engines.REFINED
     assert labelled.preview.title == "proposal round 1"
-    assert desk.writer.of(labelled).preview.name == "ball proposal round 1"
+    held = desk.writer.of(labelled)
+    qtbot.waitUntil(lambda: held.preview is not None and held.preview.name == "ball proposal round 1")
 
 
 def test_stopping_a_refinement_ends_its_process(viewer, dock, desk, session, labelled, base, qtbot, tmp_path):
