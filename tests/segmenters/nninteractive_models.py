@@ -7,7 +7,7 @@ import numpy as np
 from napari_medseg.annotation.prompts import ObjectPrompt, Prompts
 from napari_medseg.volume import Geometry, Volume
 
-PATCH = [16, 16, 16]
+PATCH = [64, 64, 64]  # the package plans its refinement with margins of 24 voxels, so windows must be wider than 48
 ARCHITECTURE = {
     "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
     "arch_kwargs": {
@@ -77,10 +77,10 @@ def listening(state):
 
 
 def scene():
-    """Two bright balls in noise, thick slices; the middles in LPS mm."""
-    geometry = Geometry((12, 40, 40), (2.0, 1.0, 1.0), (5.0, -8.0, 20.0))
+    """Two bright balls in noise, more than a window apart, thick slices; the middles in LPS mm."""
+    geometry = Geometry((12, 40, 100), (2.0, 1.0, 1.0), (5.0, -8.0, 20.0))
     place = np.meshgrid(*(np.arange(n) * s for n, s in zip(geometry.shape, geometry.spacing, strict=True)), indexing="ij")
-    middles = [(12.0, 12.0, 11.0), (12.0, 27.0, 28.0)]
+    middles = [(12.0, 12.0, 11.0), (12.0, 27.0, 80.0)]
     balls = [sum((p - m) ** 2 for p, m in zip(place, middle, strict=True)) < 5.0**2 for middle in middles]
     values = np.random.default_rng(0).normal(100, 5, geometry.shape)
     values[balls[0] | balls[1]] += 400

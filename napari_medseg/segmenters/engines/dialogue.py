@@ -117,6 +117,9 @@ class DialogueSegmenter:
             return Prediction(box_in_file(turn, box, shape), turn.undo(maps), fraction, message + (f" ({self.note})" if self.note else ""))
 
         yield piece(NOWHERE, 0.0, self.showing)
+        if not self._knows(volume, device) and _is_blank(volume.channel()):
+            yield piece(NOWHERE, 1.0, "The scan holds one value only: there is nothing to outline")
+            return
         self._show(volume, device)
         for count, (label, index, each) in enumerate(asked):
             name = "Outlining" if len(asked) == 1 else f"Object {count + 1} of {len(asked)}"
@@ -126,14 +129,15 @@ class DialogueSegmenter:
             found[label].append(self._labels[label, index])
             yield piece(self._labels[label, index].box, (count + 1) / len(asked), name)
 
+    def _knows(self, volume: Volume, device: str) -> bool:
+        return self._session is not None and self._device == device and self._scan is not None and self._scan() is volume.array
+
     def _show(self, volume: Volume, device: str) -> None:
         """Open the session and hand the scan over, if it is not there yet."""
-        if self._session is not None and self._device == device and self._scan is not None and self._scan() is volume.array:
+        if self._knows(volume, device):
             return
         image = axis_map(volume.geometry).apply(volume.channel()).astype(np.float32)
         image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
-        if image.min() == image.max():
-            raise InvalidInputError("holds one value only", where=volume.name or "volume", todo="Choose a scan with something in it")
         if self._session is None or self._device != device:
             self.close()
             self._session = self._tried(lambda: self.open(device))
@@ -231,6 +235,12 @@ class DialogueSegmenter:
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
         self._forget()
+
+
+def _is_blank(array: Array) -> bool:
+    """Whether all that is finite is one value; the engines would divide by its spread."""
+    finite = array if array.dtype.kind in "iub" else array[np.isfinite(array)]
+    return not finite.size or bool(finite.min() == finite.max())
 
 
 def _painted(labels: list[Label], box: Box) -> FloatArray:
