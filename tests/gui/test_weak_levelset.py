@@ -211,6 +211,7 @@ def test_keys_move_the_sliders_and_pick_the_tools(viewer, desk, page, session, s
 
 def test_in_3d_the_preview_is_a_surface_that_follows_it(desk, viewer, session, standing, scan, qtbot):
     held = desk.writer.of(scan)
+    qtbot.waitUntil(lambda: held.preview is not None and held.preview.visible)
     viewer.dims.ndisplay = 3
     assert not held.preview.visible
     assert not held.outline.visible
