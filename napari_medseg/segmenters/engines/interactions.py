@@ -132,7 +132,7 @@ def _new_strokes(told: Sequence[Interaction], wanted: Sequence[Interaction]) -> 
 
 def _voxels(act: Interaction) -> npt.NDArray[np.intp]:
     assert act.voxels is not None
-    return np.argwhere(act.voxels) + [part.start for part in act.box]
+    return np.asarray(np.argwhere(act.voxels) + [part.start for part in act.box])
 
 
 def _drawn(voxels: npt.NDArray[np.generic], kind: Kind, *, positive: bool) -> Iterator[Interaction]:
