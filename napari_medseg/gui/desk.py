@@ -124,7 +124,7 @@ class Desk(QObject):
         self.seeds = SeedLayers(self.session, self._add)
         self.surface = PreviewSurface(self.session, viewer, self._add, self)
         self.prompts = PromptLayers(self.session, self._add)
-        self.doubt = DoubtLayers(self.session, self._add)
+        self.doubt = DoubtLayers(self.session, self._add_over)
         self.bubble = BubbleTool(self, viewer)
         self.pointing = PointingTool(self, viewer)
         self.picking = PickTool(self, viewer)
@@ -489,12 +489,22 @@ class Desk(QObject):
         log.info("%s", error)
         show_error(str(error))
 
-    def _add(self, layer: Layer) -> None:
-        """Add a layer of ours; what was selected stays selected."""
+    def _add_over(self, layer: Layer) -> None:
+        """Add a layer of ours directly over the current scan's picture, below its labels."""
+        scan = self.session.current
+        picture = self.pictures.image(scan) if scan is not None else None
+        layers = self.viewer.layers
+        self._add(layer, layers.index(picture) + 1 if picture in layers else None)
+
+    def _add(self, layer: Layer, place: int | None = None) -> None:
+        """Add a layer of ours, on top or at a place in the list; what was selected stays selected."""
         chosen = self.viewer.layers.selection.active
         self._adding = True
         try:
-            self.viewer.add_layer(layer)
+            if place is None:
+                self.viewer.add_layer(layer)
+            else:
+                self.viewer.layers.insert(place, layer)
             if chosen is not None:
                 self.viewer.layers.selection.active = chosen
         finally:

@@ -129,7 +129,12 @@ class Objects(QWidget):
         if wanted == self._shown:
             return
         self._shown, self._filling = wanted, True
-        self.table.setRowCount(len(targets))
+        self.table.clearContents()
+        self.table.setRowCount(max(1, len(targets)))
+        if not targets:
+            none = QTableWidgetItem("Nothing pointed at yet")
+            none.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.table.setItem(0, 0, none)
         for row, target in enumerate(targets):
             self._fill(row, target, colours.get(target.value, (0.6, 0.6, 0.6)))
             if target.number == chosen:
@@ -155,8 +160,9 @@ class Objects(QWidget):
 
     def _on_chosen(self) -> None:
         rows = self.table.selectionModel().selectedRows()
-        if rows and not self._filling:
-            self._desk.session.prompting.choose(int(self.table.item(rows[0].row(), 0).data(Qt.ItemDataRole.UserRole)))
+        number = self.table.item(rows[0].row(), 0).data(Qt.ItemDataRole.UserRole) if rows and not self._filling else None
+        if number is not None:
+            self._desk.session.prompting.choose(int(number))
 
     def _on_edited(self, item: QTableWidgetItem) -> None:
         if not self._filling and item.column() == 0:

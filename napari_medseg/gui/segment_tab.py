@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QBrush, QStandardItemModel
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QBrush, QShowEvent, QStandardItemModel
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
@@ -20,6 +20,7 @@ from napari_medseg.gui.style import button, combo, mark, quiet
 from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
 
+WARM_AFTER_MS = 1000  # once the tab stands
 DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "NVIDIA GPU"), ("mps", "Apple GPU"))
 LIVE = (
     "On: every click, box or stroke is answered at once. Off: they wait for Run (G).",
@@ -78,6 +79,11 @@ class SegmentTab(QWidget):
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
         self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Somebody will click soon: what answers is made ready meanwhile."""
+        QTimer.singleShot(WARM_AFTER_MS, self._desk.session.prompting.warm)
+        super().showEvent(event)
 
     def refresh(self) -> None:
         """Show the session."""

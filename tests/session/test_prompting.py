@@ -333,6 +333,18 @@ def test_the_network_stays_built_until_another_segmenter_is_chosen(session, scan
     assert len(engine.asked[-1].objects[0].points) == 4
 
 
+def test_the_network_is_made_ready_before_the_first_click(session, scan, click, engine, owner):
+    session.prompting.warm()
+    owner.run_until(lambda: not session.jobs.active)
+    assert engine.built == 1
+    click(FIRST)
+    session.prompting.warm()
+    assert engine.built == 1
+    session.set(tab="weak")
+    session.prompting.warm()
+    assert not session.jobs.active
+
+
 def test_another_tools_preview_is_left_alone(session, scan, click, engine):
     scan.preview = other = Preview(np.ones(scan.display.geometry.shape, np.uint8), "level set", (session.label_class,), finished=True)
     click(FIRST)
