@@ -21,17 +21,20 @@ from napari_medseg.segmenters.promptable.encode import WINDOW
 from napari_medseg.segmenters.promptable.grid import Box, Grid
 from napari_medseg.segmenters.promptable.maps import marks
 from napari_medseg.segmenters.promptable.obeying import alone, confined, held, kept, obeyed, pieces
+from napari_medseg.segmenters.promptable.paths import nearest
 from napari_medseg.segmenters.promptable.pointed import Pointed, Positions
 from napari_medseg.volume import Array, FloatArray, Shape, Spacing
 
-ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+ZOOMS = (0.67, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+"""Spacing of the working grid in units of the scan's finest."""
+FINEST = 1  # of a first look: finer than the scan is for what proved small
 FIRST = 4  # zooms that a first click is looked at with
 LOOKS = 5  # zooms tried in a later step, at most
-PROMPTED = 0.7  # share of the window that what says "inside" may span
+PROMPTED = 0.9  # share of the window that what says "inside" may span
 WHOLE = 0.6  # share of it up to which the window is centred on the last answer too
-ROOM = 0.9  # share of it that the last answer may span where the window is laid finer again
+ROOM = 0.65  # share of it that the last answer may span where the window is laid finer again
 CUT = 0.02  # share of the answer on the window's faces from which it runs out of it
-CLEAR = 0.4  # of the clearest outline at any zoom: at first the finest zoom is taken whose outline is at least as clear
+CLEAR = 0.6  # of the clearest outline at any zoom: at first the finest zoom is taken whose outline is at least as clear
 RIM = 2  # voxels on either side of an outline that tell how clear it is
 FAINT = 0.02  # probability that is not worth keeping
 
@@ -69,6 +72,7 @@ class _Look:
     image: FloatArray
     previous: FloatArray | None
     logits: FloatArray
+    cut: bool
 
 
 def step(asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Iterator[Answer]:
@@ -97,13 +101,13 @@ def step(asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: A
     for zoom in range(first, min(first + LOOKS, len(ZOOMS))):
         look = _looked(asking, view, scan, prompts, before, zoom, _middle(said, last, zoom, scan))
         looks.append(look)
-        cut = _runs_out(look.logits, look.grid, shape, prompts)
-        if not cut and not (unsized and len(looks) < FIRST):
+        if not look.cut and not (unsized and len(looks) < FIRST):
             break
-        yield _placed(obeyed(look.logits, look.grid, prompts), look, shape, prompts, finished=False)
+        yield _placed(obeyed(look.logits, look.grid, prompts), look, shape, prompts)
     chosen = _clearest(looks) if unsized else looks[-1]
     logits = chosen.logits if chosen.previous is None else kept(chosen.logits, chosen.previous, chosen.grid, prompts)
-    yield _placed(alone(obeyed(logits, chosen.grid, prompts), chosen.grid, prompts), chosen, shape, prompts, finished=True)
+    logits = alone(obeyed(logits, chosen.grid, prompts), chosen.grid, prompts)
+    yield replace(_placed(logits, chosen, shape, prompts), finished=True)
 
 
 def _finest(said: Corners, last: Corners | None, before: Answer | None, scan: Spacing) -> int:
@@ -111,7 +115,7 @@ def _finest(said: Corners, last: Corners | None, before: Answer | None, scan: Sp
     fits = [i for i, zoom in enumerate(ZOOMS) if _span(said, scan) <= PROMPTED * WINDOW * min(scan) * zoom]
     first = fits[0] if fits else len(ZOOMS) - 1
     if before is None or before.zoom <= first:
-        return first
+        return max(first, FINEST if before is None else 0)
     finer = last is None or _span(last, scan) <= ROOM * WINDOW * min(scan) * ZOOMS[before.zoom - 1]
     return max(first, before.zoom - 1 if finer else before.zoom)
 
@@ -127,13 +131,16 @@ def _looked(asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before
     z, y, x = (float(v) for v in middle)
     grid = Grid((z, y, x), min(scan) * ZOOMS[zoom], WINDOW, scan)
     image, previous = grid.sample(view), _previous(grid, view.shape, before, prompts)
-    return _Look(grid, zoom, image, previous, confined(asking(image, marks(prompts, grid, previous)), grid, prompts))
+    drawn = marks(prompts, grid, previous)
+    logits = confined(asking(image, drawn) + nearest(image, drawn, grid, view.shape), grid, prompts)
+    return _Look(grid, zoom, image, previous, logits, _runs_out(logits, grid, view.shape, prompts))
 
 
 def _clearest(looks: list[_Look]) -> _Look:
-    """The finest look whose outline is clear: a window that a large object fills shows none, and the network draws one into the noise."""
-    clear = [_clearness(look) for look in looks]
-    return next(look for look, each in zip(looks, clear, strict=True) if each >= CLEAR * max(clear))
+    """The finest look that holds its answer in a clear outline: a window that a large object fills shows none, and the network draws one into the noise."""
+    whole = [look for look in looks if not look.cut] or looks[-1:]
+    clear = [_clearness(look) for look in whole]
+    return next(look for look, each in zip(whole, clear, strict=True) if each >= CLEAR * max(clear))
 
 
 def _clearness(look: _Look) -> float:
@@ -146,7 +153,7 @@ def _clearness(look: _Look) -> float:
     return float(abs(look.image[inner].mean() - look.image[outer].mean()) / spread) if spread > 0 else 0.0
 
 
-def _placed(logits: FloatArray, look: _Look, shape: Shape, prompts: Pointed, *, finished: bool) -> Answer:
+def _placed(logits: FloatArray, look: _Look, shape: Shape, prompts: Pointed) -> Answer:
     """Logits on the working grid as probabilities on the scan's voxels, every point on its side."""
     box = look.grid.box(shape)
     values = held(look.grid.place(_probability(logits), box), box, prompts)
@@ -154,7 +161,7 @@ def _placed(logits: FloatArray, look: _Look, shape: Shape, prompts: Pointed, *, 
     low, high = corners if corners is not None else (np.zeros(3), np.zeros(3))
     part = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
     z, y, x = (slice(whole.start + inner.start, whole.start + inner.stop) for whole, inner in zip(box, part, strict=True))
-    return Answer((z, y, x), values[part].astype(np.float16), look.zoom, finished)
+    return Answer((z, y, x), values[part].astype(np.float16), look.zoom, finished=False)
 
 
 def _probability(logits: FloatArray) -> FloatArray:
@@ -183,7 +190,7 @@ def _previous(grid: Grid, shape: tuple[int, ...], before: Answer | None, prompts
     return replace(grid, centre=(z, y, x)).sample(part)
 
 
-def _runs_out(logits: FloatArray, grid: Grid, shape: Shape, prompts: Pointed) -> bool:
+def _runs_out(logits: FloatArray, grid: Grid, shape: tuple[int, ...], prompts: Pointed) -> bool:
     """Whether the pieces that hold a prompt lie on faces of the window beyond which the scan goes on."""
     found = pieces(np.asarray(logits > 0), grid, prompts)
     first, last = grid.outside(np.zeros(3)), grid.outside(np.full(3, grid.side - 1.0))

@@ -10,7 +10,7 @@ from napari_medseg.segmenters.promptable.maps import filled
 from napari_medseg.segmenters.promptable.pointed import Pointed
 from napari_medseg.volume import BoolArray, FloatArray
 
-TRUST = 0.65  # of the last answer, far from the newest point
+TRUST = 0.7  # of the last answer, far from the newest point
 NEAR = 5.0  # voxels of the working grid over which that trust grows
 SLACK = 2.0  # voxels of the working grid that a box or an outline may be too small
 STEEP = 1.0  # logit lost with every voxel farther out
