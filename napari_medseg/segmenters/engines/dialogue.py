@@ -67,6 +67,14 @@ class DialogueSegmenter:
     """A segmenter round a `Session`; an engine says how one is opened and what its faults mean."""
 
     title: str
+    _session: Session | None
+    _device: str
+    _scan: weakref.ref[Array] | None
+    _buffer: npt.NDArray[np.uint8]
+    _at: Object | None
+    _acts: list[Interaction]
+    _touched: list[Bounds]
+    _labels: dict[Object, Label]
     showing = "Preparing the scan"
 
     def __init__(self) -> None:
@@ -129,6 +137,11 @@ class DialogueSegmenter:
             found[label].append(self._labels[label, index])
             yield piece(self._labels[label, index].box, (count + 1) / len(asked), name)
 
+    @property
+    def _shape(self) -> Shape:
+        z, y, x = self._buffer.shape
+        return z, y, x
+
     def _knows(self, volume: Volume, device: str) -> bool:
         return self._session is not None and self._device == device and self._scan is not None and self._scan() is volume.array
 
@@ -183,7 +196,7 @@ class DialogueSegmenter:
         bounds = [[part.start, part.stop] for part in act.box]
         match act.kind:
             case "mask":
-                session.add_initial_seg_interaction(act.within(self._buffer.shape).astype(np.uint8), run_prediction=alone)
+                session.add_initial_seg_interaction(act.within(self._shape).astype(np.uint8), run_prediction=alone)
                 changed = [[0, n] for n in self._buffer.shape]
             case "point":
                 changed = session.add_point_interaction(tuple(part.start for part in act.box), act.positive)
@@ -219,14 +232,14 @@ class DialogueSegmenter:
             raise self.fault(error) from error
 
     def _forget(self) -> None:
-        self._session: Session | None = None
+        self._session = None
         self._device = ""
-        self._scan: weakref.ref[Array] | None = None
-        self._buffer: npt.NDArray[np.uint8] = np.zeros((0, 0, 0), dtype=np.uint8)
-        self._at: Object | None = None
-        self._acts: list[Interaction] = []
-        self._touched: list[Bounds] = []
-        self._labels: dict[Object, Label] = {}
+        self._scan = None
+        self._buffer = np.zeros((0, 0, 0), dtype=np.uint8)
+        self._at = None
+        self._acts = []
+        self._touched = []
+        self._labels = {}
 
     def __getstate__(self) -> dict[str, object]:
         own = ("_session", "_device", "_scan", "_buffer", "_at", "_acts", "_touched", "_labels")

@@ -64,6 +64,11 @@ class Sam2Segmenter:
     """
 
     title = TITLE
+    _predictor: Any
+    _held: Any
+    _scan: weakref.ref[Array] | None
+    _device: str
+    _full: bool
     capabilities = Capabilities(classes=(), licence="Apache-2.0", prompts=frozenset({"points", "boxes", "lassos", "scribbles", "mask"}), dims=2)
 
     def __init__(
@@ -203,9 +208,9 @@ class Sam2Segmenter:
         return torch.autocast("cuda", torch.bfloat16, enabled=self._device.startswith("cuda"))
 
     def _forget(self) -> None:
-        self._predictor: Any = None
-        self._held: Any = None
-        self._scan: weakref.ref[Array] | None = None
+        self._predictor = None
+        self._held = None
+        self._scan = None
         self._device = ""
         self._full = False
 

@@ -60,7 +60,8 @@ def by_frame(pointed: Pointed, shape: Shape) -> dict[int, FramePrompts]:
                     at(frame).mask = mask
             case "lasso" if act.box[0].stop - act.box[0].start == 1:
                 for frame, mask in _slices(act, shape, 1):
-                    at(frame).mask = mask if at(frame).mask is None else at(frame).mask | mask
+                    held = at(frame).mask
+                    at(frame).mask = mask if held is None else held | mask
             case "lasso" | "box":
                 at(middle).box = (float(act.box[2].start), float(act.box[1].start), float(act.box[2].stop), float(act.box[1].stop))
             case "scribble":
