@@ -71,7 +71,7 @@ class NnInteractiveRemoteSegmenter(DialogueSegmenter):
         """Free the place on the server."""
         if self._session is not None:
             with contextlib.suppress(Exception):
-                self._session.close()
+                self._session.close()  # type: ignore[attr-defined]
 
     def recover(self, error: Exception) -> bool:
         """Sessions end after minutes without a click, or when the server starts again: once more, from the first prompt."""
