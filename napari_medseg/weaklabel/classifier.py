@@ -19,7 +19,7 @@ from napari_medseg.weaklabel.compiled import compiled, in_parts
 FERNS = 32
 QUESTIONS = 8
 TRIES = 4
-MOST_SAMPLES = 500
+MOST_SAMPLES = 1000
 CAUTION = 2.0  # voxels that each answer pretends to have been given by,
 INHERITED = 0.75  # of which so many are as the answer to one question less says, and the others of all classes alike
 LEAST = 16384  # voxels that pay for a thread
