@@ -19,9 +19,9 @@ from napari_medseg.volume import BoolArray, FloatArray
 LENGTH = 0.01  # what a voxel of even tissue costs; a change of one standard deviation of the window costs 1
 SMOOTH = 0.5  # standard deviation of the smoothing before, voxels
 SEEDED = 0.5  # a mark at least this strong is where paths begin
-WEIGHT = 1.0  # logit where one is e times nearer than the other
+WEIGHT = 2.0  # logit where one is e times nearer than the other
 THIN = 3  # slices below which a scan has no border along them
-MOST = 3.0  # logit at most
+MOST = 4.0  # logit at most
 
 
 def nearest(image: FloatArray, drawn: Marks, grid: Grid, shape: tuple[int, ...]) -> FloatArray:
