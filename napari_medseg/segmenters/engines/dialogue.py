@@ -176,6 +176,7 @@ class DialogueSegmenter:
         while fresh is None or fresh:
             try:
                 if fresh is None:
+                    assert self._session is not None
                     self._session.reset_interactions()
                     self._at, self._acts, self._touched, fresh = which, [], [], list(wanted)
                 yield len(self._acts) + 1, len(self._acts) + len(fresh)
@@ -194,6 +195,7 @@ class DialogueSegmenter:
         session = self._session
         assert session is not None
         bounds = [[part.start, part.stop] for part in act.box]
+        changed: Bounds | None
         match act.kind:
             case "mask":
                 session.add_initial_seg_interaction(act.within(self._shape).astype(np.uint8), run_prediction=alone)
