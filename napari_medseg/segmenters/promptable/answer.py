@@ -149,8 +149,8 @@ def _clearness(look: _Look) -> float:
     inner, outer = found & ~ndi.binary_erosion(found, iterations=RIM), ndi.binary_dilation(found, iterations=RIM) & ~found
     if not inner.any() or not outer.any():
         return 0.0
-    spread = np.sqrt((look.image[inner].var() + look.image[outer].var()) / 2)
-    return float(abs(look.image[inner].mean() - look.image[outer].mean()) / spread) if spread > 0 else 0.0
+    spread = np.sqrt((look.image[inner].var(dtype=float) + look.image[outer].var(dtype=float)) / 2)
+    return float(abs(look.image[inner].mean(dtype=float) - look.image[outer].mean(dtype=float)) / spread) if spread > 0 else 0.0
 
 
 def _placed(logits: FloatArray, look: _Look, shape: Shape, prompts: Pointed) -> Answer:
