@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from napari_medseg.gui.layers import move_layer, placement
+from napari_medseg.gui.turns import show
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 
@@ -58,8 +59,7 @@ class DoubtLayers:
             return
         if scan.doubt is not None and layer.data is not scan.doubt:
             layer.data = scan.doubt
-        if layer.visible != wanted:
-            layer.visible = wanted
+        show(layer, wanted)
 
     def move(self, scan: Scan) -> None:
         """The scan lies on another display grid: what was known of the old one goes."""

@@ -22,7 +22,7 @@ BUTTONS = {
     "lasso": ("Lasso", "Draw an outline round the object, roughly"),
 }
 WORDS = {"points": "clicks", "boxes": "boxes", "scribbles": "strokes", "lassos": "lassos"}
-SPACE = 4
+SPACE, LEAST = 4, 48
 MOST_ROWS, ROW = 3, 22
 
 
@@ -39,6 +39,8 @@ class PromptTools(QWidget):
         self.start = button("From label", tip, desk.start_from_label)
         self.clear = button("Clear", "Take all clicks, boxes and strokes of this scan away; Ctrl+Z brings them back", self._on_clear)
         self.objects = Objects(desk)
+        for each in (*self.tools.values(), self.side, self.start, self.clear):
+            each.setMinimumWidth(LEAST)
         first, second = QHBoxLayout(), QHBoxLayout()
         for row in (first, second):
             row.setSpacing(SPACE)

@@ -21,6 +21,7 @@ from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
 
 WARM_AFTER_MS = 1000  # once the tab stands
+LEAST = 84  # pixels of a button, whose name may be a model's: it is cut short rather than widening the dock
 DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "NVIDIA GPU"), ("mps", "Apple GPU"))
 LIVE = (
     "On: every click, box or stroke is answered at once. Off: they wait for Run (G).",
@@ -61,6 +62,8 @@ class SegmentTab(QWidget):
         self.tools = PromptTools(desk)
         self.run = button("Run", "", self._on_run)
         self.another = button("New object", "Begin another object of the same label (0)", desk.new_object)
+        for each in (self.run, self.another):
+            each.setMinimumWidth(LEAST)
         running = QHBoxLayout()
         running.addWidget(self.run, 2)
         running.addWidget(self.another, 1)
