@@ -91,17 +91,19 @@ class PromptLayers:
         before = self._shown.get(id(scan))
         if before is not None and before[0] is wanted[0] and before[1:] == wanted[1:]:
             return
-        if scan.board.is_empty and id(scan) not in self._points:
-            return
-        self.prepare(scan)
+        if not scan.board.is_empty:
+            self.prepare(scan)  # nothing to show never brings a layer back: napari may be taking them all away
         self._shown[id(scan)] = wanted
-        self._show_points(scan)
-        self._show_lines(scan)
+        if id(scan) in self._points:
+            self._show_points(scan)
+        if id(scan) in self._lines:
+            self._show_lines(scan)
 
     def draft(self, scan: Scan, segments: FloatArray = NOTHING) -> None:
         """Show an outline that is being drawn; none takes it away."""
         self._draft = segments
-        self._show_lines(scan)
+        if id(scan) in self._lines:
+            self._show_lines(scan)
 
     def move(self, scan: Scan) -> None:
         """The scan lies on another display grid; what was pointed at stays at its millimetres."""

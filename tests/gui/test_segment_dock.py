@@ -325,6 +325,17 @@ def test_removing_the_prompts_layer_takes_the_prompts(desk, session, scan, viewe
     rest()
 
 
+def test_taking_all_layers_away_comes_to_an_end(desk, session, scan, viewer, rest):
+    press(desk, [FIRST])
+    session.prompting.arm("box")
+    press(desk, [(10, 10, 6), (10, 20, 15), (10, 26, 22)])
+    rest()
+    session.doubt.switch(True)
+    rest()
+    viewer.layers.clear()
+    assert list(viewer.layers) == []
+
+
 def test_the_keys_of_the_tab_are_bound_and_on_the_sheet(viewer, dock):
     bound = {str(each) for each in viewer.keymap}
     assert {"Shift+Q", "0", "J", "Shift+J"} <= bound
