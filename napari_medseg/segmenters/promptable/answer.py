@@ -89,7 +89,7 @@ def step(asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: A
     Yields
     ------
     Answer
-        First looks, then the answer.
+        A first look, again at every place to cancel, then the answer.
     """
     shape: Shape = (view.shape[0], view.shape[1], view.shape[2])
     said = _corners(prompts.points[prompts.signs > 0], prompts.strokes, prompts.mask, *prompts.areas)
@@ -98,12 +98,14 @@ def step(asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: A
     unsized = before is None and not prompts.areas and not len(prompts.mask)
     first = _finest(said, last, before, scan)
     looks: list[_Look] = []
+    shown: Answer | None = None
     for zoom in range(first, min(first + LOOKS, len(ZOOMS))):
         look = _looked(asking, view, scan, prompts, before, zoom, _middle(said, last, zoom, scan))
         looks.append(look)
         if not look.cut and not (unsized and len(looks) < FIRST):
             break
-        yield _placed(obeyed(look.logits, look.grid, prompts), look, shape, prompts)
+        shown = shown or _placed(obeyed(look.logits, look.grid, prompts), look, shape, prompts)
+        yield shown
     chosen = _clearest(looks) if unsized else looks[-1]
     logits = chosen.logits if chosen.previous is None else kept(chosen.logits, chosen.previous, chosen.grid, prompts)
     logits = alone(obeyed(logits, chosen.grid, prompts), chosen.grid, prompts)
