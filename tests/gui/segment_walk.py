@@ -105,7 +105,7 @@ def main() -> int:
     session.set(engine="unet")
     walk.picture("9-unet")
     walk.press("Run U-Net")
-    walk.until(lambda: scan.preview is not None and not scan.preview.is_empty or not session.jobs.active, 60)
+    walk.until(lambda: (scan.preview is not None and not scan.preview.is_empty) or not session.jobs.active, 60)
     walk.picture("10-unet-runs")
     session.stop()
     walk.viewer.close()
