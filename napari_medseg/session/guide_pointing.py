@@ -34,7 +34,8 @@ def pointing(session: Session, scan: Scan, job: Job | None) -> Step | None:
     if session.tool == "box":
         return Step(f"Shift and drag on another slice extends the box over the slices between, or {accept}", "accept", "K", preview.detail)
     act = {"scribbles": "Draw", "lasso": "Draw an outline"}.get(session.tool, "Click")
-    return Step(f"{act} where {name} is missing, or {accept}", "accept", "K", "Q: outside, where it runs over. J: the next place it is not sure of.")
+    outside = "Shift+Q: clicks, which may also say what is outside." if session.tool == "lasso" else "Q: outside, where it runs over."
+    return Step(f"{act} where {name} is missing, or {accept}", "accept", "K", f"{outside} J: the next place it is not sure of.")
 
 
 def _first(session: Session, name: str, *, answered: bool) -> Step:
