@@ -170,6 +170,7 @@ class Front:
                 *shape, *self._weights, self._least,
             )
             flow.wrap(fresh, count, self._near, self._next, self._sizes, self._state, *shape, self._tile, self._tiles.reshape(-1))
+        self._first_layer()
         if self.iterations - self._swept >= SWEEP_EVERY:
             self._swept = self.iterations
             self._second_layer()
@@ -177,7 +178,6 @@ class Front:
             flow.sweep(self._active, self._near, self._next, self._sizes, self._state)
             for voxels, size in zip((self._active, self._near, self._next), self._sizes, strict=True):
                 voxels[:size].sort()  # neighbours in memory are neighbours on the list again
-        self._first_layer()
 
     def _gentle(self, voxels: npt.NDArray[np.int32], size: np.intp, layer: int) -> None:
         values = np.empty(int(size), np.float32)

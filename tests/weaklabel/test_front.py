@@ -191,3 +191,18 @@ def test_a_mask_without_a_surface_rests(start):
     moving = free(start, ISO)
     assert moving.advance(Field((5, 6, 7), ISO), 5).changed == 0
     np.testing.assert_array_equal(moving.inside, start)
+
+
+def test_what_it_never_wrote_is_never_read(monkeypatch):
+    spacing, shape = GRIDS[1]
+    values = np.random.default_rng(0).normal(0.5, 1, shape).astype(np.float32)
+
+    def moved(fill):
+        """A front that comes under tension after a while."""
+        monkeypatch.setattr(front.np, "empty", lambda size, dtype=float: np.full(size, fill if np.dtype(dtype).kind == "f" else 0, dtype))
+        here = Front(ball(shape, spacing, 8), spacing, np.ones(shape, bool), np.zeros(shape, bool))
+        here.advance(Field(shape, spacing, values), 35)
+        here.advance(Field(shape, spacing, values, 0.3), 10)
+        return here.inside
+
+    np.testing.assert_array_equal(moved(np.nan), moved(0))
