@@ -31,7 +31,7 @@ class Pointed:
         What it was asked, by every one of them.
     built, released : int
     slow : threading.Event or None
-        Waits for it between two pieces.
+        Waits for it before each piece.
     """
 
     title = "Pointed"
@@ -81,8 +81,8 @@ class Pointed:
             box = where[0] if where else tuple(slice(0, 1) for _ in range(3))
             middle = (box[0].start + box[0].stop + 1) // 2
             for part in (slice(box[0].start, middle), slice(middle, box[0].stop)):
+                if Pointed.slow is not None:
+                    Pointed.slow.wait(20)
                 if part.start < part.stop:
                     here = (part, *box[1:])
                     yield Prediction(here, np.where(found[here], 0.9, 0.2).astype(np.float32)[None], part.stop / box[0].stop, "Looking")
-                if Pointed.slow is not None:
-                    Pointed.slow.wait(20)
