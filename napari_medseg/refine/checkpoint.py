@@ -61,7 +61,7 @@ class Checkpoints:
         try:
             with safe_open(self.path, "pt") as file:
                 facts = json.loads((file.metadata() or {})[KEY])
-                return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no dict
+                return {name: file.get_tensor(name) for name in file.keys()}, facts
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise TrainingError("is cut short or damaged", where=self.path, todo="Delete it; the run then starts this round anew") from error
 
