@@ -12,7 +12,7 @@ import numpy as np
 import platformdirs
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError
-from napari_medseg.session import study_refinement
+from napari_medseg.session import by_hand, study_refinement
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
 from napari_medseg.session.segmenting import REFINED, model_hash
@@ -163,14 +163,17 @@ def _propose(session: Session, scans: dict[str, Scan], proposed: Mapping[str, La
 
 
 def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: Making) -> None:
-    """Show labels, in the file's voxel order, as a preview that waits for a yes."""
-    display = scan.axes.apply(labels)
+    """Show labels, in the file's voxel order, as a preview that waits for a yes; what a person settled is shown, and stays, as they left it."""
+    display = np.asarray(scan.axes.apply(labels), np.uint8)
+    kept = by_hand.settled(scan)
+    if kept is not None and scan.labels is not None:
+        display = np.where(kept, scan.labels, display).astype(np.uint8)
     present = {int(v) for v in np.unique(display)}
     classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
     if len(classes) == 1 and scan is session.current:
         session.choose_class(classes[0].value)
     ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
-    scan.preview = Preview(display, title, classes, f"{ml:.3g} ml", finished=True, made=made)
+    scan.preview = Preview(display, title, classes, f"{ml:.3g} ml", finished=True, made=made, keeps_settled=True)
     session.preview_changed.emit(scan, None)
 
 

@@ -90,6 +90,14 @@ class Delta:
         """Where it changed the map."""
         return (self.box,)
 
+    def mask(self) -> BoolArray:
+        """The changed voxels of the box (z, y, x)."""
+        z, y, x = self.box
+        shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+        if self.changed is None:
+            return np.ones(shape, bool)
+        return np.unpackbits(self.changed, count=shape[0] * shape[1] * shape[2]).astype(bool).reshape(shape)
+
     def undo(self) -> None:
         """Write what was there before."""
         self._write(self.before)
@@ -103,7 +111,7 @@ class Delta:
         if self.changed is None:
             part[...] = values if values.size == 1 else values.reshape(part.shape)
         else:
-            part[np.unpackbits(self.changed, count=part.size).astype(bool).reshape(part.shape)] = values
+            part[self.mask()] = values
 
 
 @dataclass(frozen=True, slots=True, eq=False)

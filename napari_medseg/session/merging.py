@@ -11,7 +11,9 @@ from napari_medseg.session.history import Box, Delta, around, both, count_values
 from napari_medseg.volume import Array, BoolArray, LabelArray
 
 
-def merge(labels: Array, preview: LabelArray, values: Sequence[int], *, target: int | None, add: bool, over: bool = False) -> Delta | None:
+def merge(
+    labels: Array, preview: LabelArray, values: Sequence[int], *, target: int | None, add: bool, over: bool = False, settled: BoolArray | None = None,
+) -> Delta | None:
     """Write a preview into a label map and return the difference; None when nothing changes.
 
     Parameters
@@ -26,6 +28,8 @@ def merge(labels: Array, preview: LabelArray, values: Sequence[int], *, target: 
         Keep what these classes hold already; otherwise the preview takes its place.
     over : bool
         Whether other classes may be overwritten.
+    settled : bool (z, y, x) or None
+        Voxels that stay as they are whatever the preview says.
     """
     ours = (target,) if target is not None else tuple(values)
     box = both(around(preview), None if add else _around_values(labels, ours))
@@ -36,8 +40,10 @@ def merge(labels: Array, preview: LabelArray, values: Sequence[int], *, target: 
     after, changed = np.empty(part.shape[1:], labels.dtype), np.empty(part.shape[1:], bool)
     bits: list[Array] = []
     before, later = _Values(), _Values()
-    for old, wish in zip(part, new, strict=True):
+    for index, (old, wish) in enumerate(zip(part, new, strict=True), box[0].start):
         _merge_slice(old, wish, ours, target, add, over, after)
+        if settled is not None:
+            np.copyto(after, old, where=settled[index, box[1], box[2]])
         np.not_equal(old, after, out=changed)
         bits.append(np.packbits(changed) if changed.size % 8 == 0 else changed.ravel().copy())
         if changed.any():

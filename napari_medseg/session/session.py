@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
-from napari_medseg.session import engines, levelset_live, limit_painting, preferences, segmenting
+from napari_medseg.session import by_hand, engines, levelset_live, limit_painting, preferences, segmenting
 from napari_medseg.session.built import Built
 from napari_medseg.session.doubting import Doubting
 from napari_medseg.session.history import Box, Step, moment, together
@@ -472,9 +472,10 @@ class Session:
             self.classes_changed.emit()
         ours = [c.value for c in preview.classes] if target is None else [target]
         add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
-        step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over), moment()
+        kept = by_hand.settled(scan) if preview.keeps_settled else None
+        step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over, settled=kept), moment()
         pointed = self.prompting.accepted(scan, at) if self.prompting.owns(preview) else None
-        both = together(tuple(each for each in (step, pointed) if each is not None))
+        both = together(tuple(each for each in (by_hand.replaced(scan, step) if step is not None else None, pointed) if each is not None))
         if both is not None:
             scan.keep(both, at)
         title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
@@ -504,7 +505,7 @@ class Session:
 
     def painted(self, scan: Scan, step: Step) -> None:
         """A person painted on the labels with a brush; it joins the undo log."""
-        scan.keep(step)
+        scan.keep(by_hand.painted(scan, step))
         scan.is_saved, scan.dropped = False, None
         self.edited.emit(scan, step.boxes)
         self.changed.emit()

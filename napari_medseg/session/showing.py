@@ -132,10 +132,11 @@ def _turn(session: Session, scan: Scan) -> None:
         turn, channels, labels = made[0]
         if scan.labels is not None and (before is None or not np.array_equal(before, scan.labels)):
             labels = turn.apply(axes.undo(scan.labels))  # somebody painted meanwhile
-        limit, strokes, barrier = (None if array is None else turn.apply(axes.undo(array)) for array in (scan.limit, scan.strokes, scan.barrier))
-        scan.aside = AsStored(scan.channels, axes, scan.labels, None if labels is None else labels.copy(), scan.history, scan.voxels)
+        drawn = scan.limit, scan.strokes, scan.barrier, scan.by_hand
+        limit, strokes, barrier, by_hand = (None if array is None else turn.apply(axes.undo(array)) for array in drawn)
+        scan.aside = AsStored(scan.channels, axes, scan.labels, None if labels is None else labels.copy(), scan.history, scan.voxels, scan.by_hand)
         _show(session, scan, tuple(channels), turn, labels)
-        scan.limit, scan.strokes, scan.barrier = limit, strokes, barrier
+        scan.limit, scan.strokes, scan.barrier, scan.by_hand = limit, strokes, barrier, by_hand
         session.notice = "Shown on the patient's axes; labels are saved on the grid of the file"
         _tell(session, scan)
 
@@ -157,8 +158,8 @@ def _turn_back(session: Session, scan: Scan) -> None:
         labels = made[0]
         if scan.labels is not None and (now is None or not np.array_equal(now, scan.labels)):
             labels = aside.axes.apply(labels_in_file(scan, scan.labels))
-        drawn = scan.limit, scan.strokes, scan.barrier
-        limit, strokes, barrier = (None if array is None else aside.axes.apply(scan.axes.undo(array)) for array in drawn)
+        drawn = scan.limit, scan.strokes, scan.barrier, scan.by_hand
+        limit, strokes, barrier, by_hand = (None if array is None else aside.axes.apply(scan.axes.undo(array)) for array in drawn)
         _show(session, scan, aside.channels, aside.axes, aside.labels, aside.history)
         scan.limit, scan.strokes, scan.barrier, scan.aside = limit, strokes, barrier, None
         if labels is not None and aside.labels is None:
@@ -168,6 +169,9 @@ def _turn_back(session: Session, scan: Scan) -> None:
             step = change(aside.labels, full_box(aside.labels), labels)
             if step is not None:
                 scan.keep(step)
+        if aside.by_hand is not None and by_hand is not None:
+            np.maximum(aside.by_hand, by_hand, out=aside.by_hand)  # the log of that grid knows this array
+        scan.by_hand = by_hand if aside.by_hand is None else aside.by_hand
         session.notice = "Shown as it is stored"
         _tell(session, scan)
 

@@ -62,6 +62,8 @@ class Preview:
         Whether it goes into the classes of its own values even where it has one only.
     replaces : bool
         Whether it takes the place of what its classes hold, whatever the person chose for other tools.
+    keeps_settled : bool
+        Whether voxels that a person painted or verified stay as they are when it is accepted.
     """
 
     labels: LabelArray
@@ -74,6 +76,7 @@ class Preview:
     made: Making = field(default_factory=brush)
     keeps_values: bool = False
     replaces: bool = False
+    keeps_settled: bool = False
     neck: tuple[int, int, int] | None = None
     live: LiveLevelSet | None = None
     iterations: int | None = None
@@ -115,6 +118,8 @@ class AsStored:
         The accepted labels then, with their log in `history`.
     shown : integer (z, y, x) or None
         What `labels` became on the straight grid before anything was drawn there.
+    by_hand : uint8 (z, y, x) or None
+        As `Scan.by_hand` then.
     """
 
     channels: tuple[Volume, ...]
@@ -123,6 +128,7 @@ class AsStored:
     shown: Array | None
     history: History
     voxels: Counter[int]
+    by_hand: LabelArray | None = None
 
 
 @dataclass(eq=False)
@@ -180,6 +186,8 @@ class Scan:
         What was drawn there, to be taken back.
     voxels : Counter
         Voxels of the accepted labels by value, kept by every step, so that nothing counts a whole map to show a volume.
+    by_hand : uint8 (z, y, x) or None
+        1 where a person painted on the accepted labels, see `by_hand`; None before the first stroke.
     """
 
     display: Volume
@@ -205,6 +213,7 @@ class Scan:
     barrier_log: History = field(default_factory=History)
     clock: WorkClock = field(default_factory=WorkClock)
     voxels: Counter[int] = field(default_factory=Counter)
+    by_hand: LabelArray | None = None
     case: str = ""
     channels: tuple[Volume, ...] = ()
     channel: int = 0
@@ -261,7 +270,7 @@ class Scan:
 
     def hold(self, labels: Array | None, voxels: Counter[int] | None = None) -> None:
         """Take an array as the accepted labels; the log begins anew. `voxels` spares counting it."""
-        self.labels = labels
+        self.labels, self.by_hand = labels, None
         self.voxels = voxels if voxels is not None else count_values(labels) if labels is not None else Counter()
         self.history.clear()
 

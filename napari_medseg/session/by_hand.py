@@ -1,0 +1,84 @@
+"""Which voxels of the accepted labels a person painted, so that no proposal ever writes over them.
+
+The map belongs to the undo log: a mark is taken back and set again with the change it was made for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_medseg.session.history import Box, Delta, Step, Together, change, together
+from napari_medseg.session.state import Scan
+from napari_medseg.volume import Array, BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A change of the map of painted voxels; the labels' counts and boxes know nothing of it."""
+
+    change: Delta
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+        return self.change.nbytes
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """None: the labels did not change."""
+        return ()
+
+    @property
+    def gained(self) -> Counter[int]:
+        """Nothing: the labels did not change."""
+        return Counter()
+
+    def undo(self) -> None:
+        """Write what was there before."""
+        self.change.undo()
+
+    def redo(self) -> None:
+        """Write what came after."""
+        self.change.redo()
+
+
+def painted(scan: Scan, step: Step) -> Step:
+    """A change was made by hand: the step with its mark."""
+    if scan.labels is None:
+        return step
+    if scan.by_hand is None:
+        scan.by_hand = np.zeros(scan.labels.shape, np.uint8)
+    return _marked(scan.by_hand, step, 1)
+
+
+def replaced(scan: Scan, step: Step) -> Step:
+    """A tool wrote there, and the person said yes: what it changed is no work by hand any more."""
+    return step if scan.by_hand is None else _marked(scan.by_hand, step, 0)
+
+
+def _marked(by_hand: Array, step: Step, value: int) -> Step:
+    marks = []
+    for delta in _deltas(step):
+        part = by_hand[delta.box]
+        mark = change(by_hand, delta.box, np.where(delta.mask(), np.uint8(value), part))
+        if mark is not None:
+            marks.append(Mark(mark))
+    return together((step, *marks)) or step
+
+
+def _deltas(step: Step) -> tuple[Delta, ...]:
+    if isinstance(step, Delta):
+        return (step,)
+    return tuple(delta for each in step.steps for delta in _deltas(each)) if isinstance(step, Together) else ()
+
+
+def settled(scan: Scan, verified: tuple[int, ...] = ()) -> BoolArray | None:
+    """Voxels (z, y, x) on the display grid that a proposal must leave as they are: painted ones, and whole verified slices; None for none."""
+    if scan.labels is None or (scan.by_hand is None and not verified):
+        return None
+    found = np.zeros(scan.labels.shape, bool) if scan.by_hand is None else scan.by_hand > 0
+    found[list(verified)] = True
+    return found
