@@ -34,9 +34,16 @@ NONE = 1e30
 
 
 @compiled
-def hold(start: int, stop: int, inside: Bools, allowed: Bools, kept: Bools, nx: int, filled: Bytes) -> None:
-    """Take out of a mask what is not allowed and put in what is kept, row by row (all x of one z, y); say which rows are empty, mixed or full."""
-    for row in range(start, stop):
+def row_of(k: int, z0: int, y0: int, rows: int, ny: int) -> int:
+    """The number in the whole volume of row `k` (all x of one z, y) of some slices from `z0` on, of which each has `rows` rows from `y0` on."""
+    return (z0 + k // rows) * ny + y0 + k % rows
+
+
+@compiled
+def hold(start: int, stop: int, inside: Bools, allowed: Bools, kept: Bools, z0: int, y0: int, rows: int, ny: int, nx: int, filled: Bytes) -> None:
+    """Take out of a mask what is not allowed and put in what is kept, row by row; say which rows are empty, mixed or full."""
+    for k in range(start, stop):
+        row = row_of(k, z0, y0, rows, ny)
         first, last = row * nx, (row + 1) * nx
         some = False
         for v in range(first, last):
@@ -92,24 +99,25 @@ def uneven(row: int, filled: Bytes, nz: int, ny: int) -> bool:
 
 
 @compiled
-def count_surface(start: int, stop: int, inside: Bools, filled: Bytes, nz: int, ny: int, nx: int, counts: Counts) -> None:
+def count_surface(start: int, stop: int, inside: Bools, filled: Bytes, z0: int, y0: int, rows: int, nz: int, ny: int, nx: int, counts: Counts) -> None:
     """How many voxels touch the surface, row by row."""
-    for row in range(start, stop):
-        found = 0
+    for k in range(start, stop):
+        row, found = row_of(k, z0, y0, rows, ny), 0
         if uneven(row, filled, nz, ny):
             for v in range(row * nx, (row + 1) * nx):
                 if crossed(v, on_border(v, nz, ny, nx), inside, nz, ny, nx):
                     found += 1
-        counts[row] = found
+        counts[k] = found
 
 
 @compiled
-def list_surface(start: int, stop: int, inside: Bools, nz: int, ny: int, nx: int, places: Counts, active: Indices) -> None:
-    """The voxels that touch the surface, in order; a row begins at `places[row]` of the list."""
-    for row in range(start, stop):
-        place = places[row]
-        if place == places[row + 1]:
+def list_surface(start: int, stop: int, inside: Bools, z0: int, y0: int, rows: int, nz: int, ny: int, nx: int, places: Counts, active: Indices) -> None:
+    """The voxels that touch the surface, in order; row `k` begins at `places[k]` of the list."""
+    for k in range(start, stop):
+        place = places[k]
+        if place == places[k + 1]:
             continue
+        row = row_of(k, z0, y0, rows, ny)
         for v in range(row * nx, (row + 1) * nx):
             if crossed(v, on_border(v, nz, ny, nx), inside, nz, ny, nx):
                 active[place] = v

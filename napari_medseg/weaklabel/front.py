@@ -49,6 +49,8 @@ class Front:
         Voxels it may enter; read while it moves, not copied.
     kept : bool (z, y, x), C order
         Voxels that never leave.
+    within : three slices (z, y, x), optional
+        `inside` and `kept` hold nothing elsewhere; looking there only is quicker.
 
     Attributes
     ----------
@@ -59,7 +61,7 @@ class Front:
         Mm that a front of speed 1 would have moved.
     """
 
-    def __init__(self, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray) -> None:
+    def __init__(self, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None) -> None:
         self.inside, self.allowed, self.kept = inside, allowed, kept
         self.spacing: Spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
         self.shape: Shape = (inside.shape[0], inside.shape[1], inside.shape[2])
@@ -72,28 +74,31 @@ class Front:
         self._inverse = (across[0], across[1], across[2])
         self._weights = (self.spacing[0] ** -2, self.spacing[1] ** -2, self.spacing[2] ** -2)
         self._phi: FloatArray = np.empty(inside.size, np.float32)  # read where the state says so only: memory comes as the front does
-        self.reset(inside)
+        self.reset(inside, within)
 
     @property
     def band(self) -> int:
         """Voxels that are looked at in an iteration."""
         return int(self._sizes.sum())
 
-    def reset(self, inside: BoolArray) -> None:
-        """Go on from a mask, with its surface half way between voxels."""
+    def reset(self, inside: BoolArray, within: Box | None = None) -> None:
+        """Go on from a mask, with its surface half way between voxels; it and what is kept hold nothing outside `within`."""
         if inside is not self.inside:
             self.inside[...] = inside
         mask, allowed, kept = self.inside.reshape(-1), self.allowed.reshape(-1), self.kept.reshape(-1)
-        rows = self.shape[0] * self.shape[1]
-        filled = np.empty(rows, np.uint8)
-        in_parts(band.hold, rows, mask, allowed, kept, self.shape[2], filled, least=ROWS)
+        z, y = (within[0], within[1]) if within is not None else (slice(0, self.shape[0]), slice(0, self.shape[1]))
+        first, last = (max(0, z.start - 1), max(0, y.start - 1)), (min(self.shape[0], z.stop + 1), min(self.shape[1], y.stop + 1))
+        here = (*first, last[1] - first[1])  # a surface touches the rows beside the mask too
+        rows = (last[0] - first[0]) * here[2]
+        filled = np.zeros(self.shape[0] * self.shape[1], np.uint8)
+        in_parts(band.hold, rows, mask, allowed, kept, *here, *self.shape[1:], filled, least=ROWS)
         counts = np.zeros(rows + 1, np.intp)
-        in_parts(band.count_surface, rows, mask, filled, *self.shape, counts, least=ROWS)
+        in_parts(band.count_surface, rows, mask, filled, *here, *self.shape, counts, least=ROWS)
         places = np.concatenate([[0], np.cumsum(counts[:-1])])
         self._sizes = np.array([places[-1], 0, 0], np.intp)
         self._active = np.empty(int(places[-1]), np.int32)
         self._near, self._next = np.empty(0, np.int32), np.empty(0, np.int32)
-        in_parts(band.list_surface, rows, mask, *self.shape, places, self._active, least=ROWS)
+        in_parts(band.list_surface, rows, mask, *here, *self.shape, places, self._active, least=ROWS)
         self._state = np.zeros(mask.size, np.uint8)
         in_parts(band.first_distances, self._active.size, self._active, mask, *self.shape, *self.spacing, self._phi, self._state, least=PART)
         for _ in range(self._passes):

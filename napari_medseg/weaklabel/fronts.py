@@ -11,6 +11,7 @@ from napari_medseg.errors import UnavailableError
 from napari_medseg.volume import BoolArray, Spacing
 from napari_medseg.weaklabel.drive import Drive
 from napari_medseg.weaklabel.front import Front, Moved
+from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.settings import Device
 
 
@@ -31,8 +32,8 @@ class AnyFront(Protocol):
         """Never enter nor cross these voxels."""
 
 
-def front_on(device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray) -> AnyFront:
-    """A front on a device.
+def front_on(device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None) -> AnyFront:
+    """A front on a device; what is given is told at `front.Front`.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def front_on(device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolA
         When a graphics card is asked for and none can be used.
     """
     if device in ("auto", "cpu"):
-        return Front(inside, spacing, allowed, kept)
+        return Front(inside, spacing, allowed, kept, within)
     from napari_medseg.weaklabel import front_torch
 
     if device == "cuda" and not front_torch.has_card():

@@ -136,8 +136,7 @@ def cut(given: Given, settings: LevelSetSettings, least: Box | None = None) -> G
     if given.barrier is not None:
         allowed &= ~given.barrier[box]
     kept = np.zeros(shape, bool)
-    kept[tuple(points.T)] = True
-    kept &= allowed
+    kept[tuple(points.T)] = allowed[tuple(points.T)]
     return Ground(box, given, points, allowed, kept, rim, reach)
 
 

@@ -22,11 +22,9 @@ from napari_medseg.weaklabel.evolution import Evolution
 from napari_medseg.weaklabel.fronts import front_on
 from napari_medseg.weaklabel.ground import Given, Ground, box_of, cut, cut_off, draw_balls, rooms_with
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
-from napari_medseg.weaklabel.samples import around_points
 from napari_medseg.weaklabel.scene import Box, IntArray
 from napari_medseg.weaklabel.settings import LevelSetSettings
-from napari_medseg.weaklabel.speed import START_MM, Speed
-from napari_medseg.weaklabel.tiles import tiles_of
+from napari_medseg.weaklabel.speed import Speed
 from napari_medseg.weaklabel.trail import Trail, differences
 
 __all__ = ["Evolution", "LevelSet", "LevelSetSettings", "evolve"]
@@ -302,16 +300,19 @@ class LevelSet:
         inward = self._given.limit is not None and self._settings.start != "seeds"
         self._tense = inward or self._given.init is not None  # it would crush a front as small as the seeds
         speed = self._speed_on(ground, None)
-        mask = ground.first_mask
-        if mask is None:
-            mask = ground.allowed.copy() if inward else speed.start()
+        mask, around = ground.first_mask, None
+        if mask is None and inward:
+            mask = ground.allowed.copy()
+        elif mask is None:
+            mask, around = speed.start()
         if self._given.barrier is not None:
             mask &= ground.allowed
             mask = rooms_with(mask, ground.kept if ground.kept.any() else mask)
-        self._set(ground, speed, mask)
+        self._set(ground, speed, mask, around)
         self._shown = np.zeros(ground.shape, bool)
-        inside = self._front.inside
-        self._extent = box_of(inside, 0, self._given.spacing) if inside.any() else (slice(0, 1), slice(0, 1), slice(0, 1))
+        inside, around = self._front.inside, around or self._everywhere
+        some = inside[around].any()
+        self._extent = _moved(box_of(inside[around], 0, self._given.spacing), around, self._everywhere) if some else (slice(0, 1), slice(0, 1), slice(0, 1))
         self._shown[self._extent] = inside[self._extent]
         self._voxels = int(np.count_nonzero(self._shown[self._extent]))
         self._learned = self._since_learning = self._looks = 0
@@ -333,9 +334,9 @@ class LevelSet:
     def _pull(self, speed: Speed) -> None:
         speed.curvature_mm = speed.tension_mm if self._tense else 0.0
 
-    def _set(self, ground: Ground, speed: Speed, mask: BoolArray) -> None:
-        """Go on with another ground, speed and front; what was shown stays known, so that the change can be told."""
-        self._front = front_on(self._settings.device, np.ascontiguousarray(mask), self._given.spacing, ground.allowed, ground.kept)
+    def _set(self, ground: Ground, speed: Speed, mask: BoolArray, around: Box | None = None) -> None:
+        """Go on with another ground, speed and front, whose mask lies in a box; what was shown stays known, so that the change can be told."""
+        self._front = front_on(self._settings.device, np.ascontiguousarray(mask), self._given.spacing, ground.allowed, ground.kept, around)
         self._ground, self._speed, self._stale = ground, speed, False
         self._why = speed.describe()
         self._insisted, self._suspicions, self._neck = False, 0, None
@@ -351,9 +352,7 @@ class LevelSet:
             self._given = before
             raise
         if points is not None and len(points):
-            near = around_points(points - [part.start for part in ground.box], max(START_MM, 2.5 * min(given.spacing)), given.spacing, ground.shape)
-            speed.prepare(tiles_of(near, ground.shape))
-            mask[tuple(near[speed.speed[tuple(near.T)] > 0].T)] = True
+            mask[tuple(speed.like_target(points - [part.start for part in ground.box]).T)] = True
         self._shown = ground.place(self._ground.box, self._shown)
         self._extent = _moved(self._extent, self._ground.box, ground.box)
         self._set(ground, speed, mask)

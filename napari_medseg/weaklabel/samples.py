@@ -114,7 +114,8 @@ def around_points(points: IntArray, radius_mm: float, spacing: Spacing, shape: S
     steps = steps[np.linalg.norm(steps * np.array(spacing), axis=1) <= radius_mm]
     found = (points[:, None] + steps).reshape(-1, 3)
     found = found[((found >= 0) & (found < shape)).all(axis=1)]
-    return np.asarray(np.unique(found, axis=0), np.intp)
+    places = np.unique(np.ravel_multi_index(tuple(found.T), shape))
+    return np.stack(np.unravel_index(places, shape), axis=1).astype(np.intp, copy=False)
 
 
 def look(

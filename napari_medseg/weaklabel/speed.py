@@ -20,9 +20,9 @@ from napari_medseg.weaklabel.evidence import FARTHEST, chances, nearness
 from napari_medseg.weaklabel.hand import Hand
 from napari_medseg.weaklabel.local_statistics import NOWHERE, LocalStatistics, learned
 from napari_medseg.weaklabel.samples import Samples, around_points, look, reach_of
-from napari_medseg.weaklabel.scene import Box, IntArray
+from napari_medseg.weaklabel.scene import Box, IntArray, box_around_points
 from napari_medseg.weaklabel.settings import LevelSetSettings
-from napari_medseg.weaklabel.tiles import TILE, Triple, gaussian, grid_of, inner, listed, smoothed, tile_box, tiles_in, tiles_of
+from napari_medseg.weaklabel.tiles import TILE, Triple, gaussian, grid_of, inner, listed, smoothed, tile_box, tiles_in, tiles_of, widened
 
 INDISTINCT = 0.8  # overlap of values above which edges say more than values
 BALLOON = 0.1  # where grey values count beside edges; more runs over edges
@@ -36,6 +36,7 @@ EDGE_ALONE_NEAR = 2.0  # log-odds at a seed, falling by 3 over the reach; 1 wher
 EDGE_ALONE_PULL = 3.0  # times the advection
 BORDER_DEPTH = 0.35  # share of a slice's depth that painted limits are too wide by
 START_MM = 5.0
+FEW = 32  # points; around more of them whole tiles are made at once
 SURROUNDINGS = 1.5  # times the reach
 LEAST_IN_WINDOW = 0.1  # share of the background's values that a window must leave before they are worth telling apart from the target's
 WINDOW_BLUR = 0.02  # of its width: 1 log-odds
@@ -91,6 +92,7 @@ class Speed:
         self.speed: FloatArray = np.zeros(self.shape, np.float32)
         self.stopping: FloatArray | None = None
         self.prepared: BoolArray = np.zeros(self.grid, bool)
+        self._promised: BoolArray = np.zeros(self.grid, bool)  # tiles that were looked into before they are made
         self._image, self._init, self._probability, self._allowed = image, init, probability, allowed
         self._hand = None if limit is None else Hand(limit, spacing)
         self._inward, self._reach = inward, reach_mm
@@ -134,19 +136,42 @@ class Speed:
 
     def prepare(self, tiles: BoolArray) -> None:
         """Make the tiles asked for, bool over the grid of tiles, that are not made yet."""
-        fresh = tiles & ~self.prepared
+        fresh = (tiles | self._promised) & ~self.prepared
         if fresh.any():
             self._make(list(listed(fresh)))
             self.prepared |= fresh
 
-    def start(self) -> BoolArray:
-        """A first front at the seeds, bool (z, y, x): what looks like the target within some mm of them."""
-        near = around_points(self.points, max(START_MM, 2.5 * min(self.spacing)), self.spacing, self.shape)
-        self.prepare(tiles_of(near, self.shape))
+    def start(self) -> tuple[BoolArray, Box]:
+        """A first front at the seeds, bool (z, y, x): what looks like the target within some mm of them; and a box around it."""
         mask = np.zeros(self.shape, bool)
-        mask[tuple(near.T)] = self.speed[tuple(near.T)] > 0
+        mask[tuple(self.like_target(self.points).T)] = True
         mask[tuple(self.points.T)] = True
-        return mask
+        return mask, box_around_points(self.points, self._near_mm, self.spacing, self.shape)
+
+    def like_target(self, points: IntArray) -> IntArray:
+        """Voxels within some mm of these, (n, 3), that look like the target, (m, 3).
+
+        Only what lies around the points is looked at, so that a person sees the answer soon; its tiles are made with the next that are asked for.
+        """
+        near = around_points(points, self._near_mm, self.spacing, self.shape)
+        tiles = tiles_of(near, self.shape)
+        if len(points) > FEW:
+            self.prepare(tiles)
+            return np.asarray(near[self.speed[tuple(near.T)] > 0])
+        self._promised |= tiles
+        boxes = [box_around_points(point[None], self._near_mm, self.spacing, self.shape) for point in points]
+        self._measure_hand(boxes)
+        parts = in_parts(lambda first, stop: [self._speed_in(box) > 0 for box in boxes[first:stop]], len(boxes))
+        like = np.zeros(len(near), bool)
+        for box, speed in zip(boxes, [each for part in parts for each in part], strict=True):
+            at = near - [side.start for side in box]
+            here = ((at >= 0) & (at < speed.shape)).all(axis=1)
+            like[here] = speed[tuple(at[here].T)]
+        return np.asarray(near[like])
+
+    @property
+    def _near_mm(self) -> float:
+        return max(START_MM, 2.5 * min(self.spacing))
 
     def learn(self, inside: BoolArray, slices: int = 1) -> bool:
         """Learn the neighbourhoods' statistics from the front as it stands; whether the speed changes.
@@ -246,21 +271,27 @@ class Speed:
         return values[(values >= self.settings.window[0]) & (values <= self.settings.window[1])]
 
     def _make(self, todo: list[Triple]) -> None:
-        if self._hand is not None and todo:  # slices are shared by tiles: before these are spread over the cores
-            halo = len(self._weights[0]) // 2
-            for layer in sorted({tile[0] for tile in todo}):
-                self._hand.depth(max(0, layer * TILE - halo), min(self.shape[0], (layer + 1) * TILE + halo))
+        boxes = [tile_box(tile, self.shape) for tile in todo]
+        self._measure_hand(boxes)
 
         def make(first: int, stop: int) -> None:
-            for tile in todo[first:stop]:
-                self._make_one(tile)
+            for core in boxes[first:stop]:
+                self.speed[core] = self._speed_in(core)
+                if self.stopping is not None:
+                    self.stopping[core] = self._scale.stopping(steepness(self._image, core, self.spacing, self._scale))
 
-        in_parts(make, len(todo))
+        in_parts(make, len(boxes))
 
-    def _make_one(self, tile: Triple) -> None:
-        core = tile_box(tile, self.shape)
-        z, y, x = (len(each) // 2 for each in self._weights)
-        block = tile_box(tile, self.shape, (z, y, x))
+    def _measure_hand(self, boxes: list[Box]) -> None:
+        """Slices are shared by boxes: what is measured in them is measured before the boxes are spread over the cores."""
+        if self._hand is not None:
+            for first, stop in sorted({(box[0].start, box[0].stop) for box in boxes}):
+                halo = len(self._weights[0]) // 2
+                self._hand.depth(max(0, first - halo), min(self.shape[0], stop + halo))
+
+    def _speed_in(self, core: Box) -> FloatArray:
+        """The speed in a box, the same whatever the box is."""
+        block = widened(core, self.shape, [len(each) // 2 for each in self._weights])
         allowed = self._where(block)
         values, prior = self._values(block), self._prior(block)
         out = np.empty(values.shape, np.float32)
@@ -278,9 +309,7 @@ class Speed:
         here = inner(core, block)
         speed = 2 * smoothed(out, self._weights)[here] - 1
         speed[~allowed[here]] = -1
-        self.speed[core] = speed
-        if self.stopping is not None:
-            self.stopping[core] = self._scale.stopping(steepness(self._image, core, self.spacing, self._scale))
+        return np.asarray(speed)
 
     def _values(self, block: Box) -> FloatArray:
         return np.ascontiguousarray(self._image[block], np.float32)

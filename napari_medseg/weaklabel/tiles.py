@@ -5,7 +5,7 @@ A tile is made from a block that is wider than it by a halo, so that what a filt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,15 @@ def grid_of(shape: Shape) -> Triple:
     return z, y, x
 
 
-def tile_box(tile: Triple, shape: Shape, halo: Triple = (0, 0, 0)) -> Box:
-    """The voxels of a tile, wider by a halo, within the volume."""
-    z, y, x = (slice(max(0, i * TILE - h), min(n, (i + 1) * TILE + h)) for i, n, h in zip(tile, shape, halo, strict=True))
+def tile_box(tile: Triple, shape: Shape) -> Box:
+    """The voxels of a tile."""
+    z, y, x = (slice(i * TILE, min(n, (i + 1) * TILE)) for i, n in zip(tile, shape, strict=True))
+    return z, y, x
+
+
+def widened(box: Box, shape: Shape, halo: Sequence[int]) -> Box:
+    """A box wider by some voxels on all sides, within the volume."""
+    z, y, x = (slice(max(0, part.start - h), min(n, part.stop + h)) for part, n, h in zip(box, shape, halo, strict=True))
     return z, y, x
 
 

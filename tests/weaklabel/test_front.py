@@ -186,6 +186,20 @@ def test_a_larger_box_around_costs_the_front_no_more_voxels():
     assert sizes[0] == sizes[1] < 48**3 / 2
 
 
+@pytest.mark.parametrize(("spacing", "shape"), GRIDS)
+def test_a_front_that_knows_where_its_mask_lies_moves_as_one_that_looks_everywhere(spacing, shape):
+    start = ball(shape, spacing, 5)
+    some = [np.flatnonzero(start.any(tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = tuple(slice(int(hits[0]), int(hits[-1]) + 1) for hits in some)
+    masks = []
+    for within in (None, box):
+        moving = Front(start.copy(), spacing, np.ones(shape, bool), np.zeros(shape, bool), within)
+        moving.advance(Field(shape, spacing), 6)
+        masks.append(moving.inside)
+    assert masks[0].sum() > start.sum() > 0
+    np.testing.assert_array_equal(*masks)
+
+
 @pytest.mark.parametrize("start", [np.zeros((5, 6, 7), bool), np.ones((5, 6, 7), bool)], ids=["empty", "full"])
 def test_a_mask_without_a_surface_rests(start):
     moving = free(start, ISO)

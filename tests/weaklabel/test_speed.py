@@ -10,8 +10,9 @@ from napari_medseg.testing import annotator
 from napari_medseg.weaklabel import tiles
 from napari_medseg.weaklabel.hand import Hand, squared_distance
 from napari_medseg.weaklabel.local_statistics import NOWHERE, cells_of, learned
+from napari_medseg.weaklabel.samples import around_points
 from napari_medseg.weaklabel.settings import LevelSetSettings
-from napari_medseg.weaklabel.speed import Speed
+from napari_medseg.weaklabel.speed import FEW, START_MM, Speed
 
 SHAPE = (20, 70, 66)
 SPACING = (2.5, 1.0, 1.0)
@@ -97,10 +98,31 @@ def test_the_first_look_at_a_large_scan_touches_little_of_it():
 
 
 def test_a_start_at_the_seeds_is_small_and_of_the_target():
-    start = Speed(IMAGE, SPACING, PLAIN, SEEDS).start()
+    start, box = Speed(IMAGE, SPACING, PLAIN, SEEDS).start()
     assert start[tuple(SEEDS.T)].all()
     assert 0 < start.sum() < TRUTH.sum()
     assert (start & ~TRUTH).sum() < 0.02 * start.sum()
+    assert start[box].sum() == start.sum()
+
+
+@pytest.mark.parametrize("limit", [None, HAND], ids=["no limit", "limit"])
+@pytest.mark.parametrize("edge", [None, 0.5])
+def test_what_is_seen_around_a_few_points_is_what_the_tiles_say_afterwards(limit, edge):
+    speed = Speed(IMAGE, SPACING, LevelSetSettings(edge=edge), SEEDS, limit=limit)
+    like = speed.like_target(SEEDS)
+    assert not speed.prepared.any()
+    speed.prepare(np.zeros(speed.grid, bool))
+    near = around_points(SEEDS, max(START_MM, 2.5 * min(SPACING)), SPACING, SHAPE)
+    assert speed.prepared[tuple((near // tiles.TILE).T)].all()
+    np.testing.assert_array_equal(like, near[speed.speed[tuple(near.T)] > 0])
+
+
+def test_many_points_see_what_each_of_them_would():
+    speed = Speed(IMAGE, SPACING, PLAIN, SEEDS)
+    many = np.argwhere(TRUTH)[::7]
+    assert len(many) > FEW
+    alone = np.concatenate([Speed(IMAGE, SPACING, PLAIN, SEEDS).like_target(part) for part in np.array_split(many, -(-len(many) // FEW))])
+    np.testing.assert_array_equal(speed.like_target(many), np.unique(alone, axis=0))
 
 
 def shaded():
