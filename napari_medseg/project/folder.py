@@ -131,7 +131,7 @@ def is_whole(layout: Layout) -> bool:
         if database.integrity():
             return False
         with database.reading() as connection:
-            rows.classes(connection), rows.events(connection), rows.runs(connection)
+            rows.classes(connection), rows.events(connection), rows.runs(connection), rows.marks(connection), rows.sides(connection)
             return all(row.versions == len(rows.versions(connection, row.id)) for row in rows.cases(connection))
     except ProjectDamagedError:
         return False

@@ -1,7 +1,7 @@
 """Where things lie in a study folder. Every path is made from a case's number, a version's number or a fixed name, never from a stored text.
 
 - `project.json`: what this folder is
-- `project.db`: cases, versions, runs, reviews, the audit log
+- `project.db`: cases, versions, slices marked as right, runs, reviews, the audit log
 - `sources.json`: where the scans lie and what they are called; never exported
 - `labels/case-0001/0001.ome.zarr/`: one label version, written once
 - `drafts/case-0001.journal`: autosaved work that is no version yet

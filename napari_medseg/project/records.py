@@ -129,6 +129,36 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedSlice:
+    """One slice of a case that a person marked as right.
+
+    Attributes
+    ----------
+    case : str
+    axis, index : int
+        In the file's voxel order: 0, 1, 2 for z, y, x, and which slice along it.
+    number : int
+        The version whose slice was looked at and marked.
+    holds : int
+        The version whose slice is right now: the marked one, or the last one in which the same person changed this slice by hand.
+    before : int or None
+        The last version made by a tool before any person changed this slice; what a check is fair to compare with. None when no tool made any.
+    author : str
+    created : datetime
+        UTC.
+    """
+
+    case: str
+    axis: int
+    index: int
+    number: int
+    holds: int
+    before: int | None
+    author: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Unsaved:
     """Work that was autosaved and never became a version.
 
@@ -189,7 +219,8 @@ class Event:
         UTC.
     author : str
     action : str
-        "created", "added", "saved", "restored", "relocated", "classes", "discarded", "exported", "ran", "repaired", "migrated", "settings".
+        "created", "added", "saved", "restored", "relocated", "classes", "discarded", "exported", "ran", "repaired", "migrated", "settings",
+        "marked", "unmarked", "side".
     case : str
         "" when it is about the whole study.
     number : int or None

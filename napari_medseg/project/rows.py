@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, CursorResult, Row, func, insert, select
 
-from napari_medseg.annotation import LabelClass, classes_from_dicts, classes_to_dicts
+from napari_medseg.annotation import SIDES, LabelClass, Side, classes_from_dicts, classes_to_dicts
 from napari_medseg.errors import InvalidInputError, ProjectDamagedError
 from napari_medseg.project import schema
 from napari_medseg.project.database import REPAIR
@@ -143,6 +143,47 @@ def version_from_facts(case: str, facts: Mapping[str, Any]) -> Version:
     return version
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A slice that somebody marked as right, as the database knows it."""
+
+    case: str
+    number: int
+    axis: int
+    index: int
+    author: str
+    created: datetime
+
+
+def marks(connection: Connection, case: str | None = None) -> list[Mark]:
+    """The marks that stand, by case, axis and index."""
+    asked = select(t.slice_marks, t.cases.c.grid).join(t.cases, t.cases.c.id == t.slice_marks.c.case_id).order_by(t.slice_marks.c.id)
+    if case is not None:
+        asked = asked.where(t.slice_marks.c.case_id == case_key(case))
+    last: dict[tuple[int, int, int], Row[Any]] = {(row.case_id, row.axis, row.at): row for row in connection.execute(asked)}
+    return [_mark(row) for _, row in sorted(last.items()) if row.stands]
+
+
+def add_mark(connection: Connection, author: str, case: str, number: int, axis: int, index: int, *, stands: bool) -> None:
+    """Record that a slice was marked as right, or that it is not any more."""
+    values = {"case_id": case_key(case), "number": number, "axis": axis, "at": index, "stands": int(stands), "author": author, "created": None}
+    connection.execute(insert(t.slice_marks).values(values))
+
+
+def sides(connection: Connection) -> dict[str, tuple[str, Side]]:
+    """Patient and side by case, in the order they were given."""
+    found = list(connection.execute(select(t.sides).order_by(t.sides.c.created, t.sides.c.case_id)))
+    for row in found:
+        if row.side not in SIDES or not isinstance(row.patient, str):
+            raise _odd(case_id(row.case_id))
+    return {case_id(row.case_id): (row.patient, row.side) for row in found}
+
+
+def add_side(connection: Connection, author: str, case: str, patient: str, side: Side) -> None:
+    """Record the side of a case's patient, once and for all."""
+    connection.execute(insert(t.sides).values(case_id=case_key(case), patient=patient, side=side, author=author, created=None))
+
+
 def events(connection: Connection, case: str | None = None) -> list[Event]:
     """The audit log, oldest first."""
     asked = select(t.events).order_by(t.events.c.id)
@@ -247,6 +288,14 @@ def _case(row: Row[Any]) -> CaseRow:
 def _version(row: Row[Any]) -> Version:
     facts = dict(row._mapping)
     return version_from_facts(case_id(facts.pop("case_id")), facts)
+
+
+def _mark(row: Row[Any]) -> Mark:
+    case = case_id(row.case_id)
+    whole = all(type(n) is int for n in (row.number, row.axis, row.at)) and isinstance(row.author, str)
+    if not whole or not 0 <= row.axis <= 2 or not 0 <= row.at < grid_from_facts(row.grid).shape[row.axis]:
+        raise _odd(case)
+    return Mark(case, row.number, row.axis, row.at, row.author, row.created)
 
 
 def _odd(case: str) -> ProjectDamagedError:

@@ -127,7 +127,31 @@ reviews = Table(
     sa.ForeignKeyConstraint(["case_id", "number"], ["versions.case_id", "versions.number"]),
 )
 
-_WRITTEN_ONCE = ("versions", "runs", "run_cases", "events", "reviews")
+slice_marks = Table(
+    "slice_marks", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("case_id", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("axis", Integer, nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("stands", Integer, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    sa.ForeignKeyConstraint(["case_id", "number"], ["versions.case_id", "versions.number"]),
+    sa.CheckConstraint("axis IN (0, 1, 2) AND at >= 0 AND stands IN (0, 1)", name="mark_is_one"),
+)
+
+sides = Table(
+    "sides", metadata,
+    Column("case_id", Integer, ForeignKey("cases.id"), primary_key=True),
+    Column("patient", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    sa.CheckConstraint("side IN ('teach', 'check')", name="side_is_known"),
+)
+
+_WRITTEN_ONCE = ("versions", "runs", "run_cases", "events", "reviews", "slice_marks", "sides")
 TRIGGERS = {
     f"{table}_refuse_{act}": f"CREATE TRIGGER {table}_refuse_{act} BEFORE {act.upper()} ON {table} BEGIN SELECT RAISE(ABORT, '{table} are written once'); END"
     for table in _WRITTEN_ONCE for act in ("update", "delete")
@@ -154,5 +178,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _triggers("versions", "runs", "run_cases", "events"),
     _tables(reviews),
     _triggers("reviews"),
+    _tables(slice_marks, sides),
+    _triggers("slice_marks", "sides"),
 )
 """A step is never changed once a release has taken it; when a table changes, its step keeps the old definition and a later one alters it."""
