@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_medseg.session.history import Box, Delta, Step, Together, change, together
-from napari_medseg.session.state import Scan
+from napari_medseg.session.state import Scan, full_box
 from napari_medseg.volume import Array, BoolArray
 
 
@@ -57,6 +57,17 @@ def painted(scan: Scan, step: Step) -> Step:
 def replaced(scan: Scan, step: Step) -> Step:
     """A tool wrote there, and the person said yes: what it changed is no work by hand any more."""
     return step if scan.by_hand is None else _marked(scan.by_hand, step, 0)
+
+
+def as_it_was(scan: Scan, step: Step, painted: BoolArray | None) -> Step:
+    """An earlier state came back: the step with the marks of that state (z, y, x), display grid."""
+    if scan.labels is None or (scan.by_hand is None and painted is None):
+        return step
+    if scan.by_hand is None:
+        scan.by_hand = np.zeros(scan.labels.shape, np.uint8)
+    wanted = np.zeros_like(scan.by_hand) if painted is None else painted.astype(np.uint8)
+    mark = change(scan.by_hand, full_box(scan.by_hand), wanted)
+    return step if mark is None else together((step, Mark(mark))) or step
 
 
 def _marked(by_hand: Array, step: Step, value: int) -> Step:

@@ -53,7 +53,7 @@ class Found:
 def thumbnail(volume: Volume) -> Picture:
     """The middle slice as radiologists see it, small and grey (y, x, 3)."""
     shown = orient(volume if volume.array.ndim == 3 else volume.like(volume.channel(0)))
-    return _small(_grey(shown.array[shown.array.shape[0] // 2]), shown.geometry.spacing[1:], THUMBNAIL)
+    return small(grey(shown.array[shown.array.shape[0] // 2]), shown.geometry.spacing[1:], THUMBNAIL)
 
 
 def outlined(volume: Volume, before: Array, after: Array) -> Picture:
@@ -62,13 +62,14 @@ def outlined(volume: Volume, before: Array, after: Array) -> Picture:
     shown, axes = orient(scan), axis_map(volume.geometry)
     changed = axes.apply(before != after)
     z = int(np.argmax(changed.sum((1, 2))))
-    picture = _small(_grey(shown.array[z]), shown.geometry.spacing[1:], LARGEST)
+    picture = small(grey(shown.array[z]), shown.geometry.spacing[1:], LARGEST)
     rows, columns = (np.arange(n) * m // n for n, m in zip(picture.shape[:2], changed.shape[1:], strict=True))
-    picture[_edge(changed[z][np.ix_(rows, columns)])] = OUTLINE
+    picture[rim(changed[z][np.ix_(rows, columns)])] = OUTLINE
     return picture
 
 
-def _grey(plane: Array) -> Picture:
+def grey(plane: Array) -> Picture:
+    """A slice (y, x) as grey values (y, x, 3), its extremes left out."""
     values = np.asarray(plane, np.float32)
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [1, 99.5]) if finite.size else (0.0, 1.0)
@@ -76,7 +77,7 @@ def _grey(plane: Array) -> Picture:
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _small(picture: Picture, spacing: tuple[float, ...], largest: int) -> Picture:
+def small(picture: Picture, spacing: tuple[float, ...], largest: int) -> Picture:
     """At most `largest` pixels wide or high, and as wide as it is in the patient."""
     height, width = picture.shape[0] * spacing[0], picture.shape[1] * spacing[1]
     scale = largest / max(height, width)
@@ -85,7 +86,7 @@ def _small(picture: Picture, spacing: tuple[float, ...], largest: int) -> Pictur
     return np.ascontiguousarray(picture[np.ix_(rows, columns)])
 
 
-def _edge(mask: BoolArray) -> BoolArray:
+def rim(mask: BoolArray) -> BoolArray:
     """The mask's rim, two pixels wide."""
     inner = mask.copy()
     for _ in range(2):

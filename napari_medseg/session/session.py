@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
-from napari_medseg.session import by_hand, engines, levelset_live, limit_painting, preferences, segmenting
+from napari_medseg.session import by_hand, levelset_live, limit_painting, preferences, segmenting
 from napari_medseg.session.built import Built
 from napari_medseg.session.doubting import Doubting
 from napari_medseg.session.history import Box, Step, moment, together
@@ -27,6 +27,7 @@ from napari_medseg.session.merging import merge
 from napari_medseg.session.naming import fresh_class, merged_classes
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.prompting import Prompting
+from napari_medseg.session.refining import Refining
 from napari_medseg.session.scribbles_live import LiveScribbles
 from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
@@ -133,6 +134,7 @@ class Session:
         self.answers: dict[str, dict[str, Any]] = preferences.load().answers_by_engine()
         self.built = Built()
         self.study = Study(self)
+        self.refining = Refining(self)
         self.live = LiveScribbles(self)
         self.prompting = Prompting(self)
         self.doubt = Doubting(self)
@@ -362,7 +364,7 @@ class Session:
         self.in_view = focus
         try:
             if self.tab == "refine":
-                engines.start_refinement(self)
+                self.refining.start()
             elif self.tab == "segment":
                 self.prompting.start() if self.prompting.interactive else segmenting.start(self)
             elif self.mode in ("levelset", "limit"):
@@ -411,7 +413,7 @@ class Session:
     def run_preview(self, title: str, heading: str, make: Callable[[Scan], Callable[[], Iterator[Patch]]], classes: Iterable[LabelClass], made: Making) -> Job:
         """Start an engine whose patches fill a fresh preview of the current scan; `made` is how, for the label version it may become."""
         scan = self._scan()
-        preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), heading, tuple(classes), made=made)
+        preview = Preview(scan.fresh_map(), heading, tuple(classes), made=made)
         self.show_preview(scan, preview)
 
         def done() -> None:

@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_medseg.errors import InvalidInputError, MedsegError, ProjectLockedError, UnwritableFileError
 from napari_medseg.session import pictures, preferences
 from napari_medseg.session.cases import neighbour
 from napari_medseg.session.making import Making, brush
 from napari_medseg.session.pictures import Picture
 from napari_medseg.session.state import Scan, labels_for, labels_in_file
-from napari_medseg.session.study_beside import StudyBeside
+from napari_medseg.session.study_adopting import StudyAdopting
 from napari_medseg.session.study_state import Latest, Locked, latest
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def is_study(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIX) and path.is_dir()
 
 
-class Study(StudyBeside):
+class Study(StudyAdopting):
     """The project a session works in, if any; see `StudyState` for what it tells."""
 
     def __init__(self, session: Session) -> None:
@@ -289,6 +291,8 @@ class Study(StudyBeside):
         scan.clock.seconds = case.seconds if case is not None else 0.0
         if labels is not None:
             scan.hold(labels_for(scan, labels))
+            if left.by_hand is not None and left.by_hand.any():
+                scan.by_hand = np.asarray(scan.axes.apply(left.by_hand), np.uint8)
             self.session.labels_changed.emit(scan, None)
         scan.is_saved = True
 

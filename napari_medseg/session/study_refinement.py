@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_medseg.errors import NoLabelsError, NoRoomError
 from napari_medseg.session.making import Making
-from napari_medseg.volume import LabelArray, Volume
+from napari_medseg.volume import BoolArray, LabelArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.project import Project
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_medseg.session.session import Session
 
 UNKNOWN = 255
+BY_HAND = "by_hand"
+"""Name of the array that a version keeps of what a person painted, 1 there."""
 BYTES = 5
 """A voxel of a case in memory: its value as float32 at most, and its label."""
 SHARE = 0.4
@@ -131,18 +133,36 @@ def gathered(project: Project, ids: Sequence[str]) -> tuple[tuple[Case, ...], di
 
 
 def corrections(project: Project, case_id: str, now: LabelArray) -> LabelArray | None:
-    """What a person corrected: the difference to the last labels a tool made, 255 elsewhere; all of it once it is verified. None for nothing."""
-    versions = project.versions(case_id)
-    if versions[-1].kind == "verified":
+    """What a person corrected, 255 elsewhere; all of it once it is verified. None for nothing."""
+    if project.version(case_id).kind == "verified":
         return now
-    by_tool = [version for version in versions if version.kind in ("weak", "proposal", "imported")]
+    painted = by_hand(project, case_id)
+    return np.where(painted, now, np.uint8(UNKNOWN)) if painted is not None and painted.any() else None
+
+
+def by_hand(project: Project, case_id: str) -> BoolArray | None:
+    """Where a person painted on the latest version, in the file's voxel order; None for nowhere.
+
+    Versions of before this was kept tell it by what changed since a tool last wrote.
+    """
+    versions = project.versions(case_id)
+    if not versions:
+        return None
+    kept = project.arrays(case_id, versions[-1].number).get(BY_HAND)
+    if kept is not None:
+        return np.asarray(kept > 0)
     if versions[-1].kind != "corrected":
         return None
+    now = np.asarray(project.labels(case_id, versions[-1].number).array)
+    by_tool = [version for version in versions if version.kind in ("weak", "proposal", "imported")]
     if not by_tool:
-        return now
-    before = np.asarray(project.labels(case_id, by_tool[-1].number).array)
-    changed = before != now
-    return np.where(changed, now, np.uint8(UNKNOWN)) if changed.any() else None
+        return np.ones(now.shape, bool)
+    return np.asarray(np.asarray(project.labels(case_id, by_tool[-1].number).array) != now)
+
+
+def settled(project: Project, case_id: str) -> BoolArray | None:
+    """Voxels of a case's latest version that no proposal may change, in the file's voxel order; None for none."""
+    return by_hand(project, case_id)
 
 
 def figures_of(result: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from psygnal import Signal
 
 from napari_medseg.annotation import LabelMap
@@ -17,9 +18,9 @@ from napari_medseg.session.making import Making
 from napari_medseg.session.pictures import Found, Picture
 from napari_medseg.session.state import Scan, open_scan
 from napari_medseg.session.store_thread import StoreThread
-from napari_medseg.session.study_refinement import Waiting
+from napari_medseg.session.study_refinement import Waiting, by_hand
 from napari_medseg.session.work_clock import WorkClock
-from napari_medseg.volume import Volume
+from napari_medseg.volume import BoolArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.project import Case, Project, Version
@@ -50,22 +51,29 @@ class Latest:
         The version they go on from.
     unsaved : bool
         Whether they hold work that is in no version.
+    by_hand : bool (z, y, x) or None
+        Where a person painted on them, in the file's voxel order.
     """
 
     versions: list[Version]
     labels: LabelMap | None
     parent: int | None
     unsaved: bool
+    by_hand: BoolArray | None = None
 
 
 def latest(project: Project, case_id: str) -> Latest:
     """How a case was left; called on the store thread."""
     versions = project.versions(case_id)
+    painted, saved = by_hand(project, case_id), project.labels(case_id) if versions else None
     if not project.readonly and project.case(case_id).has_unsaved:
         for unsaved in project.unsaved():
             if unsaved.case == case_id:
-                return Latest(versions, project.recover(case_id), unsaved.parent, unsaved=True)
-    return Latest(versions, project.labels(case_id) if versions else None, versions[-1].number if versions else None, unsaved=False)
+                left = project.recover(case_id)
+                before = np.zeros_like(left.array) if saved is None else saved.array
+                drawn = np.asarray(left.array != before)  # what is in no version was drawn
+                return Latest(versions, left, unsaved.parent, unsaved=True, by_hand=drawn if painted is None else drawn | painted)
+    return Latest(versions, saved, versions[-1].number if versions else None, unsaved=False, by_hand=painted)
 
 
 class StudyState:

@@ -9,12 +9,13 @@ import numpy as np
 
 from napari_medseg.annotation import LabelMap
 from napari_medseg.errors import MedsegError
+from napari_medseg.session import by_hand as marks
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making, brush
 from napari_medseg.session.state import Preview, Scan, full_box, labels_for, labels_in_file
-from napari_medseg.session.study_refinement import Waiting
+from napari_medseg.session.study_refinement import BY_HAND, Waiting, by_hand
 from napari_medseg.session.study_state import StudyState
-from napari_medseg.volume import LabelArray
+from napari_medseg.volume import BoolArray, LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.project import Case, Version
@@ -64,18 +65,18 @@ class StudyVersions(StudyState):
         self._save_edited(scan)
         self.saved = "saving"
 
-        def work() -> tuple[Version, LabelMap, list[Case], list[Version]]:
+        def work() -> tuple[Version, LabelMap, BoolArray | None, list[Case], list[Version]]:
             version = project.restore(case, number)
             autosave.saved(case, version)
-            return version, project.labels(case, version.number), project.cases(), project.versions(case)
+            return version, project.labels(case, version.number), by_hand(project, case), project.cases(), project.versions(case)
 
-        def done(answer: tuple[Version, LabelMap, list[Case], list[Version]]) -> None:
-            version, labels, cases, versions = answer
+        def done(answer: tuple[Version, LabelMap, BoolArray | None, list[Case], list[Version]]) -> None:
+            version, labels, painted, cases, versions = answer
             if scan in self.session.scans:
                 now = scan.labels if scan.labels is not None else scan.hold_nothing()
                 step = change(now, full_box(now), labels_for(scan, labels).astype(now.dtype))
                 if step is not None:
-                    scan.keep(step)
+                    scan.keep(marks.as_it_was(scan, step, None if painted is None else scan.axes.apply(painted)))
                     autosave.touch(scan, step.boxes)
                 self.session.labels_changed.emit(scan, None)
             self.session.notice = f"Version {number} is back, as version {version.number}"
@@ -115,7 +116,7 @@ class StudyVersions(StudyState):
         if project is None or autosave is None or scan.labels is None:
             return
         self._edited.pop(case, None)
-        frozen, snapshot = copy(scan), scan.labels.copy()
+        frozen, snapshot, hand = copy(scan), scan.labels.copy(), None if scan.by_hand is None else scan.by_hand.copy()
         classes, seconds = tuple(self.session.classes), self.clock.take()
         self.saved = "saving" if case == self.current else self.saved
 
@@ -125,6 +126,8 @@ class StudyVersions(StudyState):
                 array = array.astype(np.uint8 if array.max(initial=0) <= 255 else np.uint16)
             labels = LabelMap(array, frozen.geometry, name=frozen.name, classes=classes)
             arrays = {key: frozen.axes.undo(array) for key, array in made.arrays.items()}
+            if hand is not None and hand.any():
+                arrays[BY_HAND] = frozen.axes.undo(hand)
             before = project.case(case).latest
             version = project.save(
                 case, labels, kind=made.kind, tool=made.tool, parameters=dict(made.parameters), prompts=dict(made.prompts), arrays=arrays,

@@ -6,7 +6,8 @@ import pytest
 from napari_medseg.catalogue import Entry
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.segment_tab import SegmentTab
-from napari_medseg.session import Preview, engines
+from napari_medseg.session import Preview
+from napari_medseg.session.segmenting import REFINED
 
 pytestmark = pytest.mark.qt
 
@@ -47,7 +48,7 @@ def test_the_list_says_how_to_get_what_is_missing(dock, desk, session, monkeypat
 
 def test_a_network_answers_live_from_the_slice_in_view(viewer, dock, desk, session, labelled, base, qtbot):
     session.set(tab="segment")
-    session.refine.model, session.engine = base, engines.REFINED
+    session.refine.model, session.engine = base, REFINED
     viewer.dims.set_point(0, desk.image(labelled).data_to_world((7, 0, 0))[0])
     boxes = []
     session.preview_changed.connect(lambda _, box: boxes.append(box))
@@ -71,7 +72,7 @@ def test_a_refinement_trains_draws_its_loss_and_proposes(viewer, dock, desk, ses
     assert tab.curve.count() == 1
     assert tab.figures.rowCount() == 2
     assert session.refine.model is not None
-    assert session.engine == engines.REFINED
+    assert session.engine == REFINED
     assert labelled.preview.title == "proposal round 1"
     held = desk.writer.of(labelled)
     qtbot.waitUntil(lambda: held.preview is not None and held.preview.name == "ball proposal round 1")

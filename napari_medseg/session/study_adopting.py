@@ -1,0 +1,137 @@
+"""A round's labels become versions of every case it learnt from, and can be taken back: nothing is overwritten either way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_medseg.annotation import LabelMap
+from napari_medseg.session import by_hand as marks
+from napari_medseg.session.history import change
+from napari_medseg.session.making import Making
+from napari_medseg.session.state import Scan, full_box, labels_for
+from napari_medseg.session.study_beside import StudyBeside
+from napari_medseg.session.study_refinement import BY_HAND, Waiting, by_hand, settled
+from napari_medseg.volume import BoolArray
+
+if TYPE_CHECKING:
+    from napari_medseg.project import Case, Project, Version
+    from napari_medseg.session.autosave import Autosave
+
+RUN = "run"
+"""Name of the setting of a version by which the versions of one refinement are known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """A version that was written, and what it holds."""
+
+    version: Version
+    labels: LabelMap
+    painted: BoolArray | None
+
+
+class StudyAdopting(StudyBeside):
+    """The rounds of a refinement as versions."""
+
+    def adopt(self, labels: Mapping[str, Waiting], made: Making, done: Callable[[int], None]) -> None:
+        """Save a round's labels as the latest version of its cases; what a person settled stays. `done` gets how many cases changed."""
+        self._write_all(list(labels), lambda project, case: adopted(project, case, labels[case], made), done)
+
+    def roll_back(self, ids: Sequence[str], run: str, done: Callable[[int], None]) -> None:
+        """Go back to the labels before a refinement; what a person settled since stays. `done` gets how many cases changed."""
+        self._write_all(ids, lambda project, case: rolled_back(project, case, run), done)
+
+    def _write_all(self, ids: Sequence[str], write: Callable[[Project, str], Version | None], done: Callable[[int], None]) -> None:
+        project, autosave = self._writable(), self._autosave
+        if project is None or autosave is None:
+            return
+        self.settle()
+        changed: list[str] = []
+
+        def work(case: str) -> _Written | None:
+            version = write(project, case)
+            if version is None:
+                return None
+            changed.append(case)
+            autosave.saved(case, version)
+            return _Written(version, project.labels(case), by_hand(project, case))
+
+        def written(answer: _Written | None) -> None:
+            scan = next((each for each in self.session.scans if answer is not None and each.case == answer.version.case), None)
+            if answer is not None and scan is not None:
+                self._bring_back(scan, answer, autosave)
+            if answer is not None:
+                self.amounts = {**self.amounts, answer.version.case: self._amount(answer.version)}
+
+        def all_written(answer: tuple[list[Case], list[Version]]) -> None:
+            self.cases, self.versions = answer
+            self.proposals = {case: waiting for case, waiting in self.proposals.items() if case not in ids}
+            self.busy = ""
+            done(len(changed))
+            self._tell()
+
+        self.busy = f"Writing the labels of {len(ids)} case{'s' if len(ids) != 1 else ''}"
+        self._tell()
+        for case in ids:
+            self._store.submit(lambda case=case: work(case), written, self._gave_up)  # type: ignore[misc]
+        current = self.current
+        self._store.submit(lambda: (project.cases(), project.versions(current) if current else []), all_written, self._gave_up)
+
+    def _bring_back(self, scan: Scan, written: _Written, autosave: Autosave) -> None:
+        """Show what was written; strokes painted meanwhile stay."""
+        now = scan.labels if scan.labels is not None else scan.hold_nothing()
+        wanted = labels_for(scan, written.labels).astype(now.dtype)
+        if scan.case in self._edited:
+            kept = marks.settled(scan)
+            wanted = wanted if kept is None else np.where(kept, now, wanted)
+        step = change(now, full_box(now), wanted)
+        if step is not None:
+            painted = None if written.painted is None else scan.axes.apply(written.painted)
+            scan.keep(step if scan.case in self._edited else marks.as_it_was(scan, step, painted))
+            autosave.touch(scan, step.boxes)
+        self.session.labels_changed.emit(scan, None)
+
+
+def adopted(project: Project, case_id: str, proposal: Waiting, made: Making) -> Version | None:
+    """Save a round's labels as a case's latest version, what a person settled left as it is; None when nothing would change. On the store thread."""
+    latest = project.version(case_id)
+    if latest.kind == "verified":
+        return None
+    now = project.labels(case_id)
+    labels = np.asarray(now.array)
+    kept, painted = settled(project, case_id), by_hand(project, case_id)
+    wanted = proposal.labels if kept is None else np.where(kept, labels, proposal.labels)
+    if np.array_equal(wanted, labels):
+        return None
+    arrays = {} if painted is None or not painted.any() else {BY_HAND: painted.astype(np.uint8)}
+    return project.save(
+        case_id, replace(now, array=wanted.astype(np.uint8)), kind=made.kind, tool=made.tool, parameters=dict(made.parameters), arrays=arrays,
+        parent=latest.number, model=made.model,
+    )
+
+
+def rolled_back(project: Project, case_id: str, run: str) -> Version | None:
+    """Go back to a case's labels of before a refinement; None when none of its rounds was taken there. On the store thread."""
+    versions = project.versions(case_id)
+    of_run = [version for version in versions if version.tool == "refine" and version.parameters.get(RUN) == run]
+    undone = [version for version in versions if version.tool == "refine" and version.parameters.get("rolled_back") == run]
+    restored = [version for version in versions if version.tool == "restore" and of_run and version.parameters.get("number") == of_run[0].parent]
+    last_undone = max((version.number for version in (*undone, *restored)), default=0)
+    of_run = [version for version in of_run if version.number > last_undone]
+    if not of_run or of_run[0].parent is None:
+        return None
+    parent = of_run[0].parent
+    if versions[-1].number == of_run[-1].number:
+        return project.restore(case_id, parent)
+    kept, painted = settled(project, case_id), by_hand(project, case_id)
+    now, before = project.labels(case_id), project.labels(case_id, parent)
+    wanted = np.asarray(before.array) if kept is None else np.where(kept, now.array, before.array)
+    arrays = {} if painted is None or not painted.any() else {BY_HAND: painted.astype(np.uint8)}
+    facts = {"rolled_back": run, "number": parent}
+    return project.save(
+        case_id, replace(now, array=wanted), kind="corrected", tool="refine", parameters=facts, arrays=arrays, parent=versions[-1].number,
+    )
