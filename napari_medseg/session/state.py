@@ -188,6 +188,8 @@ class Scan:
         Voxels of the accepted labels by value, kept by every step, so that nothing counts a whole map to show a volume.
     by_hand : uint8 (z, y, x) or None
         1 where a person painted on the accepted labels, see `by_hand`; None before the first stroke.
+    spare : uint8 (z, y, x) or None
+        An empty label map for the next preview; views may show it before, so that nothing changes on screen when an engine begins.
     """
 
     display: Volume
@@ -224,6 +226,7 @@ class Scan:
     blend: float = 0.6
     arriving: bool = False
     title: str = ""
+    spare: LabelArray | None = None
 
     def __post_init__(self) -> None:
         self.channels = self.channels or (self.display,)
@@ -252,6 +255,18 @@ class Scan:
     def drawn(self) -> tuple[bool, bool]:
         """Whether there are strokes of a class, and of the background."""
         return any(count > 0 for value, count in self.stroked.items() if 0 < value < BACKGROUND), self.stroked[BACKGROUND] > 0
+
+    def lay_out(self) -> LabelArray:
+        """The empty label map that the next preview will take, on the display grid."""
+        if self.spare is None or self.spare.shape != self.display.geometry.shape:
+            self.spare = np.zeros(self.display.geometry.shape, np.uint8)
+        return self.spare
+
+    def fresh_map(self) -> LabelArray:
+        """An empty label map for a preview, uint8 (z, y, x) on the display grid: the one that was laid out, where there is one."""
+        taken = self.lay_out()
+        self.spare = None
+        return taken
 
     def orientation_note(self) -> str:
         """How it lies: the file's voxel axes, and whether they are turned against the patient's."""
