@@ -145,8 +145,8 @@ class CheckSet:
         """`Measured.counts` and `Measured.answered` of label maps."""
         counts, answered = np.zeros((len(self.slices), len(self.values), 3)), np.zeros(len(self.slices), bool)
         for row, one in enumerate(self.slices):
-            truth = self.labels[one.case].take(one.index, one.axis)
-            answer, known = answers[one.case].take(one.index, one.axis), truth != UNKNOWN
+            truth, answer = (np.take(maps[one.case], one.index, one.axis) for maps in (self.labels, answers))
+            known = truth != UNKNOWN
             answered[row] = bool((answer[known] != UNKNOWN).all())
             ml = float(np.prod(self.spacing[one.case])) / 1000.0
             for column, value in enumerate(self.values):
@@ -195,7 +195,7 @@ def shapes_of(labels: LabelArray, values: Sequence[int], spacing: Spacing) -> di
             continue
         mask = labels[box] == value
         pieces, _ = components(mask)
-        sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1] * ml
+        sizes: Floats = np.sort(np.bincount(pieces.ravel())[1:])[::-1].astype(np.float64) * ml
         whole = float(sizes.sum())
         filled = float(np.count_nonzero(ndimage.binary_fill_holes(mask))) * ml
         found[value] = Shape(whole, sizes, hole_count(mask), (filled - whole) / whole)
