@@ -129,27 +129,28 @@ def rank_cases(candidates: Sequence[Candidate], done: Mapping[str, Collection[in
 def _places(candidates: Sequence[Candidate], done: Mapping[str, Collection[int]]) -> list[Place]:
     """Every slice that something speaks for, best first."""
     rows: list[tuple[Candidate, int, dict[str, float]]] = []
-    looks, known = [], []
+    looks: list[Floats | None] = []
+    known: list[Floats] = []
     for one in sorted(candidates, key=lambda c: c.case):
         hints, used = _hints(one)
         look = _looks(one)
         settled = set(done.get(one.case, ()))
         if look is not None:
             known += [look[index] for index in sorted(settled) if 0 <= index < len(look)]
-        for index in np.flatnonzero(used):
+        for index in (int(i) for i in np.flatnonzero(used)):
             if index not in settled:
-                rows.append((one, int(index), {name: float(values[index]) for name, values in hints.items()}))
+                rows.append((one, index, {name: float(values[index]) for name, values in hints.items()}))
                 looks.append(None if look is None else look[index])
     if known and all(look is not None for look in looks):
-        for (_, _, hints_of_row), far in zip(rows, _novelty(np.array(looks), np.array(known)), strict=True):
-            hints_of_row["novelty"] = float(far)
-    ranks = {name: _ranks([hints.get(name) for _, _, hints in rows]) for name in WEIGHTS}
+        for row, far in zip(rows, _novelty(np.array(looks), np.array(known)), strict=True):
+            row[2]["novelty"] = float(far)
+    ranks = {name: _ranks([known_of.get(name) for _, _, known_of in rows]) for name in WEIGHTS}
     places = []
-    for number, (one, index, hints) in enumerate(rows):
-        mine = {name: ranks[name][number] for name in hints}
+    for number, (one, index, scores) in enumerate(rows):
+        mine = {name: float(ranks[name][number]) for name in scores}
         weight = sum(WEIGHTS[name] for name in mine)
         score = sum(WEIGHTS[name] * mine[name] for name in mine) / weight if weight else 0.0
-        places.append(Place(one.case, one.along, index, score, hints, _words(hints, mine)))
+        places.append(Place(one.case, one.along, index, score, scores, _words(scores, mine)))
     return sorted(places, key=lambda p: (-p.score, p.case, p.index))
 
 
