@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from psygnal import Signal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_medseg.session.autosave import Autosave
     from napari_medseg.session.session import Session
 
+T = TypeVar("T")
 Saved = Literal["", "changed", "saving", "autosaved", "saved", "failed"]
 
 
@@ -164,6 +165,12 @@ class StudyState:
     def project(self) -> Project | None:
         """What the study is on disk, when it can be written to; its methods may be called from any thread."""
         return None if self.readonly else self._project
+
+    def beside(self, work: Callable[[Project], T], done: Callable[[T], None]) -> None:
+        """Ask the project something, or have it do something, on the thread that it has for itself and after all that was asked for before."""
+        project = self._project
+        if project is not None:
+            self._store.submit(lambda: work(project), done, self._gave_up)
 
     def case(self, case_id: str) -> Case | None:
         """A case by its id."""
