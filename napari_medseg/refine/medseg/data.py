@@ -1,0 +1,137 @@
+"""The examples on the network's grid, and patches of them.
+
+Imports torch: only modules that are themselves loaded on demand may import this one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from napari_medseg.refine.medseg.augment import Strength, cut, uniform, warp
+from napari_medseg.refine.method import Example
+from napari_medseg.refine.trust import WEIGHTS, Trust, locked, weights
+from napari_medseg.segmenters.volumetric.grid import Way
+from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+from napari_medseg.volume import Array, Shape
+
+INSIDE = 0.67  # share of the patches of a large scan that are laid around a labelled voxel
+PLACES = 4000  # labelled voxels of a scan that a patch may be laid around
+ROOM = 0.4  # of the free memory that scans may take before they are kept in a file
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """One example on the network's grid.
+
+    Attributes
+    ----------
+    id : str
+    way : Way
+        To that grid and back.
+    image : float16 (c, z, y, x)
+    given : float16 (classes, z, y, x)
+        Share of each class in the labels given.
+    weight : float16 (1, z, y, x)
+        What a voxel counts in the loss; 0 where unknown.
+    settled : bool (z, y, x)
+        Where a person settled the label.
+    places : int (classes, n, 3)
+        Labelled voxels of each class.
+    target : float16 (classes, z, y, x)
+        What is taught now; `given` at first.
+    """
+
+    id: str
+    way: Way
+    image: Tensor
+    given: Tensor
+    weight: Tensor
+    settled: Tensor
+    places: list[Tensor]
+    target: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.target = self.given
+
+    @property
+    def shape(self) -> Shape:
+        """(z, y, x) voxels."""
+        return self.way.shape
+
+    def teach(self, target: Tensor) -> None:
+        """Teach this from now on, but not where a person settled the label or nobody knows it."""
+        keep = self.settled | (self.weight[0] == 0)
+        self.target = torch.where(keep, self.given, target.to(self.given.dtype))
+
+
+def prepared(
+    examples: Sequence[Example], plan: VolumetricPlan, levels: Mapping[Trust, float] = WEIGHTS, folder: Path | None = None,
+) -> Iterator[Prepared]:
+    """The examples, one after the other; in files of `folder` where one is given."""
+    for example in examples:
+        way = Way.of(example.image.geometry, plan)
+        maps = way.maps(example.labels, plan.values)
+        trust = way.levels(example.trust)
+        given, known = maps[:-1], maps[-1:]
+        weight = weights(trust, levels)[None] * known * (known >= 0.5)
+        places = [torch.from_numpy(np.argwhere((given[c] > 0.5) & (weight[0] > 0)).astype(np.int32)) for c in range(len(given))]
+        yield Prepared(
+            example.id, way, _kept(way.image(example.image, plan.fingerprint), folder), _kept(given, folder), _kept(weight, folder),
+            torch.from_numpy(locked(trust)), [some[:: -(-len(some) // PLACES)] if len(some) else some for some in places],
+        )
+
+
+def large(examples: Sequence[Example], plan: VolumetricPlan) -> bool:
+    """Whether the examples on the network's grid would take too much of the memory."""
+    voxels = sum(int(np.prod(Way.of(e.image.geometry, plan).shape)) for e in examples)
+    return bool(voxels * 2 * (plan.network.in_channels + 2 * plan.network.classes + 2) > ROOM * psutil.virtual_memory().available)
+
+
+def _kept(array: Array, folder: Path | None) -> Tensor:
+    if folder is None:
+        return torch.from_numpy(array.astype(np.float16))
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".npy", delete=False) as file:
+        name = Path(file.name)
+    held = np.lib.format.open_memmap(name, "w+", np.float16, array.shape)
+    held[...] = array
+    return torch.from_numpy(held)
+
+
+def patch(case: Prepared, plan: VolumetricPlan, strength: Strength, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """A random patch of a case: image (c, ...), targets (classes, ...), weights (1, ...), float32.
+
+    Targets and weights are brought along multiplied, so that a voxel next to an unknown one takes nothing of it.
+    """
+    centre = _centre(case, plan, strength, generator)
+    away = warp(plan.patch, plan.spacing, strength, generator)
+    image = cut(case.image, centre, away)
+    low, high = away.flatten(0, 2).amin(0) + centre, away.flatten(0, 2).amax(0) + centre
+    box = tuple(slice(max(0, int(a) - 1), max(1, int(b) + 3)) for a, b in zip(low, high, strict=True))
+    start = torch.tensor([part.start for part in box], dtype=torch.float32)
+    weight = case.weight[(slice(None), *box)].float()
+    both = cut(torch.cat([case.target[(slice(None), *box)].float() * weight, weight]), centre - start, away)
+    some = both[-1:] > 1e-3
+    return image, torch.where(some, both[:-1] / both[-1:].clamp(min=1e-3), torch.zeros(())), torch.where(some, both[-1:], torch.zeros(()))
+
+
+def _centre(case: Prepared, plan: VolumetricPlan, strength: Strength, generator: torch.Generator) -> Tensor:
+    """Around a labelled voxel, each class as often as another, or anywhere; a scan that fits into the patch lies near its middle."""
+    shape, size = torch.tensor(case.shape, dtype=torch.float32), torch.tensor(plan.patch, dtype=torch.float32)
+    middle = (shape - 1) / 2
+    found = [some for some in case.places if len(some)]
+    if found and torch.rand((), generator=generator) < INSIDE:
+        some = found[int(torch.randint(len(found), (), generator=generator))]
+        wanted = some[int(torch.randint(len(some), (), generator=generator))].float() + uniform((3,), 0.25, generator) * size
+    else:
+        wanted = torch.rand(3, generator=generator) * shape
+    room = (shape - size).clamp(min=0) / 2
+    inside = torch.minimum(torch.maximum(wanted, middle - room), middle + room)
+    return inside + uniform((3,), strength.shift_mm, generator) / torch.tensor(plan.spacing)

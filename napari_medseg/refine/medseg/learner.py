@@ -1,0 +1,139 @@
+"""One network that learns: its running mean, its optimiser, its place in the schedule; all of it can be saved and gone on from.
+
+Imports torch: only modules that are themselves loaded on demand may import this one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_medseg.errors import TrainingError
+from napari_medseg.refine.freezing import Frozen
+from napari_medseg.refine.medseg.augment import Strength, vary
+from napari_medseg.refine.medseg.data import Prepared, patch
+from napari_medseg.refine.medseg.losses import compound
+from napari_medseg.refine.medseg.recipe import Medseg
+from napari_medseg.segmenters.volumetric.network import VolumetricNet
+from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+
+WARM = 20  # updates until the full learning rate
+DECAY = 1e-4  # of the weights
+CLIP = 5.0  # length of a gradient
+FLOOR = 0.01  # of the learning rate at the end
+
+
+class Learner:
+    """A network and all that its training needs.
+
+    Parameters
+    ----------
+    network : VolumetricNet
+    cases : what it learns from
+    plan, recipe
+    strength : of the augmentation
+    total : int
+        Updates it will have made at the end.
+    seed : int
+    device : str
+    freeze : "none", "encoder" or "all but last"
+
+    Attributes
+    ----------
+    mean : VolumetricNet
+        The running mean of the weights, which is what is used; always in eval mode.
+    done : int
+        Updates made.
+    """
+
+    def __init__(
+        self, network: VolumetricNet, cases: Sequence[Prepared], plan: VolumetricPlan, recipe: Medseg, strength: Strength, *,
+        total: int, seed: int, device: str, freeze: str = "none",
+    ) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.cases, self.plan, self.recipe, self.strength = cases, plan, recipe, strength
+        self.total, self.done, self.device = total, 0, device
+        self.generator = torch.Generator().manual_seed(seed)
+        self._frozen = Frozen(self.network, self.network.frozen_parts(freeze))
+        self.optimiser = torch.optim.AdamW(self._frozen.learning(), recipe.learning_rate, weight_decay=DECAY)
+        self._order: list[int] = []
+        self._half = _half(device)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next update."""
+        warm = min(1.0, (self.done + 1) / WARM)
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, self.done / self.total)))
+        return self.recipe.learning_rate * warm * (FLOOR + (1 - FLOOR) * fall)
+
+    def update(self) -> float:
+        """One step; the loss.
+
+        Raises
+        ------
+        TrainingError
+            When the loss is no longer a number.
+        """
+        self._frozen.train()
+        images, targets, weights = self._batch()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self._half):
+            logits = self.network(vary(images, self.generator).contiguous(memory_format=torch.channels_last_3d))
+        loss = compound(logits.float(), targets, weights)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError("the training went astray: its loss is no number", todo="Lower the learning rate, or check the scans")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimiser.step()
+        self.done += 1
+        share = min(self.recipe.decay, (1 + self.done) / (10 + self.done))
+        with torch.no_grad():
+            for kept, new in zip(self.mean.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(new, 1 - share)
+        return value
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        while len(self._order) < self.recipe.batch:
+            self._order += torch.randperm(len(self.cases), generator=self.generator).tolist()
+        chosen, self._order = self._order[: self.recipe.batch], self._order[self.recipe.batch :]
+        patches = [patch(self.cases[i], self.plan, self.strength, self.generator) for i in chosen]
+        images, targets, weights = (torch.stack(column).to(self.device) for column in zip(*patches, strict=True))
+        return images, targets, weights
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and facts from which `restore` goes on as if nothing had happened."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"mean.{name}": value for name, value in self.mean.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        return {**tensors, "generator": self.generator.get_state()}, {"done": self.done, "order": self._order}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        for part, module in (("network.", self.network), ("mean.", self.mean)):
+            module.load_state_dict({name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)})
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                moments.setdefault(int(index), {})[key] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.generator.set_state(tensors["generator"].to(torch.uint8))
+        self.done, self._order = int(facts["done"]), [int(i) for i in facts["order"]]
+
+
+def _half(device: str) -> bool:
+    """Whether bfloat16 is quicker there."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device == "cpu" and supported is not None and bool(supported())

@@ -1,0 +1,47 @@
+"""Cross-entropy and soft Dice of exclusive classes, each voxel with its own weight.
+
+Imports torch: only modules that are themselves loaded on demand may import this one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the weights of -sum of y log p, with a background of logit 0.
+
+    Parameters
+    ----------
+    logits : (n, classes, z, y, x)
+    targets : (n, classes, z, y, x)
+        Share of each class, 0-1; the rest is background.
+    weights : (n, 1, z, y, x)
+        A voxel of weight 0 counts for nothing: neither the value nor any gradient depends on it.
+    """
+    everything = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).logsumexp(1, keepdim=True)
+    each = everything - (targets * logits).sum(1, keepdim=True)
+    return (_zeroed(each, weights) * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def soft_dice(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """1 - 2 P T / (P + T) over a batch, mean over the classes; arguments as in `cross_entropy`.
+
+    Summed over the batch, so that a patch without a class is not all or nothing.
+    """
+    shown = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).softmax(1)[:, 1:]
+    p, t = _zeroed(shown, weights) * weights, _zeroed(targets, weights)
+    both = (p * t).sum((0, 2, 3, 4))
+    total = p.sum((0, 2, 3, 4)) + (t * weights).sum((0, 2, 3, 4))
+    return (1 - (2 * both + 1) / (total + 1)).mean()
+
+
+def compound(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy, which keeps the training steady, and Dice, which keeps small objects from being left out."""
+    return cross_entropy(logits, targets, weights) + soft_dice(logits, targets, weights)
+
+
+def _zeroed(values: Tensor, weights: Tensor) -> Tensor:
+    """0 wherever the weight is, before any product: not even a value that is no number passes."""
+    return torch.where(weights > 0, values, torch.zeros((), dtype=values.dtype, device=values.device))

@@ -1,0 +1,110 @@
+"""The recipe at work: cross-fitted networks and weak masks take turns at putting each other right.
+
+Imports torch: only modules that are themselves loaded on demand may import this one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from napari_medseg.errors import InvalidInputError, NoLabelsError, SegmenterError
+from napari_medseg.refine.checkpoint import Checkpoints
+from napari_medseg.refine.medseg.data import large, prepared
+from napari_medseg.refine.medseg.recipe import Medseg
+from napari_medseg.refine.medseg.round import Round
+from napari_medseg.refine.method import Example, Freeze, Learning
+from napari_medseg.refine.trust import Trust
+from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
+from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
+from napari_medseg.segmenters.volumetric.network import VolumetricNet, new_network
+from napari_medseg.segmenters.volumetric.plan import VolumetricPlan, planned
+
+
+class MedsegMethod:
+    """See `refine.method.Method`.
+
+    Parameters
+    ----------
+    recipe : Medseg
+    """
+
+    def __init__(self, recipe: Medseg) -> None:
+        self.recipe = recipe
+
+    def base_model(self, base: Path | None, values: Sequence[int], device: str) -> VolumetricModel | None:
+        """The base as it is; None where learning begins from nothing.
+
+        Raises
+        ------
+        InvalidInputError
+            When the base is a model of another recipe.
+        """
+        if base is None:
+            return None
+        model = _loaded(base, device)
+        return model if list(values) == model.described.values else None
+
+    def learn(
+        self, examples: Sequence[Example], values: Sequence[int], *, number: int, base: Path | None, seed: int, device: str, freeze: Freeze = "none",
+        checkpoints: Checkpoints | None = None,
+    ) -> Iterator[Learning]:
+        """One round; see `refine.method.Method.learn`."""
+        if not examples or not values:
+            raise NoLabelsError("there is nothing to learn from", where="examples", todo="Give at least one scan with a label")
+        if not any((example.trust != Trust.UNKNOWN).any() for example in examples):
+            raise NoLabelsError("no voxel has a known label", where="labels", todo="Give labels in which 255 (unknown) does not cover everything")
+        yield Learning(0.0, "Looking at the scans")
+        plan, old = self._beginning(examples, values, base, device)
+        networks = [_fresh(plan, old, index, seed) for index in range(self.recipe.folds)]
+        with tempfile.TemporaryDirectory(prefix="medseg-", ignore_cleanup_errors=True) as scratch:
+            folder = Path(scratch) if large(examples, plan) else None
+            cases = []
+            for case in prepared(examples, plan, folder=folder):
+                cases.append(case)
+                yield Learning(0.02 * len(cases) / len(examples), f"Preparing scan {len(cases)} of {len(examples)}")
+            this = Round(self.recipe, plan, examples, cases, networks, number=number, seed=seed, device=device, freeze=freeze, checkpoints=checkpoints)
+            yield from this.run()
+
+    def _beginning(self, examples: Sequence[Example], values: Sequence[int], base: Path | None, device: str) -> tuple[VolumetricPlan, VolumetricModel | None]:
+        """The plan, and the model to go on from."""
+        modalities = sorted({example.image.modality for example in examples} - {""})
+        if base is None:
+            facts = fingerprint(((example.image, example.labels) for example in examples), values)
+            return planned(facts, list(values)).model_copy(update={"modalities": modalities}), None
+        old = _loaded(base, "cpu")
+        before, channels = old.described, examples[0].image.channels
+        if before.network.in_channels != channels:
+            found = f"takes {before.network.in_channels} channels, but the scans have {channels}"
+            raise InvalidInputError(found, where=Path(base), todo="Choose another base model, or none")
+        network = before.network.model_copy(update={"classes": len(values), "members": 1})
+        facts = before.fingerprint
+        if len(facts.share) != len(values):
+            facts = facts.model_copy(update={"share": fingerprint(((example.image, example.labels) for example in examples), values).share})
+        names = [before.classes[before.values.index(v)] if v in before.values else f"class {v}" for v in values]
+        kept = {"network": network, "fingerprint": facts, "values": list(values), "classes": names, "offsets": [0.0] * len(values), "sha256": ""}
+        return before.model_copy(update={**kept, "modalities": sorted({*before.modalities, *modalities}), "training": {}}), old
+
+
+def _loaded(base: Path, device: str) -> VolumetricModel:
+    try:
+        return load_volumetric(base, device)
+    except SegmenterError as error:
+        raise InvalidInputError("is no model that the recipe medseg can go on from", where=Path(base), todo="Choose one that medseg wrote, or none") from error
+
+
+def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: int) -> VolumetricNet:
+    """A new network; with a base, one of its members, whose maps of the classes it knows are kept."""
+    network = new_network(plan.network, plan.fingerprint.share, seed * 1000 + index)
+    if old is None:
+        return network
+    member = old.network.networks[index % len(old.network.networks)]
+    state = {name: value.clone() for name, value in member.state_dict().items() if not name.startswith("head.")}
+    network.load_state_dict({**network.state_dict(), **state})
+    for place, value in enumerate(plan.values):
+        if value in old.described.values:
+            known = old.described.values.index(value)
+            network.head.weight.data[place] = member.head.weight.data[known]  # type: ignore[union-attr,index]
+            network.head.bias.data[place] = member.head.bias.data[known] + old.described.offsets[known]  # type: ignore[union-attr,index]
+    return network

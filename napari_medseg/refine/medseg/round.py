@@ -1,0 +1,248 @@
+"""One round: networks that did not see a case judge it, its mask moves to where they find it, and the networks go on learning from that.
+
+Imports torch: only modules that are themselves loaded on demand may import this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_medseg.errors import TrainingError
+from napari_medseg.refine.checkpoint import Checkpoints
+from napari_medseg.refine.medseg.align import Aligner, Moves, can_move
+from napari_medseg.refine.medseg.augment import Strength
+from napari_medseg.refine.medseg.calibrate import Judged, offsets
+from napari_medseg.refine.medseg.data import Prepared
+from napari_medseg.refine.medseg.learner import Learner
+from napari_medseg.refine.medseg.recipe import Medseg
+from napari_medseg.refine.method import Example, Learned, Learning
+from napari_medseg.refine.trust import keep_locked
+from napari_medseg.segmenters.volumetric.model import VolumetricModel, labelled, probabilities, window
+from napari_medseg.segmenters.volumetric.network import VolumetricNet
+from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+from napari_medseg.segmenters.window import slide
+from napari_medseg.volume import FloatArray, LabelArray, Volume
+
+SAVE_S = 10.0  # between two checkpoints
+AGREE = 0.4  # Dice of unseeing networks and weak labels below which no mask is moved: there is nothing to go by
+SHIFT = 3.0  # units that a scan lies off a patch's middle
+LEARNED = (0.02, 0.92)  # of a round's time, about
+
+log = logging.getLogger(__name__)
+
+
+class Round:
+    """A round of `medseg`.
+
+    Parameters
+    ----------
+    recipe, plan
+    examples : sequence of Example
+    cases : the same on the network's grid
+    networks : one for each fold
+    number, seed, device, freeze, checkpoints
+        As `refine.method.Method.learn`.
+    """
+
+    def __init__(
+        self, recipe: Medseg, plan: VolumetricPlan, examples: Sequence[Example], cases: Sequence[Prepared], networks: Sequence[VolumetricNet], *,
+        number: int, seed: int, device: str, freeze: str, checkpoints: Checkpoints | None,
+    ) -> None:
+        self.recipe, self.plan, self.examples, self.cases = recipe, plan, examples, cases
+        self.device, self.checkpoints = device, checkpoints
+        self.facts: dict[str, Any] = {"recipe": recipe.name, "round": number, "seed": seed, "cases": [case.id for case in cases]}
+        self.share = folds([example.patient for example in examples], recipe.folds, seed)
+        if any(not self._learns_something(k) for k in set(self.share)):
+            self.share = [0] * len(cases)
+        count = max(self.share) + 1
+        facts = plan.fingerprint
+        strength = Strength(recipe.bend * facts.unit_mm, recipe.turn, recipe.stretch, recipe.shear, SHIFT * facts.unit_mm)
+        total = recipe.updates_for(len(cases))
+        self.learners = [
+            Learner(
+                network, self._taught(k), plan, recipe, strength, total=max(1, total // count + (k < total % count)), seed=seed * 1000 + number * 10 + k,
+                device=device, freeze=freeze,
+            )
+            for k, network in zip(range(count), networks, strict=False)
+        ]
+        self.phase, self.losses = 0, [0.0, 0.0]
+        self.moves: Moves | None = None
+        movable = [i for i, case in enumerate(cases) if count > 1 and can_move(case)]
+        self.movable = movable
+        self.aligner = Aligner([cases[i] for i in movable], plan.spacing, facts.unit_mm) if movable else None
+        self.notes: list[str] = []
+        self._saved = time.monotonic()
+
+    @property
+    def updates(self) -> int:
+        """Made so far, over every network."""
+        return sum(learner.done for learner in self.learners)
+
+    def run(self) -> Iterator[Learning]:
+        """Learn to the end; the last tick carries the result."""
+        self._restore()
+        marks = [*self.recipe.phases, 1.0] if self.aligner else [1.0]
+        while self.phase < len(marks):
+            for learner in self.learners:
+                until = max(1, round(marks[self.phase] * learner.total))
+                while learner.done < until:
+                    yield self._updated(learner)
+            if self.phase < len(marks) - 1:
+                yield self._tick("Comparing weak masks with what the networks see")
+                yield from self._align()
+            self.phase += 1
+        yield from self._conclude()
+
+    def _updated(self, learner: Learner) -> Learning:
+        rate = learner.rate
+        value = learner.update()
+        self.losses = [0.98 * self.losses[0] + value, 0.98 * self.losses[1] + 1]
+        self._save()
+        return self._tick(f"Network {self.learners.index(learner) + 1} of {len(self.learners)}", rate)
+
+    def _tick(self, message: str, rate: float | None = None) -> Learning:
+        share = self.updates / sum(learner.total for learner in self.learners)
+        loss = self.losses[0] / self.losses[1] if self.losses[1] else None
+        return Learning(LEARNED[0] + (LEARNED[1] - LEARNED[0]) * share, message, loss, self.updates, now=self._now, rate=rate)
+
+    def _now(self, image: Volume) -> LabelArray:
+        """The networks as they stand, those that have learnt at all; draws nothing and changes nothing."""
+        networks = [learner.mean for learner in self.learners if learner.done] or [self.learners[0].mean]
+        return VolumetricModel(self.plan, networks, self.device).label(image)
+
+    def _align(self) -> Iterator[Learning]:
+        """Move every weak mask to where networks that did not see it find it, and teach that from now on."""
+        if self.aligner is None:
+            return
+        judged = []
+        for index in range(len(self.cases)):
+            judged.append(self._judged(index))
+            yield self._tick(f"Judging scan {index + 1} of {len(self.cases)}")
+        cut = offsets(judged)
+        agree = float(np.mean([_dice(judged[i], cut) for i in self.movable]))
+        if agree < AGREE:
+            self.notes.append(f"masks were not moved: the networks agree too little with them (Dice {agree:.2f})")
+            return
+        evidence = self.aligner.evidence([judged[i].logits for i in self.movable], cut)
+        self.moves = self.aligner.fit(evidence, self.recipe.patience)
+        self._teach()
+
+    def _teach(self) -> None:
+        if self.aligner is not None and self.moves is not None:
+            for place, index in enumerate(self.movable):
+                self.cases[index].teach(self.aligner.moved(self.moves, place))
+
+    def _conclude(self) -> Iterator[Learning]:
+        judged = []
+        for index in range(len(self.cases)):
+            judged.append(self._judged(index))
+            yield Learning(LEARNED[1] + (1 - LEARNED[1]) * (index + 1) / (len(self.cases) + 1), f"Proposing for scan {index + 1} of {len(self.cases)}",
+                           updates=self.updates)
+        cut = offsets(judged)
+        if self.aligner is not None and self.moves is not None:
+            self.moves = self.aligner.fit(self.aligner.evidence([judged[i].logits for i in self.movable], cut), self.recipe.patience)
+            far = self.aligner.distance_mm(self.moves)
+            self.notes.append(f"masks moved by {np.mean(far):.1f} mm on average, {np.max(far):.1f} mm at most")
+        proposals, doubt = {}, {}
+        for index, (example, case, one) in enumerate(zip(self.examples, self.cases, judged, strict=True)):
+            maps = probabilities(one.logits + np.array(cut, np.float32)[:, None, None, None])
+            if self.aligner is not None and self.moves is not None and index in self.movable:
+                maps = (maps + self.aligner.moved(self.moves, self.movable.index(index)).numpy()) / 2
+            background = np.clip(1 - maps.sum(0), 1e-4, 1)
+            back = probabilities(case.way.back(np.log(np.clip(maps, 1e-4, 1) / background)))
+            proposals[example.id] = keep_locked(labelled(back, self.plan.values), example.labels, example.trust)
+            doubt[example.id] = _doubt(back)
+        plan = self.plan.model_copy(update={"offsets": cut})
+        model = VolumetricModel(plan, [learner.mean for learner in self.learners], self.device)
+        loss = self.losses[0] / self.losses[1] if self.losses[1] else None
+        learned = Learned(model, proposals, doubt, self.updates, loss, "; ".join(self.notes))
+        yield Learning(1.0, "Done", loss, self.updates, learned)
+
+    def _judged(self, index: int) -> Judged:
+        """What the network that did not learn from this case says of it; its own where there is but one."""
+        case = self.cases[index]
+        network = self.learners[self.share[index]].mean
+        known = case.weight[0].numpy() > 0
+        return Judged(answer([network], case.image, self.plan, self.device), case.given.float().numpy(), known, case.settled.numpy() & known)
+
+    def _taught(self, k: int) -> list[Prepared]:
+        """What network k learns from: all but the cases that it judges."""
+        seen = [case for case, share in zip(self.cases, self.share, strict=True) if share != k or max(self.share) == 0]
+        return [case for case in seen if bool((case.weight > 0).any())]
+
+    def _learns_something(self, k: int) -> bool:
+        return any(bool(len(places)) for case in self._taught(k) for places in case.places)
+
+    def _save(self) -> None:
+        if self.checkpoints is None or time.monotonic() - self._saved < SAVE_S:
+            return
+        tensors: dict[str, Tensor] = {}
+        states = []
+        for k, learner in enumerate(self.learners):
+            part, facts = learner.state()
+            tensors |= {f"{k}.{name}": value for name, value in part.items()}
+            states.append(facts)
+        if self.moves is not None:
+            tensors |= {"moves.shift": self.moves.shift, "moves.strain": self.moves.strain, "moves.bend": self.moves.bend}
+        self.checkpoints.save(tensors, {**self.facts, "phase": self.phase, "losses": self.losses, "learners": states, "notes": self.notes})
+        self._saved = time.monotonic()
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint when it is one of this very round."""
+        try:
+            found = self.checkpoints.load() if self.checkpoints is not None else None
+        except TrainingError as error:
+            log.warning("%s", error)
+            return
+        if found is None or {name: found[1].get(name) for name in self.facts} != self.facts or len(found[1]["learners"]) != len(self.learners):
+            return
+        tensors, facts = found
+        for k, (learner, state) in enumerate(zip(self.learners, facts["learners"], strict=True)):
+            learner.restore({name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{k}.")}, state)
+        self.phase, self.losses, self.notes = int(facts["phase"]), list(facts["losses"]), list(facts["notes"])
+        if "moves.shift" in tensors:
+            self.moves = Moves(tensors["moves.shift"], tensors["moves.strain"], tensors["moves.bend"])
+            self._teach()
+
+
+def folds(patients: Sequence[str], count: int, seed: int) -> list[int]:
+    """The fold of each scan: patients whole, dealt out at random, as evenly as they come."""
+    known = sorted(set(patients))
+    dealt = np.random.default_rng(seed).permutation(len(known))
+    fold = {known[place]: index % min(count, len(known)) for index, place in enumerate(dealt)}
+    return [fold[patient] for patient in patients]
+
+
+def answer(networks: Sequence[VolumetricNet], image: Tensor, plan: VolumetricPlan, device: str) -> FloatArray:
+    """Mean logits (classes, z, y, x) of networks for a prepared scan, float32."""
+
+    def ask(windows: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            shown = torch.from_numpy(windows).to(device)
+            total = sum(network(shown) for network in networks) / len(networks)
+        return np.asarray(total.float().cpu().numpy())
+
+    array = image.float().numpy()
+    out = np.zeros((plan.network.classes, *array.shape[1:]), np.float32)
+    for piece in slide(array, ask, window(array.shape[1:], plan)):
+        out[(slice(None), *piece.box)] = piece.values
+    return out
+
+
+def _dice(one: Judged, cut: Sequence[float]) -> float:
+    found = (one.logits + np.array(cut, np.float32)[:, None, None, None] > 0) & one.known
+    given = (one.labels > 0.5) & one.known
+    return float(2 * (found & given).sum() / max(1, found.sum() + given.sum()))
+
+
+def _doubt(maps: FloatArray) -> FloatArray:
+    """1 where the two likeliest answers are equally likely, 0 where one is certain."""
+    both = np.sort(np.concatenate([maps, 1 - maps.sum(0, keepdims=True)]), axis=0)
+    return np.asarray(np.clip(1 - (both[-1] - both[-2]), 0, 1), np.float32)

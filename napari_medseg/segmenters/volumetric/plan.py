@@ -1,0 +1,127 @@
+"""What a volumetric model says about itself: its network, its grid, its intensities, what it outlines."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_medseg.segmenters.volumetric.fingerprint import Fingerprint
+from napari_medseg.volume import Shape, Spacing
+
+KIND = "volumetric"
+LEVELS = 4  # sizes the network sees, the whole one included
+PATCH = 96_000  # voxels of a patch
+COARSE = 1.7  # an axis this much coarser than the finest waits before it is halved
+SMALLEST = 4  # voxels that an axis keeps at the lowest level
+WIDTHS = (16, 16, 32, 64)
+MOST_WIDTH = 256
+
+
+class VolumetricNetworkPlan(BaseModel):
+    """The arguments of `network.VolumetricNet`, and how many of them answer together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["volumetric"] = "volumetric"
+    in_channels: int = Field(ge=1)
+    classes: int = Field(ge=1, le=254)
+    widths: list[int] = Field(min_length=2)
+    strides: list[tuple[int, int, int]] = Field(min_length=1)
+    kernels: list[tuple[int, int, int]] = Field(min_length=2)
+    members: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_level_each(self) -> VolumetricNetworkPlan:
+        if not len(self.widths) == len(self.strides) + 1 == len(self.kernels):
+            raise ValueError("widths, strides and kernels do not fit each other")
+        return self
+
+    @property
+    def step(self) -> Shape:
+        """What each side of a patch is a multiple of."""
+        return tuple(int(n) for n in np.prod(self.strides, axis=0))  # type: ignore[return-value]
+
+
+class VolumetricPlan(BaseModel):
+    """What the file of a volumetric model says about itself; the other fields are those of `segmenters.plan.Plan`.
+
+    Attributes
+    ----------
+    spacing : (z, y, x) mm
+        Of the grid the network sees, display order.
+    patch : (z, y, x) voxels
+        It was trained on.
+    fingerprint : Fingerprint
+        Of the scans it was trained on; their intensities settle how a scan is normalised.
+    offsets : list of float
+        Added to the maps of each class before the probabilities, so that 0.5 is the right place to cut (calibrated in training).
+    values : list of int
+        Label value of each map in the training's label maps.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[1] = 1
+    title: str = "Volumetric network"
+    network: VolumetricNetworkPlan
+    spacing: tuple[float, float, float]
+    patch: tuple[int, int, int]
+    fingerprint: Fingerprint
+    offsets: list[float]
+    values: list[int]
+    classes: list[str] = Field(min_length=1)
+    modalities: list[str] = Field(default_factory=list)
+    threshold: float = 0.5
+    licence: str = "BSD-3-Clause"
+    training: dict[str, Any] = Field(default_factory=dict)
+    sha256: str = ""
+
+    @model_validator(mode="after")
+    def _one_of_each_a_map(self) -> VolumetricPlan:
+        if not len(self.classes) == len(self.offsets) == len(self.values) == self.network.classes:
+            raise ValueError(f"names, offsets and values do not fit {self.network.classes} maps")
+        return self
+
+
+def planned(facts: Fingerprint, values: list[int], names: list[str] | None = None) -> VolumetricPlan:
+    """A network and a patch that suit a set of scans.
+
+    Coarse axes are not halved, nor looked along, until the others have become as coarse; the patch is the median scan where that is small enough.
+    """
+    shape = np.array(facts.shape)
+    strides, kernels = _levels(facts.spacing, facts.shape)
+    step = np.prod(strides, axis=0)
+    patch = np.ceil(shape / step) * step
+    while np.prod(patch) > PATCH * 1.1 and (patch > 2 * step).any():
+        extent = np.where(patch > 2 * step, patch * facts.spacing, 0)  # what reaches farthest gives way first
+        patch[extent.argmax()] -= step[extent.argmax()]
+    network = VolumetricNetworkPlan(
+        in_channels=len(facts.channels), classes=len(values), widths=[*WIDTHS][: len(strides) + 1], strides=strides, kernels=kernels,
+    )
+    return VolumetricPlan(
+        network=network, spacing=facts.spacing, fingerprint=facts, offsets=[0.0] * len(values), values=values,
+        patch=tuple(int(n) for n in patch),  # type: ignore[arg-type]
+        classes=names or [f"class {value}" for value in values],
+    )
+
+
+def _levels(spacing: Spacing, shape: Shape) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+    now, left = np.array(spacing, float), np.array(shape, float)
+    strides: list[tuple[int, int, int]] = []
+    kernels = [_kernel(now, left)]
+    while len(strides) < LEVELS - 1:
+        halved = (now <= COARSE * now[left >= 2 * SMALLEST].min(initial=np.inf)) & (left >= 2 * SMALLEST)
+        if not halved.any():
+            halved = np.zeros(3, bool)
+        stride = np.where(halved, 2, 1)
+        now, left = now * stride, left / stride
+        strides.append(tuple(int(n) for n in stride))  # type: ignore[arg-type]
+        kernels.append(_kernel(now, left))
+    return strides, kernels
+
+
+def _kernel(spacing: np.ndarray[Any, Any], shape: np.ndarray[Any, Any]) -> tuple[int, int, int]:
+    seen = (spacing <= 2 * COARSE * spacing.min()) & (shape > 1)
+    return tuple(3 if flag else 1 for flag in seen)  # type: ignore[return-value]
