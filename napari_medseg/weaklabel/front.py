@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
 from napari_medseg.weaklabel import band, flow
+from napari_medseg.weaklabel.blank import blank
 from napari_medseg.weaklabel.compiled import in_parts
 from napari_medseg.weaklabel.drive import Drive
 from napari_medseg.weaklabel.scene import Box
@@ -99,7 +100,7 @@ class Front:
         self._active = np.empty(int(places[-1]), np.int32)
         self._near, self._next = np.empty(0, np.int32), np.empty(0, np.int32)
         in_parts(band.list_surface, rows, mask, *here, *self.shape, places, self._active, least=ROWS)
-        self._state = np.zeros(mask.size, np.uint8)
+        self._state = blank((mask.size,), np.uint8)
         in_parts(band.first_distances, self._active.size, self._active, mask, *self.shape, *self.spacing, self._phi, self._state, least=PART)
         for _ in range(self._passes):
             self._gentle(self._active, self._sizes[0], band.ACTIVE)

@@ -14,6 +14,7 @@ from scipy import ndimage as ndi
 
 from napari_medseg.volume import BoolArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
+from napari_medseg.weaklabel.blank import blank
 from napari_medseg.weaklabel.compiled import compiled, in_parts
 from napari_medseg.weaklabel.samples import reach_from, reach_of
 from napari_medseg.weaklabel.scene import Box, IntArray
@@ -95,7 +96,7 @@ class Ground:
 
     def place(self, box: Box, part: BoolArray) -> BoolArray:
         """A mask in another box of the scan, in this one."""
-        mask = np.zeros(self.shape, bool)
+        mask = blank(self.shape)
         both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, self.box, strict=True))
         if all(each.start < each.stop for each in both):
             here, there = (tuple(slice(e.start - o.start, e.stop - o.start) for e, o in zip(both, origin, strict=True)) for origin in (self.box, box))
@@ -127,7 +128,7 @@ def cut(given: Given, settings: LevelSetSettings, least: Box | None = None) -> G
         if given.image.dtype.kind == "f":
             allowed &= np.isfinite(given.image[box])
     else:
-        allowed = np.zeros(shape, bool)
+        allowed = blank(shape)
         centres = points if given.init is None else np.concatenate([points, _grains(given.init[box], reach / GRAIN, spacing)])
         draw_balls(allowed, centres, reach, spacing)
         if given.init is not None:
@@ -135,7 +136,7 @@ def cut(given: Given, settings: LevelSetSettings, least: Box | None = None) -> G
         rim = _rim(centres, reach, shape, spacing)
     if given.barrier is not None:
         allowed &= ~given.barrier[box]
-    kept = np.zeros(shape, bool)
+    kept = blank(shape)
     kept[tuple(points.T)] = allowed[tuple(points.T)]
     return Ground(box, given, points, allowed, kept, rim, reach)
 

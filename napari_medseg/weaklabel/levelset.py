@@ -18,6 +18,7 @@ import numpy.typing as npt
 from napari_medseg.errors import InvalidInputError, NoSeedsError
 from napari_medseg.volume import BoolArray, Shape, Spacing
 from napari_medseg.weaklabel import leak, scene
+from napari_medseg.weaklabel.blank import blank
 from napari_medseg.weaklabel.evolution import Evolution
 from napari_medseg.weaklabel.fronts import front_on
 from napari_medseg.weaklabel.ground import Given, Ground, box_of, cut, cut_off, draw_balls, rooms_with
@@ -309,7 +310,7 @@ class LevelSet:
             mask &= ground.allowed
             mask = rooms_with(mask, ground.kept if ground.kept.any() else mask)
         self._set(ground, speed, mask, around)
-        self._shown = np.zeros(ground.shape, bool)
+        self._shown: BoolArray = blank(ground.shape)
         inside, around = self._front.inside, around or self._everywhere
         some = inside[around].any()
         self._extent = _moved(box_of(inside[around], 0, self._given.spacing), around, self._everywhere) if some else (slice(0, 1), slice(0, 1), slice(0, 1))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
+from napari_medseg.weaklabel.blank import blank
 from napari_medseg.weaklabel.compiled import in_parts
 from napari_medseg.weaklabel.contrast import Contrast, Table, fit_contrast, histogram_table, sigmoid_table
 from napari_medseg.weaklabel.edges import EdgeScale, edge_scale, steepness
@@ -89,7 +90,7 @@ class Speed:
         self.shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
         self.spacing = spacing
         self.grid = grid_of(self.shape)
-        self.speed: FloatArray = np.zeros(self.shape, np.float32)
+        self.speed: FloatArray = blank(self.shape, np.float32)
         self.stopping: FloatArray | None = None
         self.prepared: BoolArray = np.zeros(self.grid, bool)
         self._promised: BoolArray = np.zeros(self.grid, bool)  # tiles that were looked into before they are made
@@ -143,7 +144,7 @@ class Speed:
 
     def start(self) -> tuple[BoolArray, Box]:
         """A first front at the seeds, bool (z, y, x): what looks like the target within some mm of them; and a box around it."""
-        mask = np.zeros(self.shape, bool)
+        mask: BoolArray = blank(self.shape)
         mask[tuple(self.like_target(self.points).T)] = True
         mask[tuple(self.points.T)] = True
         return mask, box_around_points(self.points, self._near_mm, self.spacing, self.shape)
