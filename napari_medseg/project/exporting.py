@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from napari_medseg.volume import require_same_grid
 if TYPE_CHECKING:
     from napari_medseg.project.project import Project
 
-COLUMNS = ("status", "modality", "version", "kind", "tool", "editor", "created", "seconds", "volume_ml", "file")
+COLUMNS = ("status", "modality", "version", "kind", "tool", "editor", "created", "seconds", "volume_ml", "verified_slices", "file")
 
 
 def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None, kinds: Iterable[str] | None, images: bool) -> list[Path]:
@@ -82,6 +83,7 @@ def _image(project: Project, case: Case, path: Path) -> Path:
 
 
 def _table(project: Project, found: Sequence[tuple[Case, Version]], suffix: str, path: Path) -> Path:
+    marked = Counter(mark.case for mark in project.verified_slices())
     columns = ("case", *(["name"] if project.keep_names else []), *COLUMNS)
     with io.replacing(path) as temporary, writing(path), temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, extrasaction="ignore")
@@ -92,7 +94,7 @@ def _table(project: Project, found: Sequence[tuple[Case, Version]], suffix: str,
                 "case": case.id, "name": _harmless(case.name), "status": case.status, "modality": _harmless(case.modality), "version": version.number,
                 "kind": version.kind, "tool": _harmless(version.tool), "editor": _harmless(version.author), "seconds": f"{case.seconds:.0f}",
                 "created": version.created.isoformat(timespec="seconds"), "file": f"{case.id}{suffix}",
-                "volume_ml": "; ".join(f"{value}: {size}" for value, size in ml.items()),
+                "verified_slices": marked[case.id], "volume_ml": "; ".join(f"{value}: {size}" for value, size in ml.items()),
             })
     return path
 

@@ -1,5 +1,6 @@
 """A person marks single slices as right; later work of the same person counts, a tool's never does, and patients keep their side."""
 
+import csv
 import sqlite3
 
 import numpy as np
@@ -82,6 +83,14 @@ def test_the_labels_before_are_a_tools_untouched_by_the_hand_that_verified(proje
     before = project.labels_before(CASE)
     assert np.array_equal(before[4:6], labels.array[4:6])
     assert (np.delete(before, [4, 5], axis=0) == 255).all()
+
+
+def test_the_table_of_an_export_says_how_many_slices_were_verified(project, tmp_path):
+    project.mark_slice(CASE, 0, 4)
+    project.mark_slice(CASE, 0, 5)
+    project.export(tmp_path / "out")
+    (row,) = csv.DictReader((tmp_path / "out" / "cases.csv").read_text(encoding="utf-8").splitlines())
+    assert row["verified_slices"] == "2"
 
 
 def test_a_slice_drawn_by_hand_alone_has_nothing_before_it(made, tmp_path):
