@@ -17,7 +17,7 @@ SHEET = (
     ("8 and 9", "Level set: smaller, bigger; with Alt sharper, smoother; with Ctrl grey values, edges"),
     ("Shift+O", "Bubble on or off: a click adds a ball, with Shift it cuts one out"),
     ("Shift+B", "Barrier on or off: paint what a level set never crosses"),
-    ("J, Shift+J", "Show the next place to look at, and the one before: where a segmenter is not sure; J: the neck a level set went through"),
+    ("J, Shift+J", "Show the next place to look at, and the one before: where a segmenter is not sure; in Refine what to correct; J: a level set's neck"),
     ("Shift+Q", "Segment: the next prompt tool: click, box, stroke, lasso"),
     ("0", "Segment: another object of the same label"),
     ("K", "Accept the preview"),
@@ -107,6 +107,8 @@ class Keys:
         session = self._desk.session
         if session.tab == "segment":
             self._desk.go_to_doubt(by)
+        elif session.tab == "refine":
+            session.refining.step(by)
         elif by > 0:
             self._desk.show_neck()
 

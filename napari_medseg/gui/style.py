@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
 
 WIDTH = 352  # what the widest page needs beside a scroll bar in PyQt5's font
 SPACING = 6
@@ -73,6 +73,13 @@ def fit_rows(table: QTableWidget, most: int) -> None:
     """As high as its rows, up to `most` of them; more scroll. Height is scarce on a small screen."""
     rows = min(max(table.rowCount(), 1), most)
     table.setFixedHeight(table.horizontalHeader().sizeHint().height() + rows * table.verticalHeader().defaultSectionSize() + 4)
+
+
+def right(text: str) -> QTableWidgetItem:
+    """A cell whose text stands on the right, as numbers do."""
+    item = QTableWidgetItem(text)
+    item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+    return item
 
 
 def swatch(colour: tuple[float, float, float], size: int = 14) -> QIcon:

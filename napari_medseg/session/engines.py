@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.session import by_hand
 from napari_medseg.session.making import Making
+from napari_medseg.session.settings import RefineChoices
 from napari_medseg.session.state import Preview, Scan, source_labels
+from napari_medseg.session.study_refinement import Checks
 from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
@@ -28,19 +29,22 @@ def refinable(session: Session) -> list[Scan]:
     return [scan for scan in session.scans if scan.has_labels]
 
 
-def request(session: Session, cases: tuple[Case, ...] = (), corrected: Mapping[str, Volume] | None = None) -> RefineRequest:
-    """What a refinement would be given now: these cases, else the folders that are named, else the open scans.
+def request(
+    session: Session, choices: RefineChoices, cases: tuple[Case, ...] = (), corrected: Mapping[str, Volume] | None = None, checks: Checks | None = None,
+) -> RefineRequest:
+    """What a refinement is given: these cases, else the folders that are named, else the open scans.
 
     Raises
     ------
     NoLabelsError, InvalidInputError
         When there is nothing to learn from, or only one of the two folders is named.
     """
-    from napari_medseg.refine import Folders, RefineRequest
+    from napari_medseg.refine import Case, Folders, RefineRequest
+    from napari_medseg.session.refining_runs import runs_folder
 
-    choices = session.refine
     recipe = session.catalogue.find(choices.recipe, "recipe").build(rounds=choices.rounds)
     given: tuple[Case, ...] | Folders = cases
+    taught = dict(corrected or {})
     if cases:
         pass
     elif choices.images or choices.labels:
@@ -49,12 +53,40 @@ def request(session: Session, cases: tuple[Case, ...] = (), corrected: Mapping[s
             raise InvalidInputError("only one of the two folders is given", where="Refine", todo=todo)
         given = Folders(choices.images, choices.labels)
     else:
-        given = tuple(case_of(scan, name) for scan, name in named(session))
+        scans = named(session, choices)
+        given = tuple(Case(name, scan.source, session.verified.untouched(scan)) for scan, name in scans)
+        taught = {case.id: hand for (scan, _), case in zip(scans, given, strict=True) if (hand := painted_of(scan, case.labels)) is not None}
+        checks = session.verified.checks(scans)
         if not given:
             raise NoLabelsError("no open scan has an accepted label", where="Refine", todo="Make a weak label and accept it first")
-    out = choices.out or platformdirs.user_data_path("napari-medseg", appauthor=False) / "refinements" / datetime.now().strftime("%Y-%m-%d %H-%M-%S")
+    out = choices.out or runs_folder(session) / datetime.now().strftime("%Y-%m-%d %H-%M-%S")
     names = {c.value: c.name for c in session.classes}
-    return RefineRequest(given, recipe, base=choices.base, out=out, corrected=corrected or None, class_names=names, device=session.device)
+    checked = checks or Checks({}, {}, {})
+    return RefineRequest(
+        given, recipe, base=choices.base, out=out, corrected=taught or None, verified=checked.verified or None, patients=checked.patients or None,
+        sides=checked.sides or None, class_names=names, device=session.device, every_round=False,
+    )
+
+
+def painted_of(scan: Scan, labels: Volume) -> Volume | None:
+    """What a person painted of a scan's labels, 255 elsewhere, on the grid of its file; None for nothing."""
+    painted = by_hand.settled(scan)
+    if painted is None or not painted.any():
+        return None
+    return labels.like(np.where(scan.axes.undo(painted), labels.channel(), np.uint8(255)))
+
+
+def settled_slices(*maps: Mapping[str, Volume]) -> dict[str, set[int]]:
+    """Slices in which a person settled something, by case, along the axis on which slices lie; 255 in a map is what nobody settled."""
+    from napari_medseg.segmenters.slices import thick_axis
+
+    found: dict[str, set[int]] = {}
+    for labels in maps:
+        for name, volume in labels.items():
+            axis = thick_axis(volume.geometry.spacing)
+            known = (volume.channel() != 255).any(axis=tuple(each for each in range(3) if each != axis))
+            found.setdefault(name, set()).update(int(index) for index in np.flatnonzero(known))
+    return found
 
 
 def case_of(scan: Scan, name: str) -> Case:
@@ -67,7 +99,7 @@ def case_of(scan: Scan, name: str) -> Case:
 def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: Making) -> None:
     """Show labels, in the file's voxel order, as a preview that waits for a yes; what a person settled is shown, and stays, as they left it."""
     display = np.asarray(scan.axes.apply(labels), np.uint8)
-    kept = by_hand.settled(scan)
+    kept = session.verified.locked(scan)
     if kept is not None and scan.labels is not None:
         display = np.where(kept, scan.labels, display).astype(np.uint8)
     present = {int(v) for v in np.unique(display)}
@@ -79,11 +111,11 @@ def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: 
     session.preview_changed.emit(scan, None)
 
 
-def named(session: Session) -> list[tuple[Scan, str]]:
+def named(session: Session, choices: RefineChoices) -> list[tuple[Scan, str]]:
     """Scans that take part and the names of their cases, each its own."""
     named: list[tuple[Scan, str]] = []
     for scan in refinable(session):
-        if id(scan) in session.refine.left_out:
+        if id(scan) in choices.left_out:
             continue
         taken = {name for _, name in named}
         name = next(n for n in (scan.name, *(f"{scan.name} {i}" for i in range(2, 1000))) if n not in taken)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Action = Literal[
-    "open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "neck", "paint", "point", "none",
+    "open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "neck", "paint", "point", "adopt",
+    "right", "look", "none",
 ]
 
 

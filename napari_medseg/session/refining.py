@@ -1,19 +1,20 @@
-"""The refinement of a session: its rounds as they come, which one is in use, and the way to the places worth a look. It trains in a process of its own."""
+"""The refinement of a session: its rounds as they come, which one is in use, and the way to the places worth a look."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_medseg.errors import InvalidInputError
-from napari_medseg.session import engines, scan_rounds, study_refinement
+from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.session import engines, refining_runs, scan_rounds, study_refinement
+from napari_medseg.session.glimpse import Glimpse
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
-from napari_medseg.session.round_pictures import Change, changed_most
+from napari_medseg.session.refining_runs import Seen, Spot, Training
+from napari_medseg.session.round_pictures import Change, Voxel
 from napari_medseg.session.segmenting import REFINED, model_hash
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study_adopting import RUN
@@ -21,32 +22,9 @@ from napari_medseg.session.study_refinement import Waiting
 from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
-    from napari_medseg.refine import Case, RefineRun, RoundFigures, Tick
+    from napari_medseg.refine import RoundFigures, Tick
+    from napari_medseg.refine.queue import Queued, RunQueue
     from napari_medseg.session.session import Session
-
-UNKNOWN = 255
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What was made of a round's labels beside the window.
-
-    Attributes
-    ----------
-    fraction, message
-        As the tick's.
-    round : int
-    labels : dict of Waiting
-        By case.
-    changes : tuple of Change
-        Against the labels the run began with.
-    """
-
-    fraction: float
-    message: str
-    round: int
-    labels: Mapping[str, Waiting]
-    changes: tuple[Change, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -59,11 +37,14 @@ class Row:
     labels : dict of Waiting
         By case; empty for round 0 and for folders.
     changes : tuple of Change
+    spots : tuple of Spot
+        What to correct next.
     """
 
     figures: RoundFigures
     labels: Mapping[str, Waiting] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    spots: tuple[Spot, ...] = ()
 
 
 class Refining:
@@ -77,94 +58,159 @@ class Refining:
     ----------
     rows : list of Row
         Of the run shown; the first one is the labels given.
-    run : str
-        Name of that run: when it began.
+    training : Training or None
+        The run shown.
     in_use : int
         The round whose labels the cases have now; 0 for the labels given.
     shown : int or None
         The round that is looked at; None is the best so far.
+    at : int or None
+        The place to correct that was gone to last.
+    paused : bool
+        Whether the training sleeps.
+    glimpse : Glimpse
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._runs: list[RefineRun] = []
-        self._scans: dict[str, Scan] = {}
-        self._ids: list[str] = []
+        self._queue: RunQueue | None = None
         self._before: dict[str, Waiting] = {}
-        self._goal: tuple[str, int] | None = None
+        self._goal: tuple[str, Voxel] | None = None
         self.rows: list[Row] = []
-        self.run = ""
+        self.training: Training | None = None
         self.in_use = 0
         self.shown: int | None = None
+        self.at: int | None = None
+        self.paused = False
+        self.glimpse = Glimpse(session)
         session.scan_opened.connect(self._on_scan)
 
     # -- the training ------------------------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Train round after round; each round's labels become a preview of their scan.
+        """Train on what is ticked now, or after the training that runs.
 
         Raises
         ------
         NoLabelsError, InvalidInputError, NoRoomError
             When there is nothing to learn from, or it does not fit in the memory.
         """
-        from napari_medseg.refine import RefineRun
+        if self.is_training:
+            self.enqueue()
+            return
+        choices = copy.deepcopy(self._session.refine)
+        self.queue.add("Refinement", lambda: refining_runs.prepared(self._session, choices))
 
-        session, choices = self._session, self._session.refine
-        folders, project = bool(choices.images or choices.labels), session.study.project
-        runs: list[RefineRun] = []
-        ids: list[str] = []
-        scans: dict[str, Scan] = {}
-        if project is not None and not folders:
-            ids = study_refinement.chosen(session)
-            session.study.settle()
-            count, asked = len(ids), partial(engines.request, session)
+    def enqueue(self) -> None:
+        """Train once more with the present choices, on the labels as they are then, when what runs has ended."""
+        choices = copy.deepcopy(self._session.refine)
+        recipe = self._session.catalogue.find(choices.recipe, "recipe").title
+        self.queue.add(f"{recipe}, {choices.rounds} round{'s' if choices.rounds != 1 else ''}", lambda: refining_runs.prepared(self._session, choices))
 
-            def make() -> Iterator[Tick | Seen]:
-                session.study.wait()
-                cases, corrected = study_refinement.gathered(project, ids)
-                runs.append(RefineRun(asked(cases, corrected)))
-                return watched(runs[0], cases)
-        else:
-            request = engines.request(session)
-            runs.append(RefineRun(request))
-            scans = {} if folders else {name: scan for scan, name in engines.named(session)}
-            count = len(scans)
+    def resume(self, out: Path, cases: tuple[str, ...]) -> None:
+        """Go on with a run that was cut off."""
+        self.queue.add("Refinement", lambda: refining_runs.resumed(self._session, out, cases, self._session.refine))
 
-            def make() -> Iterator[Tick | Seen]:
-                return watched(runs[0], request.cases if isinstance(request.cases, tuple) else ())
+    def can_start(self) -> bool:
+        """Whether there is something to learn from."""
+        choices = self._session.refine
+        return bool(choices.images and choices.labels) or bool(study_refinement.learners(self._session))
 
-        self._runs, self._scans, self._ids = runs, scans, ids
-        self.rows, self.shown, self.in_use, self._before = [], None, 0, {}
-        self.run = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    def pause_or_go_on(self) -> None:
+        """Let the training sleep, or wake it."""
+        if self.training is None or not self.is_training:
+            return
+        self.paused = not self.paused
+        for run in self.training.runs:
+            run.pause() if self.paused else run.go_on()
+        self._session.changed.emit()
+
+    def stop(self) -> None:
+        """Stop the training; finished rounds stay, and what is queued waits for the next Start."""
+        if self._queue is not None:
+            self._queue.clear()
+        self._session.jobs.stop(TRAINING)
+        self._ended()
+
+    @property
+    def queue(self) -> RunQueue:
+        """Trainings that wait for their turn."""
+        if self._queue is None:
+            from napari_medseg.refine.queue import RunQueue
+
+            self._queue = RunQueue(self._begin, self._session.changed.emit)
+        return self._queue
+
+    def waiting_words(self) -> str:
+        """What is queued; "" for nothing."""
+        waiting = self._queue.waiting if self._queue is not None else ()
+        return f"Then: {'; '.join(item.title for item in waiting)}" if waiting else ""
+
+    def _begin(self, item: Queued) -> None:
+        session = self._session
+        try:
+            made: Training = item.make()
+        except MedsegError as error:
+            if self._queue is not None and self.training is not None and self._queue.waiting:
+                session.report(error)
+            raise
+        choices = session.refine
+        self.training, self.rows, self.shown, self.at, self.in_use, self._before, self.paused = made, [], None, None, 0, {}, False
         choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
         session.notice = ""
-        title = f"Refining {count} scan{'s' if count != 1 else ''}" if count else f"Refining the scans in {choices.images.name if choices.images else ''}"
 
         def cancel() -> None:
-            for run in runs:
+            for run in made.runs:
                 run.cancel()
 
-        session.jobs.start(TRAINING, title, make, apply=self._apply, done=self._done, failed=session.report, own_thread=True, cancel=cancel)
+        def done() -> None:
+            self._done()
+            self._ended()
+
+        def failed(error: MedsegError) -> None:
+            session.report(error)
+            self._ended()
+
+        session.jobs.start(TRAINING, made.title, made.ticks, apply=self._apply, done=done, failed=failed, own_thread=True, cancel=cancel)
+
+    def _ended(self) -> None:
+        self.paused = False
+        self.glimpse.forget()
+        if self._queue is not None and self._queue.running is not None:
+            running = self._queue.running
+            self._session.jobs.dispatch(lambda: self.queue.ended(running))
 
     def _apply(self, tick: Tick | Seen) -> None:
         if isinstance(tick, Seen):
             row = self.row(tick.round)
             if row is not None:
-                row.labels, row.changes = tick.labels, tick.changes
+                row.labels, row.changes, row.spots = tick.labels, tick.changes, tick.spots
+                self.at = None
             return
-        session, choices = self._session, self._session.refine
+        session, training = self._session, self.training
+        if training is None:
+            return
         self._note(tick)
-        settings = {"recipe": choices.recipe, "rounds": choices.rounds, "round": tick.round, RUN: self.run}
-        self._scans.update({scan.case: scan for scan in session.scans if scan.case in self._ids})
+        if tick.look is not None:
+            self.glimpse.take(tick.look)
+        elif tick.loss is not None and training.runs and not self.paused:
+            self.glimpse.ask(training.runs[0])
+        training.scans.update({scan.case: scan for scan in session.scans if scan.case in training.ids})
         if tick.labels:
-            self._propose(tick.labels, tick.round, Making("refine", "proposal", settings))
+            self._propose(tick.labels, tick.round, self._making(tick.round))
         if tick.result is not None:
-            best = Making("refine", "proposal", {**settings, "round": tick.result.best_round}, model=model_hash(tick.result.model))
+            best = self._making(tick.result.best_round, model=model_hash(tick.result.model))
             if tick.result.best_round:
                 self._propose(tick.result.labels, tick.result.best_round, best)
-            cases = self._ids or [scan.case for scan in self._scans.values() if scan.case]
+            cases = training.ids or [scan.case for scan in training.scans.values() if scan.case]
             session.refined.emit(tuple(cases), best, study_refinement.figures_of(tick.result))
+
+    def _making(self, number: int, model: str = "", *, adopted: bool = False) -> Making:
+        """How labels of a round came to be."""
+        training = self.training
+        choices = training.choices if training is not None else self._session.refine
+        settings = {"recipe": choices.recipe, "rounds": choices.rounds, "round": number, RUN: training.began if training is not None else ""}
+        return Making("refine", "proposal", {**settings, "adopted": True} if adopted else settings, model=model)
 
     def _note(self, tick: Tick) -> None:
         choices = self._session.refine
@@ -174,23 +220,28 @@ class Refining:
             choices.losses.append(tick.loss)
         if tick.figures is not None:
             choices.figures.append(tick.figures)
-            self.rows.append(Row(tick.figures))
+            self._settle_on(tick.figures)
         if tick.result is not None:
             choices.figures, choices.best_round = list(tick.result.rounds), tick.result.best_round
             for figures in tick.result.rounds:
-                row = self.row(figures.round)
-                if row is not None:
-                    row.figures = figures
+                self._settle_on(figures)
             if tick.result.model is not None:
                 choices.model, self._session.engine = Path(tick.result.model), REFINED
+
+    def _settle_on(self, figures: RoundFigures) -> None:
+        row = self.row(figures.round)
+        if row is None:
+            self.rows.append(Row(figures))
+        else:
+            row.figures = figures
 
     def _done(self) -> None:
         choices, session = self._session.refine, self._session
         best = f"round {choices.best_round} is the best" if choices.best_round else "your labels stay the best"
         session.notice = f"Refinement finished; {best}"
-        if choices.best_round == 0 and choices.figures:
+        if choices.best_round == 0 and choices.figures and self.training is not None:
             last = choices.figures[-1]
-            for scan in self._scans.values():
+            for scan in self.training.scans.values():
                 if scan.preview is not None and scan.preview.title.startswith(engines.PROPOSAL):  # it may be looked at, but says why not to take it
                     size = f"Round {last.round} is {last.volume_ratio:.2g} times the size of your label"
                     scan.preview.doubt = size if last.dice_verified is None else f"Round {last.round} is not better than your label"
@@ -200,10 +251,10 @@ class Refining:
         """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan."""
         session, title = self._session, f"{engines.PROPOSAL} {number}"
         for name, labels in proposed.items():
-            scan = self._scans.get(name)
-            if (scan is None or scan not in session.scans) and session.study.case(name) is not None:
+            scan = self._open_scan(name)
+            if scan is None and session.study.case(name) is not None:
                 session.study.propose(name, labels, title, made)
-            if scan is None or scan not in session.scans or (scan.preview is not None and not scan.preview.title.startswith(engines.PROPOSAL)):
+            if scan is None or (scan.preview is not None and not scan.preview.title.startswith(engines.PROPOSAL)) or scan.geometry.shape != labels.shape:
                 continue
             engines.propose(session, scan, labels, title, made)
 
@@ -224,8 +275,8 @@ class Refining:
         """The row that is looked at: the person's choice, else the adopted one, else the last."""
         if self.shown is not None:
             return self.row(self.shown)
-        best = self._session.refine.best_round
-        return (self.row(best) if best else None) or (self.rows[-1] if self.rows else None)
+        adopted = [row for row in self.rows if row.figures.adopted and row.figures.round]
+        return adopted[-1] if adopted else self.rows[-1] if self.rows else None
 
     def look_at(self, number: int) -> None:
         """The person looks at a round."""
@@ -239,13 +290,11 @@ class Refining:
 
     def adopt(self, number: int) -> None:
         """Take a round's labels into all of its cases as new versions; what a person painted or verified stays."""
-        row, session = self.row(number), self._session
-        if row is None or not row.labels:
+        row, session, training = self.row(number), self._session, self.training
+        if row is None or not row.labels or training is None:
             session.report(InvalidInputError("there are no labels of this round to take", where=f"Round {number}", todo="Train on open scans or on a study"))
             return
-        settings = {"recipe": session.refine.recipe, "rounds": session.refine.rounds, "round": number, RUN: self.run, "adopted": True}
-        model = session.refine.model if number == session.refine.best_round else None
-        made = Making("refine", "proposal", settings, model=model_hash(model))
+        made = self._making(number, model_hash(session.refine.model if number == session.refine.best_round else None), adopted=True)
         self._drop_previews()
 
         def done(count: int) -> None:
@@ -253,7 +302,7 @@ class Refining:
             session.notice = f"Round {number} is in use: {count} case{'s' if count != 1 else ''} changed; what you painted or verified stayed"
             session.changed.emit()
 
-        if self._ids:
+        if training.ids:
             session.study.adopt(row.labels, made, done)
         else:
             self._keep_before()
@@ -261,7 +310,9 @@ class Refining:
 
     def roll_back(self) -> None:
         """Give all cases the labels they had before this run; what a person settled since stays."""
-        session = self._session
+        session, training = self._session, self.training
+        if training is None:
+            return
         self._drop_previews()
 
         def done(count: int) -> None:
@@ -269,42 +320,63 @@ class Refining:
             session.notice = f"Rolled back: {count} case{'s have' if count != 1 else ' has'} the labels from before the refinement again"
             session.changed.emit()
 
-        if self._ids:
-            session.study.roll_back(self._ids, self.run, done)
+        if training.ids:
+            session.study.roll_back(training.ids, training.began, done)
         else:
-            made = Making("refine", "weak", {"rolled_back": self.run})
+            made = Making("refine", "weak", {"rolled_back": training.began})
             done(sum(scan_rounds.adopt(session, scan, self._before[name].labels, made) for name, scan in self._open() if name in self._before))
 
-    def show(self, change: Change) -> None:
-        """Bring the person to a slice that a round changed, in its case."""
-        scan = next((scan for name, scan in self._scans.items() if name == change.case and scan in self._session.scans), None)
-        self.go(scan.case if scan is not None and scan.case else change.case, change.index)
+    # -- the way to a place ------------------------------------------------------------------------------------------------------------------------------
 
-    def go(self, case: str, index: int) -> None:
-        """Bring the person to a display slice of a case or open scan; a case that is not open is opened first."""
-        session = self._session
-        scan = self._open_scan(case)
+    def name_of(self, case: str) -> str:
+        """What the screen calls a case of the run."""
+        found = self._session.study.case(case)
+        return found.name if found is not None else case
+
+    @property
+    def spots(self) -> tuple[Spot, ...]:
+        """What to correct next, from the latest round that told."""
+        return next((row.spots for row in reversed(self.rows) if row.spots), ())
+
+    def step(self, by: int) -> None:
+        """Go to the next place worth a correction (1), or the one before (-1)."""
+        spots = self.spots
+        if not spots:
+            self._session.notice = "A round tells where to look; train one first"
+            self._session.changed.emit()
+            return
+        self.visit((self.at + by) % len(spots) if self.at is not None else 0 if by > 0 else len(spots) - 1)
+
+    def visit(self, number: int) -> None:
+        """Go to a place of the list."""
+        spot, self.at = self.spots[number], number
+        self.go(spot.case, spot.voxel)
+        self._session.notice = f"Place {number + 1} of {len(self.spots)}, {self.name_of(spot.case)}, slice {spot.voxel[0]}: {spot.reason}"
+
+    def go(self, case: str, voxel: Voxel) -> None:
+        """Bring the person to a place of a case or open scan, on its display grid; a case that is not open is opened first."""
+        session, scan = self._session, self._open_scan(case)
         if scan is not None:
             if scan is not session.current:
                 session.activate(scan)
-            _, rows, columns = scan.display.geometry.shape
-            session.place.emit(scan, (index, rows // 2, columns // 2))
+            session.place.emit(scan, voxel)
             session.changed.emit()
         elif session.study.case(case) is not None:
-            self._goal = (case, index)
+            self._goal = (case, voxel)
             session.study.go(case)
 
     # -- inside ------------------------------------------------------------------------------------------------------------------------------------------
 
     def _open_scan(self, case: str) -> Scan | None:
-        scan = self._scans.get(case)
+        scan = self.training.scans.get(case) if self.training is not None else None
         if scan is not None and scan in self._session.scans:
             return scan
         return next((each for each in self._session.scans if each.case and each.case == case), None)
 
     def _on_scan(self, scan: Scan) -> None:
         """A case that was asked for is open; its place is shown once the window has drawn it."""
-        self._session.jobs.dispatch(self._reach)
+        if self._goal is not None:
+            self._session.jobs.dispatch(self._reach)
 
     def _reach(self) -> None:
         if self._goal is not None and self._open_scan(self._goal[0]) is not None:
@@ -312,7 +384,8 @@ class Refining:
             self.go(*goal)
 
     def _open(self) -> list[tuple[str, Scan]]:
-        return [(name, scan) for name, scan in self._scans.items() if scan in self._session.scans]
+        scans = self.training.scans if self.training is not None else {}
+        return [(name, scan) for name, scan in scans.items() if scan in self._session.scans]
 
     def _keep_before(self) -> None:
         for name, scan in self._open():
@@ -320,32 +393,8 @@ class Refining:
                 self._before[name] = Waiting.of(engines.case_of(scan, name).labels.channel(), "before", Making("refine"))
 
     def _drop_previews(self) -> None:
-        for _, scan in [*self._open(), *((scan.case, scan) for scan in self._session.scans if scan.case in self._ids)]:
+        ids = self.training.ids if self.training is not None else []
+        for scan in {id(scan): scan for scan in (*(scan for _, scan in self._open()), *(s for s in self._session.scans if s.case in ids))}.values():
             if scan.preview is not None and scan.preview.title.startswith(engines.PROPOSAL):
                 scan.preview = None
                 self._session.preview_changed.emit(scan, None)
-
-
-def watched(ticks: Iterator[Tick] | RefineRun, cases: Sequence[Case]) -> Iterator[Tick | Seen]:
-    """The ticks of a run, and after each round what a person is to see of it; runs beside the window, where the scans are at hand."""
-    given = {case.id: case.labels.channel() for case in cases}
-    for tick in ticks:
-        if tick.labels is None:
-            yield tick
-            continue
-        yield tick
-        yield seen(tick.round, tick.labels, given, cases, tick)
-
-
-def seen(number: int, labels: Mapping[str, LabelArray], given: Mapping[str, LabelArray], cases: Sequence[Case], tick: Any) -> Seen:
-    """Pack a round's labels and draw what changed most."""
-    made = Making("refine", "proposal")
-    packed = {name: Waiting.of(array, f"{engines.PROPOSAL} {number}", made) for name, array in labels.items()}
-    before = {name: given[name] if not (given[name] == UNKNOWN).any() else _known(given[name], labels[name]) for name in labels if name in given}
-    return Seen(tick.fraction, tick.message, number, packed, changed_most(((case.id, case.image) for case in cases), before, labels))
-
-
-def _known(labels: LabelArray, instead: LabelArray) -> LabelArray:
-    known = labels.copy()
-    known[labels == UNKNOWN] = instead[labels == UNKNOWN]
-    return known

@@ -16,6 +16,7 @@ MARGIN_MM = 8.0
 SMALLEST_MM = 40.0
 SIZE = 104
 """Pixels of the longer side of a picture."""
+Voxel = tuple[int, int, int]
 BEFORE = (86, 180, 233)
 """Okabe and Ito's sky blue, drawn dashed; what comes after is their orange, drawn whole."""
 
@@ -28,8 +29,8 @@ class Change:
     ----------
     case : str
         Id of the case, or name of the open scan.
-    index : int
-        Display slice, along the first axis.
+    voxel : (z, y, x)
+        In the middle of the change, on the display grid; the slice is along its first axis.
     mm2 : float
         Area that differs.
     before, after : uint8 (y, x, 3)
@@ -37,10 +38,15 @@ class Change:
     """
 
     case: str
-    index: int
+    voxel: Voxel
     mm2: float
     before: Picture
     after: Picture
+
+    @property
+    def index(self) -> int:
+        """The display slice."""
+        return self.voxel[0]
 
 
 def changed_most(
@@ -68,8 +74,9 @@ def _drawn(name: str, index: int, mm2: float, image: Volume, before: LabelArray,
     old, new = axes.apply(before)[index], axes.apply(after)[index]
     spacing = shown.geometry.spacing[1:]
     part = _around((old > 0) | (new > 0) | (old != new), spacing)
+    y, x = (round(float(v)) for v in np.argwhere(old != new).mean(0))
     picture = small(grey(shown.array[index])[part], spacing, SIZE)
-    return Change(name, index, mm2, _outlined(picture, old[part], BEFORE, dashed=True), _outlined(picture, new[part], OUTLINE))
+    return Change(name, (index, y, x), mm2, _outlined(picture, old[part], BEFORE, dashed=True), _outlined(picture, new[part], OUTLINE))
 
 
 def _around(mask: BoolArray, spacing: tuple[float, ...]) -> tuple[slice, slice]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_medseg.session import by_hand
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
 from napari_medseg.session.state import Scan, full_box
@@ -20,7 +19,7 @@ def adopt(session: Session, scan: Scan, labels: LabelArray, made: Making) -> boo
     """Give a scan these labels, in its file's voxel order; what a person settled stays. Whether anything changed."""
     now = scan.labels if scan.labels is not None else scan.hold_nothing()
     wanted = np.asarray(scan.axes.apply(labels)).astype(now.dtype)
-    kept = by_hand.settled(scan)
+    kept = session.verified.locked(scan)
     step = change(now, full_box(now), wanted if kept is None else np.where(kept, now, wanted))
     if step is None:
         return False

@@ -35,6 +35,7 @@ from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool
 from napari_medseg.session.study import Study
 from napari_medseg.session.tidy_choices import CleanupChoices, InterpolateChoices
 from napari_medseg.session.tidying import Tidying
+from napari_medseg.session.verified_slices import VerifiedSlices
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Session:
         self.answers: dict[str, dict[str, Any]] = preferences.load().answers_by_engine()
         self.built = Built()
         self.study = Study(self)
+        self.verified = VerifiedSlices(self)
         self.refining = Refining(self)
         self.live = LiveScribbles(self)
         self.prompting = Prompting(self)
@@ -400,7 +402,7 @@ class Session:
 
     def stop(self) -> None:
         """Stop what runs in the open tab; the preview so far stays."""
-        self.jobs.stop(TRAINING if self.tab == "refine" else PREVIEW)
+        self.refining.stop() if self.tab == "refine" else self.jobs.stop(PREVIEW)
 
     @property
     def job(self) -> Job | None:
@@ -474,7 +476,7 @@ class Session:
             self.classes_changed.emit()
         ours = [c.value for c in preview.classes] if target is None else [target]
         add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
-        kept = by_hand.settled(scan) if preview.keeps_settled else None
+        kept = self.verified.locked(scan) if preview.keeps_settled else None
         step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over, settled=kept), moment()
         pointed = self.prompting.accepted(scan, at) if self.prompting.owns(preview) else None
         both = together(tuple(each for each in (by_hand.replaced(scan, step) if step is not None else None, pointed) if each is not None))

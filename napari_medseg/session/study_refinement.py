@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_medseg.errors import NoLabelsError, NoRoomError
+from napari_medseg.session.cases import STATUSES
 from napari_medseg.session.making import Making
 from napari_medseg.volume import BoolArray, LabelArray, Volume
 
 if TYPE_CHECKING:
+    from napari_medseg.annotation import Side
     from napari_medseg.project import Project
-    from napari_medseg.refine import Case, RefineRequest, RefineRun, Tick
+    from napari_medseg.project.records import Status
+    from napari_medseg.refine import Case
     from napari_medseg.session.session import Session
+    from napari_medseg.session.settings import RefineChoices
 
 UNKNOWN = 255
 BY_HAND = "by_hand"
@@ -37,11 +42,14 @@ class Learner:
         Case id, or `id` of a scan that is in no study.
     name : str
     ml : float
+    status : str
+        How far its labels are.
     """
 
     key: str | int
     name: str
     ml: float
+    status: Status = "weak"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,18 +76,55 @@ def learners(session: Session) -> list[Learner]:
     """What can take part: every labelled case of the open study, else every open scan with labels."""
     study = session.study
     if not study.is_open:
-        return [Learner(id(scan), scan.name, sum(scan.ml(c.value) for c in session.classes)) for scan in session.scans if scan.has_labels]
+        return [
+            Learner(id(scan), scan.name, sum(scan.ml(c.value) for c in session.classes), "weak" if scan.by_hand is None else "corrected")
+            for scan in session.scans if scan.has_labels
+        ]
     rows = []
     for case in study.cases:
         scan = study.scan if case.id == study.current else None
         if scan is not None and scan.has_labels:
-            rows.append(Learner(case.id, case.name, sum(scan.ml(c.value) for c in session.classes)))
+            rows.append(Learner(case.id, case.name, sum(scan.ml(c.value) for c in session.classes), "weak" if case.status == "new" else case.status))
         elif case.latest is not None and case.is_there:
-            rows.append(Learner(case.id, case.name, study.amounts[case.id].ml if case.id in study.amounts else 0.0))
+            rows.append(Learner(case.id, case.name, study.amounts[case.id].ml if case.id in study.amounts else 0.0, case.status))
     return rows
 
 
-def chosen(session: Session) -> list[str]:
+def counted(rows: Sequence[Learner]) -> str:
+    """How many cases there are, and how far they are."""
+    found: Counter[str] = Counter(row.status for row in rows)
+    parts = ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
+    return f"{len(rows)} labelled case{'s' if len(rows) != 1 else ''}: {parts}" if rows else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checks:
+    """What was verified, and whom it belongs to.
+
+    Attributes
+    ----------
+    verified : label maps by case, 255 wherever nobody said that it is right
+    patients : key of the patient by case
+    sides : "teach" or "check" by case
+    """
+
+    verified: Mapping[str, Volume]
+    patients: Mapping[str, str]
+    sides: Mapping[str, Side]
+
+
+def checks(project: Project, ids: Sequence[str]) -> Checks:
+    """What a person verified in these cases; called beside the window."""
+    verified = {}
+    for case_id in ids:
+        labels = project.verified_labels(case_id)
+        if labels is not None:
+            verified[case_id] = project.labels(case_id).like(labels)
+            project.side(case_id)
+    return Checks(verified, project.patients(ids), {case: side for case, side in project.sides().items() if case in verified})
+
+
+def chosen(session: Session, choices: RefineChoices) -> list[str]:
     """Ids of the cases that take part.
 
     Raises
@@ -91,7 +136,7 @@ def chosen(session: Session) -> list[str]:
     """
     import psutil
 
-    ids = [str(row.key) for row in learners(session) if row.key not in session.refine.left_out]
+    ids = [str(row.key) for row in learners(session) if row.key not in choices.left_out]
     if not ids:
         raise NoLabelsError("no case of the study takes part", where="Refine", todo="Make a weak label and accept it, or tick a case")
     need = sum(BYTES * int(np.prod(case.geometry.shape)) for case in session.study.cases if case.id in ids)
@@ -102,20 +147,11 @@ def chosen(session: Session) -> list[str]:
     return ids
 
 
-def ticks(
-    request: Callable[[tuple[Case, ...], Mapping[str, Volume]], RefineRequest], project: Project, ids: Sequence[str], runs: list[RefineRun],
-) -> Iterator[Tick]:
-    """Read the cases, then train; called beside the window. The run is put into `runs`, to be stopped there."""
-    from napari_medseg.refine import RefineRun
+def gathered(project: Project, ids: Sequence[str], known: Checks) -> tuple[tuple[Case, ...], dict[str, Volume]]:
+    """Scans with their latest labels, and what a person corrected in them; called beside the window.
 
-    cases, corrected = gathered(project, ids)
-    run = RefineRun(request(cases, corrected))
-    runs.append(run)
-    yield from run
-
-
-def gathered(project: Project, ids: Sequence[str]) -> tuple[tuple[Case, ...], dict[str, Volume]]:
-    """Scans with their latest labels, and what a person corrected in them."""
+    Where a slice only checks, its labels are what tools made of it before a person's hand: what a round is judged by must not be what it learns from.
+    """
     from napari_medseg import io
     from napari_medseg.refine import Case
 
@@ -125,17 +161,22 @@ def gathered(project: Project, ids: Sequence[str]) -> tuple[tuple[Case, ...], di
         labels = project.labels(case_id)
         image = io.read(path, series=series or None)
         image = image if image.array.ndim == 3 else image.like(image.channel(0))
-        cases.append(Case(case_id, replace(image, name=case_id), labels))
-        mended = corrections(project, case_id, np.asarray(labels.array, np.uint8))
-        if mended is not None:
+        now = np.asarray(labels.array, np.uint8)
+        mended, right = corrections(project, case_id, now), known.verified.get(case_id)
+        if right is not None and known.sides.get(case_id) != "teach":
+            checking, before = right.array != UNKNOWN, project.labels_before(case_id)
+            now = np.where(checking, np.uint8(UNKNOWN) if before is None else before, now)
+            mended = None if mended is None else np.where(checking, np.uint8(UNKNOWN), mended)
+        cases.append(Case(case_id, replace(image, name=case_id), labels.like(now)))
+        if mended is not None and (mended != UNKNOWN).any():
             corrected[case_id] = labels.like(mended)
     return tuple(cases), corrected
 
 
 def corrections(project: Project, case_id: str, now: LabelArray) -> LabelArray | None:
-    """What a person corrected, 255 elsewhere; all of it once it is verified. None for nothing."""
+    """What a person corrected, 255 elsewhere; None for nothing. What is verified is told by `checks`."""
     if project.version(case_id).kind == "verified":
-        return now
+        return None
     painted = by_hand(project, case_id)
     return np.where(painted, now, np.uint8(UNKNOWN)) if painted is not None and painted.any() else None
 
@@ -161,8 +202,12 @@ def by_hand(project: Project, case_id: str) -> BoolArray | None:
 
 
 def settled(project: Project, case_id: str) -> BoolArray | None:
-    """Voxels of a case's latest version that no proposal may change, in the file's voxel order; None for none."""
-    return by_hand(project, case_id)
+    """Voxels of a case's latest version that no proposal may change, painted or verified, in the file's voxel order; None for none."""
+    painted, verified = by_hand(project, case_id), project.verified_labels(case_id)
+    if verified is None:
+        return painted
+    right = np.asarray(verified != UNKNOWN)
+    return right if painted is None else np.asarray(painted | right)
 
 
 def figures_of(result: Any) -> dict[str, Any]:

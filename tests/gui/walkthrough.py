@@ -30,7 +30,7 @@ log = logging.getLogger("walkthrough")
 
 
 class Walk:
-    def __init__(self, out: Path, sample: str = "brain1") -> None:
+    def __init__(self, out: Path, sample: str | None = "brain1") -> None:
         self.out = out
         out.mkdir(parents=True, exist_ok=True)
         self.viewer = open_window(sample)

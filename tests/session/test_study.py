@@ -12,7 +12,7 @@ from napari_medseg.session import Preview, Session, next_step
 from napari_medseg.session.cases import Amount, Order, arranged, natural, neighbour
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
-from napari_medseg.session.study_refinement import chosen, gathered, learners
+from napari_medseg.session.study_refinement import checks, chosen, gathered, learners
 from napari_medseg.session.work_clock import WorkClock
 
 
@@ -450,7 +450,7 @@ def test_every_labelled_case_of_the_study_teaches_open_or_not(desk, study):
     study.settle()
     desk.settle()
     assert [row.key for row in learners(desk.session)] == ["case-0001", "case-0002"]
-    cases, corrected = gathered(study.project, chosen(desk.session))
+    cases, corrected = gathered(study.project, chosen(desk.session, desk.session.refine), checks(study.project, ["case-0001", "case-0002"]))
     assert [case.id for case in cases] == ["case-0001", "case-0002"]
     assert cases[0].labels.array.sum() == 4 * 10 * 18
     assert list(corrected) == ["case-0002"]
@@ -458,16 +458,21 @@ def test_every_labelled_case_of_the_study_teaches_open_or_not(desk, study):
     assert (mended[THERE] == 1).all()
     assert np.count_nonzero(mended != 255) == mended[THERE].size
     desk.session.refine.left_out = {"case-0001"}
-    assert chosen(desk.session) == ["case-0002"]
+    assert chosen(desk.session, desk.session.refine) == ["case-0002"]
 
 
-def test_a_verified_case_teaches_all_of_its_labels(desk, study):
+def test_a_verified_case_that_checks_is_not_learnt_from(desk, study):
     desk.go(0)
     desk.accept(WHERE, Making("levelset"))
+    desk.paint(THERE)
     study.verify()
     desk.settle()
-    _, corrected = gathered(study.project, ["case-0001"])
-    assert set(np.unique(corrected["case-0001"].array)) == {0, 1}
+    known = checks(study.project, ["case-0001"])
+    cases, corrected = gathered(study.project, ["case-0001"], known)
+    assert set(np.unique(known.verified["case-0001"].array)) == {0, 1}
+    if known.sides["case-0001"] == "check":
+        assert not corrected
+        assert not study.scan.axes.apply(cases[0].labels.array)[THERE].any()
 
 
 def test_a_round_s_labels_wait_until_their_case_is_opened_and_enter_only_when_accepted(desk, study):

@@ -1,0 +1,88 @@
+"""Start, pause, stop; the loss as it falls, and what is queued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.session.guide import next_step
+
+if TYPE_CHECKING:
+    from napari_medseg.gui.loss_plot import LossPlot
+
+START = "Start refinement"
+
+
+class RefineRun(QWidget):
+    """Views of the session's training."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._plot: LossPlot | None = None
+        self._drawn = (0, 0)
+        refining = desk.session.refining
+        self.run = button(START, "", self._on_run)
+        self.pause = button("Pause", "", refining.pause_or_go_on)
+        self.queue = button("Queue another", "Train once more with these choices when this training has ended", refining.enqueue)
+        self.waiting = quiet()
+        self.glimpse = QCheckBox("Show what it has learnt so far")
+        self.glimpse.setToolTip("Every few seconds the network as it stands outlines the slice you look at; it is no label and is never saved")
+        self.glimpse.toggled.connect(refining.glimpse.switch)
+        row = QHBoxLayout()
+        row.setSpacing(SPACING)
+        row.addWidget(self.run, 3)
+        row.addWidget(self.pause, 2)
+        row.addWidget(self.queue, 2)
+        self.curve = QVBoxLayout()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self.waiting)
+        column.addWidget(self.glimpse)
+        column.addLayout(self.curve)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        session, refining = self._desk.session, self._desk.session.refining
+        running = refining.is_training
+        self.run.setText("Stop" if running else START)
+        self.run.setToolTip("Stop; rounds that are finished are kept" if running else "Train in a process of its own; go on working meanwhile (G)")
+        self.run.setEnabled(running or refining.can_start())
+        self.pause.setVisible(running)
+        self.pause.setText("Go on" if refining.paused else "Pause")
+        self.pause.setToolTip("Train on from here" if refining.paused else "Let the training sleep; it keeps all it has learnt")
+        self.queue.setVisible(running)
+        self.waiting.setText(refining.waiting_words())
+        self.waiting.setVisible(bool(self.waiting.text()))
+        self.glimpse.setVisible(running)
+        self.glimpse.setChecked(refining.glimpse.on)
+        mark(self.run, "primary", session.tab == "refine" and next_step(session).action in ("run", "stop"))
+        self._draw()
+
+    def _draw(self) -> None:
+        choices = self._desk.session.refine
+        now = len(choices.losses), id(choices.losses)
+        if not choices.losses or now == self._drawn:
+            return
+        self._drawn = now
+        if self._plot is None:
+            from napari_medseg.gui.loss_plot import LossPlot
+
+            self._plot = LossPlot()
+            self.curve.addWidget(self._plot)
+        self._plot.show_losses(choices.losses, choices.round_starts)
+
+    def _on_run(self) -> None:
+        session = self._desk.session
+        session.set(tab="refine")
+        if session.refining.is_training:
+            session.stop()
+        else:
+            self._desk.run()

@@ -1,0 +1,95 @@
+"""How a refinement runs: recipe, base model, rounds, or whole folders; every choice has a default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QSpinBox, QToolButton, QVBoxLayout, QWidget
+
+from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.folder_field import FolderField
+from napari_medseg.gui.style import combo
+
+
+class RefineSetup(QWidget):
+    """Views of the session's choices."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        session = desk.session
+        self.recipe = combo("How rounds are run")
+        for entry in session.catalogue.of_kind("recipe"):
+            self.recipe.addItem(entry.title, entry.id)
+            self.recipe.setItemData(self.recipe.count() - 1, entry.summary, Qt.ItemDataRole.ToolTipRole)
+        self.recipe.activated.connect(lambda i: self._choose(recipe=self.recipe.itemData(i)))
+        self.base = combo("The model every round starts from")
+        self.base.activated.connect(lambda i: self._choose(base=self.base.itemData(i)))
+        self.rounds = QSpinBox()
+        self.rounds.setRange(1, 10)
+        self.rounds.setToolTip("How many times to train and predict; the paper took 3")
+        self.rounds.setMinimumWidth(64)
+        self.rounds.valueChanged.connect(lambda n: self._choose(rounds=n))
+        self.images = FolderField("folder of scans", lambda path: self._choose(images=path))
+        self.labels = FolderField("folder of their label maps", lambda path: self._choose(labels=path))
+        self.folders = QToolButton()
+        self.folders.setToolTip("Train on a whole folder of scans and a folder of label maps with the same file names")
+        self.folders.setCheckable(True)
+        self.folders.toggled.connect(self._fold)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
+        if self.recipe.count() > 1:
+            form.addRow("Recipe", self.recipe)
+        start = QHBoxLayout()
+        start.addWidget(self.base, 1)
+        start.addWidget(QLabel("Rounds"))
+        start.addWidget(self.rounds)
+        form.addRow("Start from", start)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.folders)
+        column.addWidget(self.images)
+        column.addWidget(self.labels)
+        column.addLayout(form)
+        self._fold(False)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        choices = self._desk.session.refine
+        if choices.images is not None or choices.labels is not None:
+            self.folders.setChecked(True)
+        self.images.show_path(choices.images)
+        self.labels.show_path(choices.labels)
+        self.recipe.setCurrentIndex(max(0, self.recipe.findData(choices.recipe)))
+        if self.rounds.value() != choices.rounds:
+            self.rounds.setValue(choices.rounds)
+        self._fill_bases()
+
+    def _fill_bases(self) -> None:
+        choices = self._desk.session.refine
+        bases: list[tuple[str, Path | None]] = [("M0 (synthetic CT)", None)]
+        if choices.model is not None:
+            bases.append(("Your last refinement", choices.model))
+        if choices.base is not None and choices.base != choices.model:
+            bases.append((choices.base.parent.name if choices.base.suffix else choices.base.name, choices.base))
+        if [self.base.itemText(i) for i in range(self.base.count())] != [title for title, _ in bases]:
+            self.base.clear()
+            for title, path in bases:
+                self.base.addItem(title, path)
+        self.base.setCurrentIndex(max(0, [path for _, path in bases].index(choices.base)))
+
+    def _fold(self, open_: bool) -> None:
+        self.folders.setText(("▾" if open_ else "▸") + " Folders instead of the open scans")
+        self.images.setVisible(open_)
+        self.labels.setVisible(open_)
+
+    def _choose(self, **values: object) -> None:
+        choices = self._desk.session.refine
+        for name, value in values.items():
+            setattr(choices, name, value)
+        self._desk.session.set(refine=choices)

@@ -1,0 +1,55 @@
+"""What the table of rounds says, in the words of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_medseg.session.refining import Row
+
+COLUMNS = ("Round", "Dice", "Change", "Volume", "Time")
+TIPS = (
+    "0 is the labels you gave; ★ the best so far, ● in use now, ! a warning that stands below the table",
+    "Agreement with the verified slices that no round learns from, 0 to 1; – when none are verified",
+    "Dice against the labels that were the best before",
+    "Times the volume of the labels you gave; far from × 1 means trouble",
+    "Training and prediction",
+)
+
+
+def cells(row: Row, in_use: int) -> tuple[str, ...]:
+    """A row of the table."""
+    figures = row.figures
+    signs = ("★" if figures.adopted else "") + ("●" if figures.round == in_use else "") + ("!" if figures.pieces else "")
+    dice = "–" if figures.dice_verified is None else f"{figures.dice_verified:.3f}"
+    change = "–" if figures.dice_change is None or not figures.round else f"{figures.dice_change:+.3f}"
+    return f"{signs} {figures.round}".strip(), dice, change, f"× {figures.volume_ratio:.2f}", took(figures.seconds) if figures.round else "–"
+
+
+def took(seconds: float) -> str:
+    """A time as the table has room for it."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def scored_on(rows: Sequence[Row]) -> str:
+    """What the Dice was measured on."""
+    last = rows[-1].figures
+    if last.dice_verified is None:
+        return "No slice is verified for checking, so rounds are judged by their volume alone."
+    slices, patients = last.verified_slices, last.verified_patients
+    if not slices:
+        return "Dice on verified labels that no round learns from."
+    return f"Dice on {slices} verified slice{'s' if slices != 1 else ''} of {patients} patient{'s' if patients != 1 else ''} that no round learns from."
+
+
+def verdict(row: Row, *, over: bool) -> str:
+    """Why a round was taken or not, and what to watch; `over` when no round follows."""
+    figures = row.figures
+    if figures.round == 0:
+        said = "Round 0: the labels you gave"
+        return f"{said}, {figures.reason}." if figures.adopted and over and figures.reason not in ("", "the labels given") else f"{said}."
+    word = "the best so far" if figures.adopted and not over else "adopted" if figures.adopted else "not adopted"
+    said = f"Round {figures.round} is {word}" if figures.reason or over else f"Round {figures.round}: judged when the last round is done"
+    reason = f": {figures.reason.rstrip('.')}" if figures.reason else ""
+    return f"{said}{reason}." + (f" Watch: {figures.pieces.rstrip('.')}." if figures.pieces else "")
