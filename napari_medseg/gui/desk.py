@@ -21,6 +21,7 @@ from napari_medseg.gui import layers
 from napari_medseg.gui.bubble import BubbleTool
 from napari_medseg.gui.doubt_layer import DoubtLayers
 from napari_medseg.gui.drops import Drops
+from napari_medseg.gui.glimpse_layer import GlimpseLayers
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
 from napari_medseg.gui.opening import Opener
@@ -125,6 +126,7 @@ class Desk(QObject):
         self.surface = PreviewSurface(self.session, viewer, self._add, self)
         self.prompts = PromptLayers(self.session, self._add)
         self.doubt = DoubtLayers(self.session, self._add_over)
+        self.glimpse = GlimpseLayers(self.session, self._add_over)
         self.bubble = BubbleTool(self, viewer)
         self.pointing = PointingTool(self, viewer)
         self.picking = PickTool(self, viewer)
@@ -406,6 +408,7 @@ class Desk(QObject):
             self.seeds.show(scan)
             self.prompts.show(scan)
             self.doubt.show(scan)
+            self.glimpse.show()
             self.writer.follow_brush(scan)
         if wanted == self._armed:
             return
@@ -472,6 +475,7 @@ class Desk(QObject):
         self.seeds.move(scan)
         self.prompts.move(scan)
         self.doubt.move(scan)
+        self.glimpse.forget(scan)
 
     def _on_classes(self) -> None:
         self.writer.recolour(self.session.classes)
@@ -482,6 +486,7 @@ class Desk(QObject):
         self.seeds.forget(scan)
         self.prompts.forget(scan)
         self.doubt.forget(scan)
+        self.glimpse.forget(scan)
         self.surface.forget(scan)
         self.pictures.forget(scan)
 
@@ -519,6 +524,9 @@ class Desk(QObject):
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         self._declined.pop(layer, None)
+        if self.glimpse.lost(layer):
+            self.session.refining.glimpse.switch(False)
+            return
         if self.doubt.lost(layer):
             self.session.doubt.switch(False)
             return
