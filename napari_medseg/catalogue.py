@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 import platformdirs
@@ -26,6 +27,7 @@ from napari_medseg.errors import CatalogueError, UnavailableError
 Kind = Literal["segmenter", "weaklabel", "recipe", "network", "loss", "exporter"]
 GROUP = "napari_medseg.plugins"
 VARIABLE = "MEDSEG_PLUGINS"
+LOOK_EVERY_S = 10.0  # for a package that was missing and may be installed meanwhile
 
 
 class Entry(BaseModel):
@@ -195,9 +197,26 @@ def install_hint(requirements: Iterable[str]) -> str:
     return "Install it with: python -m pip install " + " ".join(f'"{r}"' for r in [*requirements, *pin])
 
 
+_there: set[str] = set()
+_missed: dict[str, float] = {}
+
+
+def _found(module: str) -> bool:
+    """Whether a module can be found. Docks ask at every change and looking costs milliseconds, so what was missing is not looked for again at once."""
+    if module in _there:
+        return True
+    if monotonic() - _missed.get(module, -LOOK_EVERY_S) < LOOK_EVERY_S:
+        return False
+    if find_spec(module) is None:
+        _missed[module] = monotonic()
+        return False
+    _there.add(module)
+    return True
+
+
 def _present(module: str, try_import: bool) -> bool:
     try:
-        if find_spec(module) is None:
+        if not _found(module):
             return False
         if try_import:
             import_module(module)

@@ -105,7 +105,8 @@ class Desk(QObject):
     ----------
     session : Session
     refreshed : signal
-        At most every 30 ms, after anything in the session changed; docks draw themselves from it.
+        At most every 30 ms, after anything in the session changed; docks draw themselves from it. While a result grows on the canvas they do so together with
+        it: with each that is drawn the whole window is put together anew.
     rethemed : signal of str
         The viewer's theme changed.
     naming : signal
@@ -121,7 +122,7 @@ class Desk(QObject):
         self.viewer = viewer
         self._dispatcher = _Dispatcher(self)
         self.session = Session(self._dispatcher)
-        self.writer = LabelsWriter(self.session, self._add, self)
+        self.writer = LabelsWriter(self.session, self._add, viewer.layers.events.blocker, self)
         self.seeds = SeedLayers(self.session, self._add)
         self.surface = PreviewSurface(self.session, viewer, self._add, self)
         self.prompts = PromptLayers(self.session, self._add)
@@ -140,11 +141,12 @@ class Desk(QObject):
         self._declined: dict[Layer, str] = {}
         self._users = 0
         self._over = False
-        self._adding = False
+        self._adding = self._behind = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
-        self._timer.timeout.connect(self.refreshed)
+        self._timer.timeout.connect(self._refresh)
+        self.writer.redrawing.connect(self._refresh_too)
         self._connect()
         for layer in list(viewer.layers):
             self._take(layer)
@@ -398,8 +400,21 @@ class Desk(QObject):
 
     def _on_changed(self) -> None:
         self._follow_tool()
+        self._behind = True
         if not self._timer.isActive():
             self._timer.start()
+
+    def _refresh(self) -> None:
+        if self._behind and not self.writer.is_waiting:
+            self._behind = False
+            self.refreshed.emit()
+
+    def _refresh_too(self) -> None:
+        """The canvas is drawn now: docks that are behind draw themselves too."""
+        if self._behind:
+            self._timer.stop()
+            self._behind = False
+            self.refreshed.emit()
 
     def _follow_tool(self) -> None:
         session, scan = self.session, self.session.current

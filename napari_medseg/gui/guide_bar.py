@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.keys import key_list
+from napari_medseg.gui.still import Still
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step, progress
 
 HEIGHT_PROGRESS = 46
 HEIGHT_GUIDE = 86
+PATIENCE_MS = 600  # before it is said that nobody knows how long a job will take: most have begun to tell by then
 
 
 class AcceptBar(QWidget):
@@ -44,7 +47,7 @@ class AcceptBar(QWidget):
         mark(self.accept, "primary", ready and next_step(session).action == "accept")
 
 
-class ProgressRow(QWidget):
+class ProgressRow(Still):
     """What runs, percent, time left, Stop; or what the last job took."""
 
     def __init__(self, desk: Desk) -> None:
@@ -62,7 +65,7 @@ class ProgressRow(QWidget):
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
         top.addWidget(self.left)
-        column = QVBoxLayout(self)
+        column = QVBoxLayout(self.inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addLayout(top)
@@ -70,6 +73,10 @@ class ProgressRow(QWidget):
         column.addWidget(self.detail)
         column.addStretch(1)
         self.setFixedHeight(HEIGHT_PROGRESS)  # always there, so that nothing above it jumps when work begins
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MS)
+        self._patience.timeout.connect(self.refresh)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -84,11 +91,16 @@ class ProgressRow(QWidget):
         self.title.setText(job.title)
         self.title.setToolTip(job.title)
         self.bar.setVisible(job.is_active)
-        if job.fraction is None or job.state == "waiting":
-            self.bar.setRange(0, 0)
+        self.bar.setUpdatesEnabled(False)  # it would be painted at once, and the whole window with it, which OpenGL puts together
+        unknown = job.fraction is None or job.state == "waiting"
+        if unknown and 1000 * job.seconds >= PATIENCE_MS:
+            self.bar.setRange(0, 0)  # moves to and fro, and the whole window is painted for each of its steps
         else:
             self.bar.setRange(0, 1000)
-            self.bar.setValue(round(1000 * job.fraction))
+            self.bar.setValue(round(1000 * (job.fraction or 0)))
+        if unknown and job.is_active and not self._patience.isActive() and self.bar.maximum():
+            self._patience.start()
+        self.bar.setUpdatesEnabled(True)
         ended = {"done": "done in", "stopped": "stopped after", "failed": "failed after"}
         self.left.setText(progress(job) if job.is_active else f"{ended.get(job.state, '')} {job.seconds:.1f} s")
         self.detail.setText(job.message)

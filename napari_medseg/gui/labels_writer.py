@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import move_layer, placement, scan_metadata
@@ -40,7 +41,7 @@ SHOWN = "shown"  # in a layer's metadata: the classes its colours were made for
 
 @dataclass(eq=False)
 class ScanLabels:
-    """The label layers of one scan; each is made when it is first needed and then stays. `empty` is what a preview's layers hold while one is awaited."""
+    """The label layers of one scan; each is made when it is first needed and then stays. While a preview is awaited, its layers hold the scan's spare map."""
 
     labels: Labels | None = None
     preview: Labels | None = None
@@ -51,7 +52,6 @@ class ScanLabels:
     barrier: Labels | None = None
 
     shows: Preview | None = None
-    empty: Array | None = None
 
     def all(self) -> tuple[Labels, ...]:
         """Those that exist."""
@@ -68,11 +68,20 @@ class LabelsWriter(QObject):
         Told what a person paints, takes back and does again.
     add : callable
         Adds a layer to the viewer without changing what is selected.
+    unheard : callable
+        A context in which napari's layer list does not hear of what layers tell: for a changed slice it would be drawn anew, and the window with it.
+
+    Attributes
+    ----------
+    redrawing : signal
+        Layers are drawn anew in this turn: with what else changes now, the window is put together once only.
     """
 
-    def __init__(self, session: Session, add: Callable[[Labels], None], parent: QObject) -> None:
+    redrawing = Signal()
+
+    def __init__(self, session: Session, add: Callable[[Labels], None], unheard: Callable[[], AbstractContextManager[Any]], parent: QObject) -> None:
         super().__init__(parent)
-        self._session, self._add = session, add
+        self._session, self._add, self._unheard = session, add, unheard
         self._of: dict[int, ScanLabels] = {}
         self._logs: dict[Labels, PaintLog] = {}
         self._brushes: dict[Labels, LimitBrush] = {}
@@ -161,10 +170,10 @@ class LabelsWriter(QObject):
         held = self.of(scan)
         if layer is None or held.shows is not None or layer not in (held.preview, held.outline):
             return
-        if held.empty is None or self._awaited is not scan:
+        if self._awaited is not scan:
             show(layer, False)
-        elif layer.data is not held.empty:
-            layer.data = held.empty
+        elif layer.data is not scan.lay_out():
+            layer.data = scan.lay_out()
 
     def expect(self, scan: Scan | None) -> None:
         """A tool that will give a preview of this scan is in hand, or none is.
@@ -177,15 +186,12 @@ class LabelsWriter(QObject):
             self._turns.add(lambda: self._put_away(before, self.of(before).outline))
             self._turns.add(lambda: self._put_away(before, self.of(before).preview))
         if scan is not None and scan.preview is None:
-            held = self.of(scan)
-            if held.empty is None or held.empty.shape != scan.display.geometry.shape:
-                held.empty = np.zeros(scan.display.geometry.shape, np.uint8)
             self._turns.add(lambda: self._lay_out(scan, self._outline))
             self._turns.add(lambda: self._lay_out(scan, self._fill))
 
     def _lay_out(self, scan: Scan, make: Callable[[Scan, Array], Labels]) -> None:
-        empty = self.of(scan).empty
-        if scan in self._session.scans and self._awaited is scan and scan.preview is None and empty is not None:
+        if scan in self._session.scans and self._awaited is scan and scan.preview is None:
+            empty = scan.lay_out()
             layer = make(scan, empty)
             if layer.data is not empty:
                 layer.data = empty
@@ -300,18 +306,25 @@ class LabelsWriter(QObject):
         if not self._timer.isActive():  # what comes after a rest is drawn at once
             self._timer.start(max(0, self._pause - int(1000 * (time.perf_counter() - self._began))))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether layers are to be drawn anew soon."""
+        return self._timer.isActive()
+
     def _redraw(self) -> None:
         stale, self._stale = self._stale, set()
         self._began = time.perf_counter()
-        for layer in stale:
-            if layer.visible:
-                layer.refresh(extent=False, thumbnail=False, highlight=False)
+        self.redrawing.emit()
+        with self._unheard():
+            for layer in stale:
+                if layer.visible:
+                    layer.refresh(extent=False, thumbnail=False, highlight=False)
         QTimer.singleShot(0, self._drawn)
 
     def _drawn(self) -> None:
-        """Where drawing takes long, draw less often: at least half of the window's time is the person's."""
+        """Where drawing takes long, draw less often: at least a third of the window's time is the person's."""
         took = 1000 * (time.perf_counter() - self._began)
-        self._pause = int(min(SLOWEST_MS, max(REDRAW_MS, 2 * took)))
+        self._pause = int(min(SLOWEST_MS, max(REDRAW_MS, 1.5 * took)))
 
 
 class _Accepted:

@@ -131,7 +131,10 @@ class CursorLine(QObject):
         text = self._text(scan) if scan is not None and self._session.readout else ""
         if text != self.label.text():
             self.label.setText(text)
-            self.label.setMinimumWidth(max(self.label.minimumWidth(), min(WIDEST, self.label.sizeHint().width())))  # the bar beside it need not move each time
+            wanted = self.label.sizeHint()
+            width = max(self.label.minimumWidth(), min(WIDEST, wanted.width()))
+            if (width, wanted.height()) != (self.label.width(), self.label.height()):
+                self.label.setFixedSize(width, wanted.height())  # with a size of its own it changes its text without the window being laid out anew
 
     def _text(self, scan: Scan) -> str:
         layer = self._pictures.image(scan)

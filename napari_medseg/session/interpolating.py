@@ -163,7 +163,7 @@ class Interpolating:
         follow, value, labels = session.interpolation.follow, session.chosen, scan.labels
         parameters = {"slices": used, "axis": axis, "image": follow, "value": value}
         preview = Preview(
-            np.zeros(scan.display.geometry.shape, np.uint8), TITLE, (session.label_class,), made=Making("interpolate", parameters=parameters),
+            scan.fresh_map(), TITLE, (session.label_class,), made=Making("interpolate", parameters=parameters),
             keeps_values=True, replaces=True,
         )
         session.show_preview(scan, preview, tool=session.tool)

@@ -84,7 +84,7 @@ class LiveLevelSet:
         self._last: Evolution | None = None
         title = next(c for c in session.classes if c.value == value)
         self._title = f"Growing {title.name}"
-        self.preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), TITLE, (title,))
+        self.preview = Preview(scan.fresh_map(), TITLE, (title,))
         self.preview.live = self
 
     @property

@@ -482,7 +482,7 @@ class Prompting:
         stale = [value for value in values if everything or talk.answered.get(value) != ways[value]]
         preview, title = scan.preview, self._title()
         if preview is None or preview is not talk.preview:
-            preview = talk.preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), title, (), keeps_values=True)
+            preview = talk.preview = Preview(scan.fresh_map(), title, (), keeps_values=True)
             session.show_preview(scan, preview, tool=session.tool)
         preview.classes = tuple(c for c in session.classes if c.value in values)
         preview.title, preview.finished = title, False

@@ -245,7 +245,7 @@ class LiveScribbles:
         session, solver = self._session, self._solver(scan)
         preview = scan.preview
         if preview is None or not self.owns(preview):
-            preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), TITLE, (), keeps_values=True)
+            preview = Preview(scan.fresh_map(), TITLE, (), keeps_values=True)
             session.show_preview(scan, preview, tool=session.tool)
         solver.show_in(preview)
         preview.classes = tuple(c for c in session.classes if scan.stroked[c.value] > 0) or (session.label_class,)

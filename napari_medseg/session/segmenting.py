@@ -233,7 +233,7 @@ def start(session: Session) -> None:
     names = list(row.classes) if row is not None else []
     known, one = list(session.classes), session.label_class
     made = Making(f"segment:{parts.engines[0][0]}", "proposal", {"device": device, **parts.recorded()})
-    preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), title, tuple(_classes(names or ["organ"], known, one)), made=made)
+    preview = Preview(scan.fresh_map(), title, tuple(_classes(names or ["organ"], known, one)), made=made)
     focus = session.looking_at if session.segment.live else session.in_view
 
     def make() -> Iterator[Patch]:

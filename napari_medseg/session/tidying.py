@@ -101,7 +101,7 @@ class Tidying:
         parameters = {**chain.recorded(), "values": values}
         preview = scan.preview
         if preview is None or not self.owns(preview):
-            preview = Preview(np.zeros(scan.display.geometry.shape, np.uint8), TITLE, (), keeps_values=True, replaces=True)
+            preview = Preview(scan.fresh_map(), TITLE, (), keeps_values=True, replaces=True)
             session.show_preview(scan, preview, tool=session.tool)
         preview.classes = tuple(c for c in session.classes if c.value in values)
         preview.made, preview.finished = Making("cleanup", parameters=parameters), False

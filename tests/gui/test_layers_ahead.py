@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.gui import warm_layers
+from napari_medseg.gui.still import Still
 from napari_medseg.gui.turns import Turns, show
+from napari_medseg.session.state import Preview
 
 
 @pytest.fixture
@@ -62,15 +65,67 @@ def test_a_run_changes_what_the_layers_hold_and_nothing_else(viewer, dock, desk,
     qtbot.waitUntil(lambda: held.preview is not None and held.preview.visible)
     middle = tuple(n // 2 for n in scan.display.geometry.shape)
     desk.seeds.get(scan).add(np.array([middle], float))
-    count = len(viewer.layers)
+    count, lay_there = len(viewer.layers), held.outline.data
     told.clear()
     desk.run()
-    assert held.outline.data is scan.preview.labels
+    assert scan.preview.labels is held.outline.data is lay_there
     qtbot.waitUntil(lambda: held.preview.data is scan.preview.labels)
     session.discard()
-    qtbot.waitUntil(lambda: held.preview.data is held.empty and held.outline.data is held.empty)
+    qtbot.waitUntil(lambda: held.preview.data is held.outline.data is scan.spare)
+    assert not scan.spare.any()
     assert not told, "no layer came in sight or went"
     assert len(viewer.layers) == count
+
+
+def test_a_result_that_grows_is_drawn_together_with_the_docks_and_unheard_by_the_layer_list(viewer, dock, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    session.show_preview(scan, Preview(scan.fresh_map(), "made", tuple(session.classes[:1])))
+    held = desk.writer.of(scan)
+    qtbot.waitUntil(lambda: held.preview is not None and held.preview.visible)
+    qtbot.waitUntil(lambda: not desk.writer.is_waiting)
+    seen, heard = [], []
+    desk.refreshed.connect(lambda: seen.append("docks"))
+    held.outline.events.set_data.connect(lambda event: seen.append("canvas"))
+    viewer.layers.events.connect(lambda event: heard.append(event.type))
+    scan.preview.labels[scan.display.geometry.shape[0] // 2] = 1
+    session.preview_changed.emit(scan, (slice(None),) * 3)
+    assert seen == []
+    qtbot.waitUntil(lambda: "canvas" in seen)
+    assert seen == ["docks", "canvas"]
+    assert "set_data" not in heard
+
+
+@pytest.mark.parametrize("still", [True, False], ids=["in a still part", "in a plain part"])
+def test_a_text_of_another_length_lays_the_window_out_anew_unless_it_stands_in_a_still_part(qtbot, still):
+    class Counted(QObject):
+        """Counts how often Qt asks for the window to be laid out."""
+
+        def __init__(self):
+            super().__init__()
+            self.asked = 0
+
+        def eventFilter(self, part, event):
+            self.asked += event.type() == QEvent.Type.LayoutRequest
+            return False
+
+    window, counted = QWidget(), Counted()
+    qtbot.addWidget(window)
+    part = Still() if still else QWidget()
+    QVBoxLayout(window).addWidget(part)
+    text = QLabel("1 s")
+    QHBoxLayout(part.inside if still else part).addWidget(text)
+    window.resize(400, 100)
+    with qtbot.waitExposed(window):
+        window.show()
+    for _ in range(10):
+        QApplication.processEvents()
+    window.installEventFilter(counted)
+    text.setText("about three minutes left, or four")
+    for _ in range(10):
+        QApplication.processEvents()
+    window.removeEventFilter(counted)
+    assert (counted.asked == 0) is still
+    assert text.width() > 100
 
 
 def test_what_napari_loads_for_its_first_layers_can_be_loaded_beside_the_window():
