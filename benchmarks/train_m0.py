@@ -29,8 +29,9 @@ import torch
 from napari_medseg import __version__
 from napari_medseg.metrics import dice
 from napari_medseg.refine.cases import Case
-from napari_medseg.refine.recipe import salah2023
-from napari_medseg.refine.training import SliceSet, fine_tune, predict_labels, slice_set
+from napari_medseg.refine.examples import weak_examples
+from napari_medseg.refine.salah.recipe import salah2023
+from napari_medseg.refine.salah.training import SliceSet, fine_tune, predict_labels, slice_set
 from napari_medseg.segmenters.unet import UNet
 from napari_medseg.segmenters.weights import BASE, read_plan, save_model
 from napari_medseg.testing.synthetic import ct_scene
@@ -57,7 +58,7 @@ def scenes(seeds: range) -> list[Case]:
 
 def mean_dice(network: UNet, cases: list[Case]) -> tuple[float, list[float]]:
     """Mean Dice over cases, and each."""
-    each = [dice(predict_labels(network, case), case.labels.array) for case in cases]
+    each = [dice(predict_labels(network, case.image), case.labels.array) for case in cases]
     return float(np.mean(each)), each
 
 
@@ -103,7 +104,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    data = slice_set(scenes(range(args.scenes)))
+    data = slice_set(weak_examples(scenes(range(args.scenes))))
     print(f"{len(data)} slices of {args.scenes} scenes", flush=True)
     network, record = train(data, scenes(VALIDATION), args.epochs, args.minutes)
     mean, each = mean_dice(network, scenes(TEST))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,13 +19,18 @@ def refine(
     images: Annotated[Path, typer.Argument(help="Folder of scans.", show_default=False)],
     labels: Annotated[Path, typer.Argument(help="Folder of weak labels under the same file names; 255 is unknown.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the rounds' labels, the final ones and the model.", show_default=False)],
-    rounds: Annotated[int, typer.Option(min=1, help="How many times to train and predict.")] = 3,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says (salah2023: 3).")] = None,
     base: Annotated[str, typer.Option(help="What each round starts from: a segmenter's id, or a model that `medseg refine` wrote.")] = "unet",
     recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`.")] = "salah2023",
     corrected: Annotated[Path | None, typer.Option(help="Folder of corrected labels: taught from; 255 is unknown.")] = None,
-    verified: Annotated[Path | None, typer.Option(help="Folder of verified labels: only checked against, never trained on.")] = None,
+    verified: Annotated[Path | None, typer.Option(help="Folder of verified labels: only checked against, never trained on; 255 is not verified.")] = None,
     heldout_images: Annotated[Path | None, typer.Option(help="Folder of scans that are only predicted and scored.")] = None,
     heldout_labels: Annotated[Path | None, typer.Option(help="Folder of their true labels.")] = None,
+    start: Annotated[Literal["base", "continue"], typer.Option(help="What a later round starts from: the base, or the model of the round before.")] = "base",
+    freeze: Annotated[Literal["none", "encoder", "all but last"], typer.Option(help="What of the base stays as it is.")] = "none",
+    replay: Annotated[Path | None, typer.Option(help="Folder with images/ and labels/ of an earlier set, learnt beside, so that it is not forgotten.")] = None,
+    patients: Annotated[Path | None, typer.Option(help="JSON or CSV of file names and patients; else each case is a patient of its own.")] = None,
+    stop_early: Annotated[bool, typer.Option("--stop-early", help="End where another round would be a waste.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
 ) -> Answer:
@@ -36,21 +41,24 @@ def refine(
 
     Example: medseg refine scans weak_labels -o study --rounds 3
     """
-    from napari_medseg.refine import Folders, RefineRequest, RefineRun
+    from napari_medseg.refine import Folders, RefineRequest, RefineRun, Replay
+    from napari_medseg.refine.patients import read_patients
 
     if (heldout_images is None) != (heldout_labels is None):
         raise InvalidInputError("one of the two held-out folders is missing", where="--heldout-images, --heldout-labels", todo="Give both or neither")
-    for folder in filter(None, (images, labels, corrected, verified, heldout_images, heldout_labels)):
+    again = Folders(replay / "images", replay / "labels") if replay else None
+    for folder in filter(None, (images, labels, corrected, verified, heldout_images, heldout_labels, replay, *((again.images, again.labels) if again else ()))):
         if not folder.is_dir():
             raise MissingFileError("there is no such folder", where=folder, todo="Check the path")
         if out.exists() and out.samefile(folder):
             raise InvalidInputError("would be written into", where=folder, todo="Give another folder with -o")
     request = RefineRequest(
         cases=Folders(images, labels),
-        recipe=catalogue.load().find(recipe, "recipe").build(rounds=rounds),
+        recipe=catalogue.load().find(recipe, "recipe").build(**({} if rounds is None else {"rounds": rounds})),
         base=_base(base), out=out, corrected=corrected, verified=verified,
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
-        seed=seed, device=device,
+        seed=seed, device=device, patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
+        replay=Replay(again) if again else None, every_round=not stop_early,
     )
     result = last(iter(RefineRun(request))).result
     if result is None:
@@ -61,7 +69,8 @@ def refine(
         known = [*dice, ("loss", figures.loss), ("volume ratio", figures.volume_ratio)]
         told = ", ".join(f"{name} {value:.3f}" for name, value in known if value is not None)
         lines.append(f"round {figures.round}: {told}, {figures.seconds:.1f} s" + (f" - {figures.reason}" if figures.reason else ""))
-    return Answer(result.as_dict(), "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
+    answer = {name: value for name, value in result.as_dict().items() if name != "lineage"}  # long; rounds.json holds it
+    return Answer(answer, "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
 
 
 def _base(name: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,8 +38,13 @@ class Case:
         return self.id if self.id.lower().endswith(SUFFIXES) else f"{self.id}.nii.gz"
 
 
-def load_cases(images: Path | str, labels: Path | str) -> tuple[Case, ...]:
+def load_cases(images: Path | str, labels: Path | str, *, with_foreground: bool = True) -> tuple[Case, ...]:
     """Read a folder of scans and a folder of label maps with the same file names.
+
+    Parameters
+    ----------
+    with_foreground : bool
+        Whether one of the labels must hold some; corrections may bring it.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def load_cases(images: Path | str, labels: Path | str) -> tuple[Case, ...]:
     for name, path in scans.items():
         image = read(path)
         cases.append(Case(name, image, read_label_map(masks[name], image)))
-    return checked(cases)
+    return checked(cases, with_foreground=with_foreground)
 
 
 def load_labels(folder: Path | str, cases: Iterable[Case]) -> dict[str, Volume]:
@@ -111,7 +116,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     return {p.name: p for p in paths if p.name.lower().endswith(SUFFIXES)}
 
 
-def checked(cases: Sequence[Case]) -> tuple[Case, ...]:
+def checked(cases: Sequence[Case], *, with_foreground: bool = True) -> tuple[Case, ...]:
     """The cases, if something can be learnt from them.
 
     Raises
@@ -134,27 +139,13 @@ def checked(cases: Sequence[Case]) -> tuple[Case, ...]:
         require_same_grid(case.image.geometry, case.labels.geometry, case.id)
         if case.image.channels != cases[0].image.channels:
             raise InvalidInputError(
-                f"has {_channels(case)}, but {cases[0].id} has {_channels(cases[0])}", where=case.id, todo="Refine scans of one kind together",
+                f"has {channels_of(case)}, but {cases[0].id} has {channels_of(cases[0])}", where=case.id, todo="Refine scans of one kind together",
             )
         if not np.isfinite(case.image.array).any():
             raise InvalidInputError("holds no usable number", where=case.id, todo="Open it in the window to see what it holds, or take it out")
         result.append(replace(case, labels=case.labels.like(_as_uint8(case.labels.channel(), case.id))))
-    if not class_values(result):
+    if with_foreground and not class_values(result):
         raise NoLabelsError("no label map has foreground", where="labels", todo="Mark the organ in at least one scan first")
-    return tuple(result)
-
-
-def corrected(cases: Iterable[Case], corrections: Mapping[str, Volume]) -> tuple[Case, ...]:
-    """The cases with their labels replaced wherever a correction is not 255 (unknown)."""
-    result = []
-    for case in cases:
-        labels = case.labels.channel()
-        if case.id in corrections:
-            fix = corrections[case.id]
-            require_same_grid(case.image.geometry, fix.geometry, case.id)
-            values = _as_uint8(fix.channel(), case.id)
-            labels = np.where(values == UNKNOWN, labels, values)
-        result.append(replace(case, labels=case.labels.like(labels)))
     return tuple(result)
 
 
@@ -166,7 +157,8 @@ def class_values(cases: Iterable[Case]) -> tuple[int, ...]:
     return tuple(sorted(found - {0, UNKNOWN}))
 
 
-def _channels(case: Case) -> str:
+def channels_of(case: Case) -> str:
+    """How many channels its scan has, in words."""
     return f"{case.image.channels} channel{'s' if case.image.channels > 1 else ''}"
 
 

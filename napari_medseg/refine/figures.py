@@ -1,8 +1,4 @@
-"""What a round is worth, and which one to adopt.
-
-Rounds do not improve without fail: in pilots the third was often worse than the first, and the agreement of successive labels says nothing about it.
-So every version is kept and one is chosen by a stated rule.
-"""
+"""What a round is worth."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_medseg.metrics import dice
+from napari_medseg.refine.gate import Verdict
 from napari_medseg.volume import LabelArray
 
 UNKNOWN = 255
@@ -42,6 +39,14 @@ class RoundFigures:
         Whether this is the version in `final`.
     reason : str
         Why, or why not.
+    dice_change : float or None
+        On verified labels, against the version that was adopted before; None without any.
+    verified_slices, verified_patients : int
+        How much was verified and only checked against.
+    pieces : str
+        What became of the labels' pieces and holes, in words.
+    notes : str
+        What the recipe found out on the way.
     """
 
     round: int
@@ -54,34 +59,29 @@ class RoundFigures:
     dice_refined: float | None = None
     adopted: bool = False
     reason: str = ""
+    dice_change: float | None = None
+    verified_slices: int = 0
+    verified_patients: int = 0
+    pieces: str = ""
+    notes: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: no NaN, None where nothing is known."""
         return asdict(self)
 
 
-def adopt(rounds: Sequence[RoundFigures], drift: float) -> tuple[RoundFigures, ...]:
-    """The same rounds with one marked as adopted.
-
-    With verified labels: the best by Dice on them, of equals the later; round 0 takes part, so that a refinement that made things worse is
-    not adopted. Without: the last round whose volume is within a factor of `drift` of the labels given, else round 0.
-
-    Parameters
-    ----------
-    rounds : from round 0 on, in order
-    """
-    scores = {r.round: r.dice_verified for r in rounds if r.dice_verified is not None}
-    steady = [r.round for r in rounds if 1 / drift <= r.volume_ratio <= drift]
-    if scores:
-        best = max(scores, key=lambda number: (scores[number], number))
-        return tuple(replace(r, adopted=r.round == best, reason=_by_score(r, best, scores)) for r in rounds)
-    best = max(steady, default=0)
-    return tuple(replace(r, adopted=r.round == best, reason=_by_volume(r, best, r.round in steady)) for r in rounds)
+def judged(figures: RoundFigures, verdict: Verdict) -> RoundFigures:
+    """A round's figures with what the gate made of them."""
+    seen = verdict.evidence
+    return replace(
+        figures, adopted=verdict.adopted, reason=verdict.reason, dice_change=seen.change, verified_slices=seen.slices, verified_patients=seen.patients,
+        pieces=seen.topology,
+    )
 
 
-def best_round(rounds: Sequence[RoundFigures]) -> int:
-    """The number of the adopted round."""
-    return next((r.round for r in rounds if r.adopted), 0)
+def settled(rounds: Sequence[RoundFigures], best: int) -> tuple[RoundFigures, ...]:
+    """The same rounds with the best one marked as adopted."""
+    return tuple(replace(r, adopted=r.round == best) for r in rounds)
 
 
 def mean_dice(answers: Mapping[str, LabelArray], truths: Mapping[str, LabelArray], values: Sequence[int]) -> float | None:
@@ -104,23 +104,3 @@ def volume_ratio(answers: Mapping[str, LabelArray], given: Mapping[str, LabelArr
         new += float(np.count_nonzero((answers[name] > 0) & known)) * voxel_ml[name]
         old += float(np.count_nonzero((labels > 0) & known)) * voxel_ml[name]
     return new / old if old else 1.0
-
-
-def _by_score(figures: RoundFigures, best: int, scores: Mapping[int, float]) -> str:
-    mine = scores.get(figures.round)
-    if mine is None:
-        return "not scored on the verified labels"
-    if figures.round == best:
-        what = "the labels given are still the best" if best == 0 else "best"
-        return f"{what} on the verified labels (Dice {mine:.3f})"
-    return f"Dice {mine:.3f} on the verified labels, against {scores[best]:.3f} in round {best}"
-
-
-def _by_volume(figures: RoundFigures, best: int, steady: bool) -> str:
-    if figures.round == best:
-        if best == 0:
-            return "no round kept a plausible volume, so the labels given stay"
-        return "last round with a plausible volume; nothing was verified to choose by"
-    if figures.round == 0:
-        return "the labels given"
-    return "a later round was adopted; nothing was verified to choose by" if steady else f"volume {figures.volume_ratio:.2f} times that of the labels given"

@@ -5,15 +5,17 @@ A method learns from examples and gives a model; it never chooses whether its mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from napari_medseg.volume import Array, FloatArray, LabelArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.refine.checkpoint import Checkpoints
+
+Freeze = Literal["none", "encoder", "all but last"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +105,10 @@ class Learning:
     updates : int
         So far, over every network.
     learned : Learned or None
+    now : callable or None
+        Labels a small scan with the network as it stands, for a look while it learns; good until the next tick is asked for, and leaves no trace.
+    rate : float or None
+        Learning rate of the last update.
     """
 
     fraction: float
@@ -110,13 +116,19 @@ class Learning:
     loss: float | None = None
     updates: int = 0
     learned: Learned | None = None
+    now: Callable[[Volume], LabelArray] | None = None
+    rate: float | None = None
 
 
 class Method(Protocol):
     """How a round learns."""
 
+    def base_model(self, base: Path | None, values: Sequence[int], device: str) -> Model | None:
+        """What the base makes of a scan before it has learnt anything here; None where learning begins from nothing."""
+        ...
+
     def learn(
-        self, examples: Sequence[Example], values: Sequence[int], *, number: int, base: Path | None, seed: int, device: str,
+        self, examples: Sequence[Example], values: Sequence[int], *, number: int, base: Path | None, seed: int, device: str, freeze: Freeze = "none",
         checkpoints: Checkpoints | None = None,
     ) -> Iterator[Learning]:
         """Learn from examples.
@@ -130,6 +142,12 @@ class Method(Protocol):
             The round, from 1.
         base : Path or None
             Model to start from; None is the method's own beginning.
+        seed : int
+            Of the run; together with the number of the round it settles every draw.
+        device : str
+            "cpu", "cuda", "cuda:1" or "mps".
+        freeze : "none", "encoder" or "all but last"
+            What stays as the base has it, its normalisation too.
         checkpoints : Checkpoints or None
             Where to save every so often, and what to go on from.
 
@@ -156,6 +174,11 @@ class AnyRecipe(Protocol):
     @property
     def rounds(self) -> int:
         """How often to learn and propose."""
+        ...
+
+    @property
+    def drift(self) -> float:
+        """How many times larger or smaller than the labels given the volume may become before a round is doubted."""
         ...
 
     def method(self) -> Method:

@@ -7,7 +7,7 @@ import pytest
 
 from napari_medseg.metrics import dice
 from napari_medseg.refine.cases import Case
-from napari_medseg.refine.training import predict_labels
+from napari_medseg.refine.salah.training import predict_labels
 from napari_medseg.segmenters.weights import BASE, load_model
 from napari_medseg.testing.synthetic import ct_scene, mr_scene
 
@@ -29,7 +29,7 @@ def test_the_record_beside_the_base_model_is_about_this_file():
 
 def test_the_base_model_knows_unseen_ct_scenes_and_does_not_know_mr(m0):
     def score(scene, seeds):
-        return np.mean([dice(predict_labels(m0, case), case.labels.array) for case in (Case(str(s), *scene(s)) for s in seeds)])
+        return np.mean([dice(predict_labels(m0, case.image), case.labels.array) for case in (Case(str(s), *scene(s)) for s in seeds)])
 
     assert score(ct_scene, range(3900, 3904)) > 0.85
     assert score(mr_scene, range(3900, 3904)) < 0.5

@@ -7,8 +7,8 @@ import pytest
 
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MissingFileError, NoLabelsError
 from napari_medseg.io import write
-from napari_medseg.refine.cases import checked, class_values, corrected, load_cases, load_labels
-from napari_medseg.refine.recipe import salah2023
+from napari_medseg.refine.cases import checked, class_values, load_cases, load_labels
+from napari_medseg.refine.salah.recipe import salah2023
 from napari_medseg.volume import Volume
 
 
@@ -97,19 +97,6 @@ def test_two_cases_of_one_name_are_refused(patients):
 def test_a_scan_given_as_labels_is_refused(patients):
     with pytest.raises(InvalidInputError, match="whole numbers"):
         checked([replace(patients.cases[0], labels=patients.cases[0].image)])
-
-
-def test_corrections_replace_labels_only_where_somebody_judged(patients):
-    case = patients.cases[0]
-    fix = np.full(case.labels.array.shape, 255, np.uint8)
-    fix[1, :4] = 1
-    fix[2] = 0
-    (fixed, untouched, _) = corrected(patients.cases, {case.id: case.labels.like(fix)})
-    assert (fixed.labels.array[1, :4] == 1).all()
-    assert not fixed.labels.array[2].any()
-    assert np.array_equal(fixed.labels.array[[0, 3]], case.labels.array[[0, 3]])
-    assert untouched is not None
-    assert np.array_equal(untouched.labels.array, patients.cases[1].labels.array)
 
 
 def test_a_folder_of_some_labels_must_name_known_scans(patients, folders, tmp_path):

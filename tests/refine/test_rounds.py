@@ -10,9 +10,11 @@ import torch
 
 from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError
 from napari_medseg.io import read_labels, write
-from napari_medseg.refine import Folders, RefineRequest, last_result, refine, salah2023, training
+from napari_medseg.refine import Folders, RefineRequest, last_result, refine, salah2023
 from napari_medseg.refine.cases import Case
-from napari_medseg.refine.figures import RoundFigures, adopt, best_round, volume_ratio
+from napari_medseg.refine.figures import volume_ratio
+from napari_medseg.refine.salah import method
+from napari_medseg.refine.salah.training import predict_labels
 from napari_medseg.segmenters.protocol import collect, to_labels
 from napari_medseg.segmenters.unet_segmenter import UNetSegmenter
 from napari_medseg.segmenters.weights import load_model
@@ -35,7 +37,7 @@ def test_rounds_write_labels_a_model_and_a_record(patients, base, tmp_path):
     network, plan = load_model(out / "model")
     assert plan["training"]["round"] == result.best_round
     assert result.best_round > 0
-    assert np.array_equal(training.predict_labels(network, patients.cases[1], size=32), final)
+    assert np.array_equal(predict_labels(network, patients.cases[1].image, size=32), final)
     assert json.loads((out / "rounds.json").read_text())["best_round"] == result.best_round
     assert not list(out.glob(".*"))
 
@@ -50,13 +52,13 @@ def test_rounds_learn_more_than_the_weak_labels_say(patients, base):
 
 def test_every_round_starts_from_the_base_to_the_bit(patients, base, monkeypatch):
     starts = []
-    real = training.fine_tune
+    real = method.fine_tune
 
     def watched(network, *args, **kwargs):
         starts.append({name: value.clone() for name, value in network.state_dict().items()})
         return real(network, *args, **kwargs)
 
-    monkeypatch.setattr(training, "fine_tune", watched)
+    monkeypatch.setattr(method, "fine_tune", watched)
     before = hashlib.sha256(base.read_bytes()).hexdigest()
     last_result(refine(request(patients, base)))
     reference = load_model(base)[0].state_dict()
@@ -113,7 +115,7 @@ def test_a_second_run_replaces_the_first_whole(patients, base, tmp_path):
     out = tmp_path / "out"
     last_result(refine(request(patients, base, out=out)))
     last_result(refine(RefineRequest(patients.cases[:1], replace(QUICK, rounds=1), base, out)))
-    assert sorted(p.name for p in out.iterdir()) == ["final", "model", "round1", "rounds.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["final", "model", "models", "round1", "rounds.json", "splits.json"]
     assert [p.name for p in (out / "final").iterdir()] == ["p0.nii.gz"]
 
 
@@ -180,30 +182,6 @@ def test_a_missing_base_model_is_said_before_anything_is_trained(patients, tmp_p
 def test_labels_for_a_stranger_are_refused(patients, base):
     with pytest.raises(InvalidInputError, match="stranger"):
         last_result(refine(request(patients, base, verified={"stranger": patients.cases[0].labels})))
-
-
-def rounds_of(*pairs):
-    return [RoundFigures(i, 1, 1.0, 0.1, volume, dice_verified=score) for i, (volume, score) in enumerate(pairs)]
-
-
-def test_with_verified_labels_the_best_round_is_adopted_though_a_later_one_exists():
-    chosen = adopt(rounds_of((1, 0.80), (1.1, 0.90), (1.1, 0.85)), 1.5)
-    assert best_round(chosen) == 1
-    assert "0.850 on the verified labels, against 0.900 in round 1" in chosen[2].reason
-
-
-def test_a_refinement_that_made_things_worse_is_not_adopted():
-    chosen = adopt(rounds_of((1, 0.80), (1.1, 0.70)), 1.5)
-    assert best_round(chosen) == 0
-    assert "still the best" in chosen[0].reason
-
-
-def test_without_verified_labels_the_last_round_of_plausible_volume_is_adopted():
-    assert best_round(adopt(rounds_of((1, None), (1.1, None), (1.2, None)), 1.5)) == 2
-    drifted = adopt(rounds_of((1, None), (1.1, None), (2.0, None)), 1.5)
-    assert best_round(drifted) == 1
-    assert "2.00 times" in drifted[2].reason
-    assert best_round(adopt(rounds_of((1, None), (0.0, None)), 1.5)) == 0
 
 
 def test_the_volume_is_compared_only_where_the_labels_given_are_known():

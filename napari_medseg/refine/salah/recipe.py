@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_medseg.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from napari_medseg.refine.method import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,12 @@ class Recipe:
             raise InvalidInputError("rounds, epochs and batch must be 1 or more", where="recipe")
         if not (0 < self.learning_rate < 1 and 0 < self.threshold < 1 and self.drift > 1):
             raise InvalidInputError("learning rate and threshold must lie between 0 and 1, and drift above 1", where="recipe")
+
+    def method(self) -> Method:
+        """What learns by this recipe; loads torch."""
+        from napari_medseg.refine.salah.method import SalahMethod
+
+        return SalahMethod(self)
 
     def batch_for(self, slices: int) -> int:
         """Slices an update looks at when there are `slices` in all."""

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError, TrainingError
-from napari_medseg.refine.cases import Case
-from napari_medseg.refine.recipe import Recipe
-from napari_medseg.segmenters.slices import SIZE, UNKNOWN, prepare, prepare_labels, slice_order
+from napari_medseg.refine.freezing import Frozen
+from napari_medseg.refine.method import Example, Freeze
+from napari_medseg.refine.salah.recipe import Recipe
+from napari_medseg.refine.salah.saving import Saving
+from napari_medseg.refine.trust import weights
+from napari_medseg.segmenters.protocol import to_labels
+from napari_medseg.segmenters.slices import SIZE, UNKNOWN, prepare, prepare_labels, restore, slice_order
 from napari_medseg.segmenters.unet import UNet
-from napari_medseg.volume import LabelArray
+from napari_medseg.volume import FloatArray, LabelArray, Volume
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -59,19 +63,20 @@ class SliceSet:
     ----------
     images : float32 (n, channels, h, w) in [0, 1]
     targets : float32 (n, classes, h, w); share of the pixel that is of the class
-    known : float32 (n, 1, h, w); 1 where somebody judged, 0 elsewhere
+    weights : float32 (n, 1, h, w)
+        What a pixel counts, by the trust in its label; exactly 0 where nobody judged.
     """
 
     images: Tensor
     targets: Tensor
-    known: Tensor
+    weights: Tensor
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def slice_set(cases: Iterable[Case], values: Sequence[int] = (1,), size: int = SIZE) -> SliceSet:
-    """Every slice of every case that holds at least one judged pixel.
+def slice_set(examples: Iterable[Example], values: Sequence[int] = (1,), size: int = SIZE) -> SliceSet:
+    """Every slice of every example that holds at least one judged pixel.
 
     Parameters
     ----------
@@ -85,35 +90,37 @@ def slice_set(cases: Iterable[Case], values: Sequence[int] = (1,), size: int = S
         When no slice is left.
     """
     parts = []
-    for case in cases:
-        turn = slice_order(case.image.geometry)
-        images = prepare(turn.apply(case.image.array), size)
-        targets, known = prepare_labels(_ranked(turn.apply(case.labels.channel()), values), len(values), size)
+    for one in examples:
+        turn = slice_order(one.image.geometry)
+        images = prepare(turn.apply(one.image.array), size)
+        counts = weights(one.trust)
+        labels = np.where(counts > 0, one.labels, UNKNOWN).astype(np.uint8)
+        targets, known = prepare_labels(_ranked(turn.apply(labels), values), len(values), size)
         kept = known.flatten(1).any(dim=1)
-        parts.append((images[kept], targets[kept], known[kept]))
+        parts.append((images[kept], targets[kept], (known * _nearest(turn.apply(counts), size))[kept]))
     if not parts or not any(len(images) for images, _, _ in parts):
         raise NoLabelsError("no voxel has a known label", where="labels", todo="Give labels in which 255 (unknown) does not cover everything")
-    images, targets, known = (torch.cat(column) for column in zip(*parts, strict=True))
-    return SliceSet(images, targets, known)
+    return SliceSet(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def jaccard_distance(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
-    """1 - |P and T| / |P or T| with soft P, over the known pixels of a batch, mean over the classes.
+def jaccard_distance(logits: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+    """1 - |P and T| / |P or T| with soft P, over the known pixels of a batch, each counting `counts` (n, 1, h, w) times, mean over the classes.
 
-    Unknown pixels are left out of both sums before anything else, so neither the value nor any gradient depends on them. Summing over the batch (ours)
+    Unknown pixels (0) are left out of both sums before anything else, so neither the value nor any gradient depends on them. Summing over the batch (ours)
     keeps slices without the organ from being all or nothing.
     """
-    inside = known.expand_as(logits) > 0
+    inside = counts.expand_as(logits) > 0
     zero = torch.zeros((), dtype=logits.dtype, device=logits.device)
     p = torch.where(inside, logits.sigmoid(), zero)
     t = torch.where(inside, targets, zero)
-    both = (p * t).sum(dim=(0, 2, 3))
-    either = (p + t).sum(dim=(0, 2, 3)) - both
+    both = (counts * p * t).sum(dim=(0, 2, 3))
+    either = (counts * (p + t)).sum(dim=(0, 2, 3)) - both
     return (1 - (both + 1) / (either + 1)).mean()
 
 
 def fine_tune(
-    network: UNet, data: SliceSet, recipe: Recipe, *, seed: int = 0, device: str = "cpu", augment: Augment | None = None, cosine: bool = False
+    network: UNet, data: SliceSet, recipe: Recipe, *, seed: int = 0, device: str = "cpu", freeze: Freeze = "none", saving: Saving | None = None,
+    augment: Augment | None = None, cosine: bool = False,
 ) -> Iterator[TrainingTick]:
     """Train a network in place, with an optimiser of its own.
 
@@ -121,6 +128,10 @@ def fine_tune(
     ----------
     network : UNet
         Changed in place; in eval mode afterwards.
+    freeze : "none", "encoder" or "all but last"
+        What does not learn.
+    saving : Saving, optional
+        Where it saves itself, and what it goes on from.
     augment : callable, optional
         Turns a batch of images into another; the paper has none in fine-tuning.
     cosine : bool
@@ -145,39 +156,55 @@ def fine_tune(
         )
     torch.manual_seed(seed)  # dropout draws from the global generator
     draw = torch.Generator().manual_seed(seed)
-    network.to(device).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    frozen = Frozen(network.to(device), frozen_parts(network, freeze))
+    frozen.train()
+    optimiser = torch.optim.Adam(frozen.learning(), lr=recipe.learning_rate)
     batches = math.ceil(len(data) / recipe.batch_for(len(data)))
     epochs = recipe.epochs_for(len(data))
     total, started = epochs * batches, time.perf_counter()
+    losses: list[float] = []
+    before = saving.restore(network, optimiser, draw, losses) if saving else 0
     try:
-        for epoch in range(epochs):
-            losses: list[float] = []
-            for chosen in torch.randperm(len(data), generator=draw).tensor_split(batches):  # even parts: a last batch of one slice would upset BatchNorm
+        for epoch in range(before // batches, epochs):
+            order = draw.get_state()
+            for index, chosen in enumerate(torch.randperm(len(data), generator=draw).tensor_split(batches)):  # even: a batch of one would upset BatchNorm
+                done = epoch * batches + index + 1
+                if done <= before:
+                    continue
+                if index == 0:
+                    losses.clear()
                 images = data.images[chosen] if augment is None else augment(data.images[chosen], draw)
-                loss = jaccard_distance(network(images.to(device)), data.targets[chosen].to(device), data.known[chosen].to(device))
+                loss = jaccard_distance(network(images.to(device)), data.targets[chosen].to(device), data.weights[chosen].to(device))
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]):
                     raise TrainingError("the training went astray: its loss is no number", todo="Lower the learning rate, or check the scans")
                 if cosine:
-                    optimiser.param_groups[0]["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch * batches + len(losses) - 1) / total))
+                    optimiser.param_groups[0]["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - 1) / total))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-                done = epoch * batches + len(losses)
-                eta = (time.perf_counter() - started) / done * (total - done)
+                if saving:
+                    saving.save(network, optimiser, order, losses, done)
+                eta = (time.perf_counter() - started) / (done - before) * (total - done)
                 yield TrainingTick(done / total, f"Epoch {epoch + 1} of {epochs}", float(np.mean(losses)), done, epoch + 1, eta)
     finally:
         network.eval()
+        network.requires_grad_(True)
 
 
-def predict_labels(network: UNet, case: Case, values: Sequence[int] = (1,), *, threshold: float = 0.5, size: int = SIZE, device: str = "cpu") -> LabelArray:
-    """Label map (z, y, x) of one case on its own grid, uint8, classes by their label values."""
-    from napari_medseg.segmenters.protocol import to_labels
-    from napari_medseg.segmenters.slices import restore
+def frozen_parts(network: UNet, freeze: Freeze) -> list[nn.Module]:
+    """What stays as it is: nothing, the way down, or all but the last block of the way up with its head."""
+    if freeze == "none":
+        return []
+    if freeze == "encoder":
+        return [network.down]
+    return [network.down, *network.up[1:], *network.merge[1:]]
 
-    turn = slice_order(case.image.geometry)
-    stack = turn.apply(case.image.array)
+
+def probabilities(network: UNet, image: Volume, *, size: int = SIZE, device: str = "cpu") -> FloatArray:
+    """Probabilities (classes, z, y, x) of one scan on its own grid, float32."""
+    turn = slice_order(image.geometry)
+    stack = turn.apply(image.array)
     network.to(device).eval()
     logits = []
     with torch.no_grad():
@@ -185,9 +212,13 @@ def predict_labels(network: UNet, case: Case, values: Sequence[int] = (1,), *, t
             part = stack[..., start : start + 16, :, :]
             logits.append(restore(network(prepare(part, size).to(device)), part.shape[-2:]))
     answer = torch.from_numpy(np.concatenate(logits, axis=1)).sigmoid().numpy()
-    ranks = to_labels(answer, threshold)
-    lookup = np.array([0, *values], dtype=np.uint8)
-    return turn.undo(lookup[ranks])
+    return np.stack([turn.undo(each) for each in answer])
+
+
+def predict_labels(network: UNet, image: Volume, values: Sequence[int] = (1,), *, threshold: float = 0.5, size: int = SIZE, device: str = "cpu") -> LabelArray:
+    """Label map (z, y, x) of one scan on its own grid, uint8, classes by their label values."""
+    ranks = to_labels(probabilities(network, image, size=size, device=device), threshold)
+    return np.array([0, *values], dtype=np.uint8)[ranks]
 
 
 def widened(network: UNet, classes: int, seed: int = 0) -> UNet:
@@ -215,3 +246,9 @@ def _ranked(stack: LabelArray, values: Sequence[int]) -> LabelArray:
     lookup[list(values)] = np.arange(1, len(values) + 1)
     lookup[UNKNOWN] = UNKNOWN
     return lookup[stack]
+
+
+def _nearest(counts: FloatArray, size: int) -> Tensor:
+    """Slices (n, h, w) as (n, 1, size, size), each pixel the value nearest to it."""
+    planes = torch.from_numpy(np.array(counts, order="C"))[:, None]
+    return torch.nn.functional.interpolate(planes, size=(size, size), mode="nearest-exact")
