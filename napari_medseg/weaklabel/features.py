@@ -33,11 +33,15 @@ class FeatureMaps:
     spacing : mm per voxel (z, y, x)
     extra : float32 (c, z, y, x), optional
         More channels on the same grid, for example a network's features.
+    typical : (median, width) of grey values, optional
+        What values are measured by; those of the whole scan when not given.
     """
 
-    def __init__(self, image: npt.NDArray[Any], spacing: Spacing, extra: FloatArray | None = None) -> None:
+    def __init__(
+        self, image: npt.NDArray[Any], spacing: Spacing, extra: FloatArray | None = None, typical: tuple[float, float] | None = None,
+    ) -> None:
         self._image, self._spacing, self._extra = image, spacing, extra
-        self._middle, self._span = _typical(image)
+        self._middle, self._span = typical or _typical(image)
         self._base = finest_scale(spacing)
         self._box: Box | None = None
         self._count = 1 + PER_SCALE * len(SCALES) + (0 if extra is None else extra.shape[0])
@@ -63,7 +67,7 @@ class FeatureMaps:
     def _made(self, box: Box) -> FloatArray:
         margins = [int(np.ceil(CUT * self._base * SCALES[-1] / step)) + 1 for step in self._spacing]
         z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(box, margins, self._image.shape, strict=True))
-        values = self._image[z, y, x].astype(np.float32)
+        values = self._image[z, y, x].astype(np.float32, order="C")
         values[~np.isfinite(values)] = self._middle
         values = (values - np.float32(self._middle)) / np.float32(self._span)
         found = of_values(values, self._spacing)[(slice(None), *_within(box, (z, y, x)))]

@@ -201,7 +201,7 @@ class Scribbler:
             self._solver = solver_for(choice.method, region, self._settings, self._learning() if choice.learns else None)
         self._choice, self._solved_factor = choice, region.factor
         near = region.reached(strokes, self._settings.reach_mm)
-        task = Task(region, drawn, marks, near, _scale(region, near, strokes))
+        task = Task(region, drawn, marks, near, edge_scale(region, near, strokes))
         yield self._grown(task, None, 0.0, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
         for share, message, worth_showing in self._solver.follow(task):
             yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(0.95 * share, message)
@@ -297,7 +297,7 @@ class Choice:
     words: str
 
 
-def _scale(region: Region, near: BoolArray, strokes: LabelArray) -> float:
+def edge_scale(region: Region, near: BoolArray, strokes: LabelArray) -> float:
     """Contrast that counts as an edge: what lies between the strokes' classes, in half octaves so that it changes seldom."""
     every = max(1, round((strokes.size / SAMPLE) ** (1 / 3)))
     some = region.contrast[::every, ::every, ::every][near[::every, ::every, ::every]]

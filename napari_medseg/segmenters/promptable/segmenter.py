@@ -14,7 +14,7 @@ from napari_medseg.errors import InvalidInputError
 from napari_medseg.segmenters.promptable.pointed import Pointed, pointed
 from napari_medseg.segmenters.protocol import Box, Capabilities, Focus, Prediction
 from napari_medseg.segmenters.slices import box_in_file
-from napari_medseg.volume import Array, AxisMap, FloatArray, Shape, Volume, axis_map
+from napari_medseg.volume import Array, AxisMap, FloatArray, Shape, Spacing, Volume, axis_map
 
 if TYPE_CHECKING:
     from napari_medseg.annotation.prompts import Prompts
@@ -61,7 +61,7 @@ class PromptableSegmenter:
     def release(self) -> None:
         """Give the network's memory back, and forget; the next `predict` loads it again."""
         self._asking = None
-        self._answers.clear()
+        self._forget()
 
     def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
         """Outline what the prompts point at; see `protocol.Segmenter`. One map for each of `prompts.labels`, 0 beyond the boxes that are yielded.
@@ -81,9 +81,13 @@ class PromptableSegmenter:
         objects = pointed(prompts, volume, turn, turn.geometry(volume.geometry))
         yield from self._answered(volume, turn, objects, self._loaded(device))
 
-    def _answered(self, volume: Volume, turn: AxisMap, objects: dict[int, list[Pointed]], asking: Asking) -> Iterator[Prediction]:
+    def _step(self, asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Iterator[Answer]:
+        """One step of an answer; see `answer.step`. Made anew for every point; must depend on what it is given alone."""
         from napari_medseg.segmenters.promptable.answer import step
 
+        yield from step(asking, view, scan, prompts, before)
+
+    def _answered(self, volume: Volume, turn: AxisMap, objects: dict[int, list[Pointed]], asking: Asking) -> Iterator[Prediction]:
         self._recall(volume.array)
         grid, view = turn.geometry(volume.geometry), turn.view(volume.channel())
         maps = _Maps(list(objects), grid.shape)
@@ -102,7 +106,7 @@ class PromptableSegmenter:
                     key = (label, index, each.key, asked.points.tobytes() + asked.signs.tobytes())
                     last = count == each.steps[-1]
                     known = self._answers.get(key)
-                    for found in step(asking, view, grid.spacing, asked, answer) if known is None else (known,):
+                    for found in self._step(asking, view, grid.spacing, asked, answer) if known is None else (known,):
                         if found.finished:
                             self._remember(key, found)
                             answer, done = found, done + 1
@@ -114,14 +118,18 @@ class PromptableSegmenter:
 
         if self._asking is None or device != self._device:
             self._asking, self._device = Asking(self.model, device, TITLE), device
-            self._answers.clear()
+            self._forget()
         return self._asking
 
     def _recall(self, array: Array) -> None:
         """Forget what was answered on another scan."""
         if self._scan is None or self._scan() is not array:
-            self._answers.clear()
+            self._forget()
             self._scan = weakref.ref(array)
+
+    def _forget(self) -> None:
+        """Drop all that was worked out for a scan."""
+        self._answers.clear()
 
     def _remember(self, key: Key, answer: Answer) -> None:
         self._answers[key] = answer

@@ -1,0 +1,47 @@
+"""The promptable model that ships: its network says where the object is, the strokes' solver draws its outline at the scan's own resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_medseg.segmenters.promptable.pointed import Pointed
+from napari_medseg.segmenters.promptable.segmenter import PromptableSegmenter
+from napari_medseg.volume import Array, Spacing
+
+if TYPE_CHECKING:
+    from napari_medseg.pointing.settling import Settling
+    from napari_medseg.segmenters.promptable.answer import Answer
+    from napari_medseg.segmenters.promptable.asking import Asking
+
+
+class PointingSegmenter(PromptableSegmenter):
+    """Outlines whatever it is pointed at, by the promptable network and by what the marked voxels look like.
+
+    The network answers first and is shown; then its word, a classifier that learned from the clicks and strokes, and the edges of the scan decide
+    together (`settling.Settling`). What comes of it is what the network is told of as the last answer at the next point.
+
+    Parameters
+    ----------
+    model : path, optional
+        As `PromptableSegmenter`.
+    """
+
+    def __init__(self, model: str | Path | None = None) -> None:
+        super().__init__(model)
+        self._settling: Settling | None = None
+
+    def _step(self, asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Iterator[Answer]:
+        from napari_medseg.pointing.settling import Settling
+
+        if self._settling is None:
+            self._settling = Settling(view, scan)
+        for found in super()._step(asking, view, scan, prompts, before):
+            yield replace(found, finished=False)
+        yield self._settling.settled(prompts, found, before)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._settling = None
