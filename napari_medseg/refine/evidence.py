@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_medseg.metrics.pieces import components, hole_count
-from napari_medseg.volume import Array, LabelArray, Spacing
+from napari_medseg.metrics.pieces import components
+from napari_medseg.volume import Array, BoolArray, LabelArray, Spacing
 
 UNKNOWN = 255
 RESAMPLES = 2000
@@ -78,12 +78,15 @@ class Measured:
     shapes : by case id and class value
     ml : foreground by case id
         Where the labels given are known.
+    middle : (z, y, x) mm by case id
+        The foreground's centre of mass there, along the voxel axes; only of cases that have any.
     """
 
     counts: Floats
     answered: npt.NDArray[np.bool_]
     shapes: Mapping[str, Mapping[int, Shape]]
     ml: Mapping[str, float]
+    middle: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +101,8 @@ class Compared:
         Mean difference and its standard error.
     chance : float
         That the new one is better, 0-1.
-    by_patient : float (patients,)
-        Difference of each.
+    by_patient, errors : float (patients,)
+        Difference of each, and its standard error.
     by_slice : float (slices,)
         Difference of each; NaN where one of the two says nothing.
     slices, patients : int
@@ -111,6 +114,7 @@ class Compared:
     error: float
     chance: float
     by_patient: Floats
+    errors: Floats
     by_slice: Floats
     slices: int
     patients: int
@@ -157,27 +161,25 @@ class CheckSet:
     def compare(self, new: Measured, old: Measured) -> Compared | None:
         """The new version against the old, paired by slice; None when there is no slice of which both say something.
 
-        The standard error is that of a bootstrap in two steps, patients and then their slices (Davison and Hinkley 1997, 3.8), widened by n / (n - 1) for
-        few patients and never below what one recipe's networks differ by (`NOISE`).
+        The standard error is the larger of two: that between patients, and that of drawing each patient's slices again (bootstrap; Efron 1979). Few patients
+        may agree by chance, few slices too. It is never below what two networks of one recipe differ by (`NOISE`).
         """
         rows = np.flatnonzero(new.answered & old.answered)
         if not rows.size:
             return None
-        people = np.unique(self.of[rows])
-        scores = np.array([[_dice(v.counts[rows[self.of[rows] == p]].sum(0), _used(new, old, rows[self.of[rows] == p])) for v in (new, old)] for p in people])
+        of = [rows[self.of[rows] == person] for person in np.unique(self.of[rows])]
+        scores = np.array([[_dice(version.counts[mine].sum(0), _used(new, old, mine)) for version in (new, old)] for mine in of])
         difference = scores[:, 0] - scores[:, 1]
-        drawn = np.stack([_resampled(new, old, rows[self.of[rows] == p]) for p in people])
-        rng = np.random.default_rng(1)
-        picks = drawn[rng.integers(len(people), size=(RESAMPLES, len(people))), rng.integers(RESAMPLES, size=(RESAMPLES, len(people)))]
-        few = len(people) if len(people) > 1 else rows.size
-        spread = float(picks.mean(1).std()) * (math.sqrt(few / (few - 1)) if few > 1 else 1.0)
-        change, error = float(difference.mean()), max(spread, NOISE / math.sqrt(rows.size))
+        errors = np.array([max(_spread(new, old, mine), NOISE / math.sqrt(mine.size)) for mine in of])
+        within = float(np.sqrt((errors ** 2).sum())) / len(of)
+        between = float(difference.std(ddof=1)) / math.sqrt(len(of)) if len(of) > 1 else 0.0
+        change, error = float(difference.mean()), max(within, between)
         by_slice = np.full(len(self.slices), np.nan)
         for row in rows:
             one = np.array([row])
             by_slice[row] = _dice(new.counts[row], _used(new, old, one)) - _dice(old.counts[row], _used(new, old, one))
         chance = 0.5 * (1 + math.erf(change / error / math.sqrt(2)))
-        return Compared(float(scores[:, 0].mean()), float(scores[:, 1].mean()), change, error, chance, difference, by_slice, int(rows.size), len(people))
+        return Compared(float(scores[:, 0].mean()), float(scores[:, 1].mean()), change, error, chance, difference, errors, by_slice, int(rows.size), len(of))
 
     def _patient(self, one: CheckSlice) -> str:
         return self.patients.get(one.case, one.case)
@@ -197,9 +199,27 @@ def shapes_of(labels: LabelArray, values: Sequence[int], spacing: Spacing) -> di
         pieces, _ = components(mask)
         sizes: Floats = np.sort(np.bincount(pieces.ravel())[1:])[::-1].astype(np.float64) * ml
         whole = float(sizes.sum())
-        filled = float(np.count_nonzero(ndimage.binary_fill_holes(mask))) * ml
-        found[value] = Shape(whole, sizes, hole_count(mask), (filled - whole) / whole)
+        holes, inside = _holes(mask)
+        found[value] = Shape(whole, sizes, holes, inside * ml / whole)
     return found
+
+
+def _holes(mask: BoolArray) -> tuple[int, int]:
+    """How many closed holes a (z, y, x) mask has, as `metrics.pieces` counts them, and how many voxels they are."""
+    rim = [(int(mask.shape[0] > 1),) * 2, (1, 1), (1, 1)]
+    outside, count = ndimage.label(np.pad(~mask, rim, constant_values=True))
+    return int(count) - 1, int(np.count_nonzero(outside)) - int(np.count_nonzero(outside == outside.flat[0]))
+
+
+def moved(new: Measured, old: Measured) -> tuple[Floats, Floats]:
+    """How far the foreground lies from another version's on average over the cases, (z, y, x) mm, and the standard error of that.
+
+    The error is infinite below three cases.
+    """
+    ways = np.array([new.middle[case] - old.middle[case] for case in new.middle if case in old.middle]).reshape(-1, 3)
+    if len(ways) < 3:
+        return np.zeros(3), np.full(3, np.inf)
+    return np.asarray(ways.mean(0)), np.asarray(ways.std(0, ddof=1) / math.sqrt(len(ways)))
 
 
 def _planes(labels: LabelArray, spacing: Spacing) -> list[tuple[int, int]]:
@@ -229,11 +249,11 @@ def _dices(counts: Floats) -> Floats:
     return np.where(total > 0, 2 * counts[..., 0] / np.where(total > 0, total, 1.0), 1.0)
 
 
-def _resampled(new: Measured, old: Measured, rows: Array) -> Floats:
-    """Differences of one patient's Dice when slices are drawn again with replacement."""
+def _spread(new: Measured, old: Measured, rows: Array) -> float:
+    """Standard error of one patient's difference in Dice, from drawing its slices again with replacement; 0 for a single slice."""
     used = _used(new, old, rows)
-    if not used.any():
-        return np.zeros(RESAMPLES)
+    if not used.any() or rows.size < 2:
+        return 0.0
     draws = np.random.default_rng(0).multinomial(rows.size, np.full(rows.size, 1 / rows.size), size=RESAMPLES)
     mean = [_dices(np.tensordot(draws, version.counts[rows], axes=1))[:, used].mean(1) for version in (new, old)]
-    return np.asarray(mean[0] - mean[1])
+    return float((mean[0] - mean[1]).std()) * math.sqrt(rows.size / (rows.size - 1))

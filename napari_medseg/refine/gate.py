@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from napari_medseg.annotation import Side, sides
-from napari_medseg.refine.evidence import UNKNOWN, CheckSet, Compared, Labels, Measured, shapes_of
+from napari_medseg.metrics.pieces import centroid
+from napari_medseg.refine.evidence import UNKNOWN, CheckSet, Compared, Labels, Measured, moved, shapes_of
 from napari_medseg.volume import Spacing
 
 __all__ = ["Evidence", "Gate", "Side", "Verdict", "sides"]
@@ -22,12 +23,14 @@ BETTER = 0.75
 """Chance of being better from which a round is adopted; chosen on development trials (docs/refinement.md)."""
 SURE = 0.9
 """Chance of being better from which another round is worth its time."""
-FALL = -0.15
-"""Change of one patient's Dice that no gain elsewhere makes good."""
+FALL, FALL_ERRORS = 0.15, 2.5
+"""A fall of one patient's Dice by so much, and by so many of its standard errors, is not made good by any gain elsewhere."""
 MANY = 0.1
 """Share of the cases that may lose nearly all of their foreground."""
 EMPTIED = 0.1
 """Share of the foreground given below which a case has lost it."""
+MOVED, MOVED_ERRORS = 1.0, 4.0
+"""A round lies elsewhere when the mean way over all cases is longer than this many voxels, and than this many standard errors."""
 STRAY = 0.1
 """Share of the foreground in stray pieces, or in holes, above what is usual."""
 
@@ -46,8 +49,8 @@ class Evidence:
         Mean Dice over patients, new and old; the mean paired difference and its standard error.
     chance : float or None
         That the new one is better, 0-1.
-    worst, worst_case : float or None, str
-        The largest loss (or least gain) of a patient, and the id of one of its cases.
+    worst, worst_error, worst_case : float or None, float or None, str
+        The largest loss (or least gain) of a patient, its standard error, and the id of one of its cases.
     volume_ratio : float
         Foreground of all cases against the labels given, where those are known.
     volume_check : float or None
@@ -56,6 +59,10 @@ class Evidence:
         The case whose volume is furthest from the labels given.
     emptied : int
         Cases that lost nearly all of their foreground.
+    moved_mm, moved_error_mm : float
+        Along the voxel axis with the clearest shift: how far the foreground lies from that of the labels given, mean over the cases, and its standard error.
+    moved_axis : int
+        0, 1, 2 for z, y, x.
     pieces, holes : float
         Mean count a case and class; crumbs do not count as pieces.
     strays, hollow : float
@@ -74,12 +81,16 @@ class Evidence:
     error: float | None = None
     chance: float | None = None
     worst: float | None = None
+    worst_error: float | None = None
     worst_case: str = ""
     volume_ratio: float = 1.0
     volume_check: float | None = None
     volume_worst: float = 1.0
     volume_worst_case: str = ""
     emptied: int = 0
+    moved_mm: float = 0.0
+    moved_error_mm: float | None = None
+    moved_axis: int = 0
     pieces: float = 0.0
     holes: float = 0.0
     strays: float = 0.0
@@ -202,12 +213,14 @@ class Gate:
 
     def _measure(self, labels: Labels) -> Measured:
         counts, answered = self._check.counts(labels)
-        shapes, ml = {}, {}
+        shapes, ml, middle = {}, {}, {}
         for case, given in self._given.items():
             known = np.where(given != UNKNOWN, labels[case], 0)
             ml[case] = float(np.count_nonzero(known)) * float(np.prod(self._spacing[case])) / 1000.0
+            if ml[case]:
+                middle[case] = np.asarray(centroid(known > 0) * self._spacing[case], np.float64)
             shapes[case] = shapes_of(np.where(labels[case] == UNKNOWN, 0, labels[case]), self._values, self._spacing[case])
-        return Measured(counts, answered, shapes, ml)
+        return Measured(counts, answered, shapes, ml, middle)
 
     def _usual_pieces(self, value: int) -> int:
         found = [shapes[value].pieces for shapes in self._measured[0].shapes.values() if shapes[value].ml]
@@ -218,10 +231,13 @@ class Gate:
         ratios = {case: new.ml[case] / given.ml[case] for case in given.ml if given.ml[case] > 0}
         furthest = max(ratios, key=lambda case: abs(np.log(max(ratios[case], 1e-6))), default="")
         total = sum(given.ml.values())
+        way, error = moved(new, given)
+        axis = int(np.argmax(np.abs(way) / np.maximum(error, 1e-9)))
         looks = {key: self._looks(version) for key, version in (("", new), ("usual_", given))}
         facts: dict[str, Any] = {f"{key}{name}": value for key, found in looks.items() for name, value in found.items()}
         if compared is not None:
             worst = int(np.argmin(compared.by_patient))
+            facts["worst_error"] = float(compared.errors[worst])
             rows = np.flatnonzero(new.answered & self._measured[against].answered)
             people = np.unique(self._check.of[rows])
             case = next(self._check.slices[row].case for row in rows if self._check.of[row] == people[worst])
@@ -231,7 +247,8 @@ class Gate:
             }
         return Evidence(
             number, against, volume_ratio=sum(new.ml.values()) / total if total else 1.0, volume_check=self._checked_volume(new),
-            volume_worst=ratios.get(furthest, 1.0), volume_worst_case=furthest, emptied=sum(r < EMPTIED for r in ratios.values()), **facts,
+            volume_worst=ratios.get(furthest, 1.0), volume_worst_case=furthest, emptied=sum(r < EMPTIED for r in ratios.values()),
+            moved_mm=float(way[axis]), moved_error_mm=float(error[axis]) if np.isfinite(error[axis]) else None, moved_axis=axis, **facts,
         )
 
     def _looks(self, version: Measured) -> dict[str, float]:
@@ -255,11 +272,15 @@ class Gate:
             return f"its volume is {ratio:.2f} times that of the labels given"
         if evidence.emptied > MANY * cases:
             return f"it lost nearly everything in {evidence.emptied} of {cases} cases ({evidence.volume_worst_case} first)"
+        voxel = float(np.median([spacing[evidence.moved_axis] for spacing in self._spacing.values()]))
+        if evidence.moved_error_mm is not None and abs(evidence.moved_mm) > max(MOVED * voxel, MOVED_ERRORS * evidence.moved_error_mm):
+            axis = "zyx"[evidence.moved_axis]
+            return f"it lies {abs(evidence.moved_mm):.1f} mm beside the labels given (along {axis}, in all cases alike; ± {evidence.moved_error_mm:.1f} mm)"
         if evidence.strays > evidence.usual_strays + STRAY:
             return f"{evidence.strays:.0%} of its volume lies in stray pieces, against {evidence.usual_strays:.0%} in the labels given"
         if evidence.hollow > evidence.usual_hollow + STRAY:
             return f"it is full of holes ({evidence.hollow:.0%} of its volume, against {evidence.usual_hollow:.0%} in the labels given)"
-        if evidence.worst is not None and evidence.worst < FALL:
+        if evidence.worst is not None and -evidence.worst > max(FALL, FALL_ERRORS * (evidence.worst_error or 0.0)):
             return f"it fails in {evidence.worst_case}: Dice {evidence.worst:+.3f} there"
         return ""
 

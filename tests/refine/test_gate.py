@@ -144,6 +144,19 @@ def test_a_round_that_fails_in_one_patient_is_refused_and_the_patient_named():
     assert "fails in p2" in verdict.reason
 
 
+def test_a_round_that_lies_elsewhere_in_all_cases_alike_is_refused_without_any_verified_slice():
+    verdict = gate(cohort(0.3), check={}).judge(1, {name: ball(shift=(0, 2.5)) for name in NAMES})
+    assert not verdict.adopted
+    assert "2.5 mm beside the labels given (along x, in all cases alike" in verdict.reason
+
+
+def test_labels_that_were_put_in_different_wrong_places_may_be_put_right():
+    rng = np.random.default_rng(0)
+    given = {name: ball(shift=rng.uniform(-3, 3, 2)) for name in NAMES}
+    assert gate(given).judge(1, cohort(0.05)).adopted
+    assert gate(given, check={}).judge(1, cohort(0.05)).adopted
+
+
 def crumbled(labels):
     out = labels.copy()
     out[:, ::4, :] = 0
