@@ -2,14 +2,15 @@
 
 A weak mask often has the right shape in the wrong place. Each is moved as a whole (shift and affine) and bent a little (a few smooth knots), so that it
 gathers as much evidence as possible: the sum of log-odds under it, clipped, against penalties on every departure and on a change of volume. A common offset
-of the evidence keeps the masks' volume on average: the log-odds of noisy training lie far too low. Lengths are in units of the object's size.
+of the evidence keeps the masks' volume on average: the log-odds of noisy training lie far too low. Lengths are in units of the object's size
+(`Fingerprint.unit_mm`), so that one setting serves a hippocampus and a liver.
 
 Imports torch: only modules that are themselves loaded on demand may import this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,21 +22,24 @@ from torch.nn import functional as nnf
 from napari_medseg.refine.medseg.data import Prepared
 from napari_medseg.volume import FloatArray, Shape, Spacing
 
+Box = tuple[slice, slice, slice]
+
 LATTICE = 12_000  # points at which a mask and its evidence are compared
 KNOTS = (5, 6, 5)
 CLIP = 2.0  # log-odds beyond which evidence counts no more
 FIRM = 4.0  # log-odds of what a person settled
-FAR = 8.0  # units: beyond, a distance is not looked at
+FAR = 8.0  # units: a distance beyond is as good as this
 SOFT = 1.0  # units: softness of a mask's rim while it moves
 RATE = 0.15  # units a step
-STRAIN, BEND, SMOOTH, SHIFT, SWELL = 2.0, 0.3, 0.9, 0.002, 3.0
-MARGIN = 8.0  # units around a mask that it may move in
-RIM = 0.5  # voxels: softness of the target's rim
+STRAIN, BEND, SMOOTH, SHIFT, SWELL = 2.0, 0.3, 0.9, 0.002, 3.0  # prices of affine, bend, its roughness, shift and change of volume
+MARGIN = 8.0  # units around a mask in which it may move
+RIM = 0.5  # voxels: softness of a moved mask's rim
+WEAK, KNOWN = 0.5, 0.9  # shares of a mask's box that are weak, and known, in one that may move
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
-    """How each mask is moved; where a voxel lies is where its value comes from.
+    """How each mask is moved: a voxel takes its value from where it lies plus this.
 
     Attributes
     ----------
@@ -55,33 +59,32 @@ class Moves:
         return cls(torch.zeros(count, 3), torch.zeros(count, 3, 3), torch.zeros(count, 3, *KNOTS))
 
 
-def can_move(case: Prepared) -> bool:
-    """Whether a mask is weak as a whole: nearly all of its surroundings known, and not all settled."""
-    box = around(case, 1.0)
-    if box is None:
-        return False
-    part = (slice(None), *box)
-    weak = ((case.weight[part] > 0) & ~case.settled[box]).float().mean()
-    return bool(weak > 0.5) and bool((case.weight[part] > 0).float().mean() > 0.9)
-
-
-def around(case: Prepared, margin: float) -> tuple[slice, slice, slice] | None:
-    """The box of what is labelled, `margin` voxels wider; None when nothing is."""
+def around(case: Prepared, margin: Sequence[float] = (1, 1, 1)) -> Box | None:
+    """The box of what is labelled, wider by a margin (z, y, x) of voxels; None when nothing is."""
     inside = torch.nonzero((case.given > 0.5).any(0))
     if not len(inside):
         return None
-    low, high = (inside.amin(0) - margin).clamp(min=0), inside.amax(0) + margin + 1
-    return tuple(slice(int(a), int(min(b, n))) for a, b, n in zip(low, high, case.shape, strict=True))  # type: ignore[return-value]
+    low, high = inside.amin(0), inside.amax(0) + 1
+    return tuple(slice(max(0, int(a - m)), min(n, int(b + m))) for a, b, m, n in zip(low, high, margin, case.shape, strict=True))  # type: ignore[return-value]
 
 
-def distances(masks: Tensor, spacing: Spacing, unit: float) -> Tensor:
-    """Signed distance (classes, z, y, x) in units, positive inside."""
+def can_move(case: Prepared) -> bool:
+    """Whether a mask is weak as a whole: its surroundings known, and most of them not settled by a person."""
+    box = around(case)
+    if box is None:
+        return False
+    known = case.weight[(0, *box)] > 0
+    return bool((known & ~case.settled[box]).float().mean() > WEAK) and bool(known.float().mean() > KNOWN)
+
+
+def distances(masks: Tensor, spacing: Spacing, unit_mm: float) -> Tensor:
+    """Signed distance of each mask (classes, z, y, x) to its rim, in units, positive inside."""
     out = []
     for mask in masks.numpy() > 0.5:
-        inside = ndi.distance_transform_edt(mask, sampling=spacing) if mask.any() else np.zeros(mask.shape)
-        outside = ndi.distance_transform_edt(~mask, sampling=spacing) if mask.any() else np.full(mask.shape, np.inf)
-        half = min(spacing) / 2
-        out.append(np.clip(np.where(mask, inside - half, half - outside) / unit, -FAR, FAR))
+        half = min(spacing) / 2  # the rim lies between two voxels
+        inside = ndi.distance_transform_edt(mask, sampling=spacing) - half
+        outside = half - ndi.distance_transform_edt(~mask, sampling=spacing) if mask.any() else np.full(mask.shape, -np.inf)
+        out.append(np.clip(np.where(mask, inside, outside) / unit_mm, -FAR, FAR))
     return torch.from_numpy(np.stack(out).astype(np.float32))
 
 
@@ -93,101 +96,113 @@ class Aligner:
     cases : those that can move
     spacing : (z, y, x) mm of the network's grid
     unit_mm : float
+
+    Attributes
+    ----------
+    boxes : (z, y, x) slices of each case
+        In which its mask may move, and its evidence is asked for.
     """
 
     def __init__(self, cases: Sequence[Prepared], spacing: Spacing, unit_mm: float) -> None:
-        self.cases, self.unit, self.spacing = cases, unit_mm, torch.tensor(spacing)
-        self.signed = [distances(case.given.float(), spacing, unit_mm) for case in cases]
-        inside = [torch.nonzero((case.given > 0.5).any(0)).float() for case in cases]
-        self.middle = torch.stack([places.mean(0) for places in inside])
-        half = torch.stack([(places - middle).abs().amax(0) for places, middle in zip(inside, self.middle, strict=True)]).amax(0)
-        self.reach = half * self.spacing / unit_mm + MARGIN  # units, from the middle
-        sides = 2 * self.reach
-        step = max(float((sides.prod() / LATTICE) ** (1 / 3)), 1e-3)
-        self.lattice: Shape = tuple(max(1, int(n)) for n in torch.minimum((sides / step).ceil(), (sides * unit_mm / self.spacing).ceil()))  # type: ignore[assignment]
-        axes = [(torch.arange(n) + 0.5) / n * 2 - 1 for n in self.lattice]
-        self.points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) * self.reach
-        self.inside = torch.stack([self._sampled(maps, i, self.points) for i, maps in enumerate(self.signed)])
-
-    def _voxels(self, points: Tensor, index: int) -> Tensor:
-        """Points (units from the middle) as voxels of a case."""
-        return points * self.unit / self.spacing + self.middle[index]
-
-    def _sampled(self, maps: Tensor, index: int, points: Tensor, outside: str = "border") -> Tensor:
-        last = torch.tensor([max(n - 1, 1) for n in maps.shape[1:]])
-        grid = (self._voxels(points, index) / last * 2 - 1).flip(-1)
-        return nnf.grid_sample(maps[None].float(), grid[None], mode="bilinear", padding_mode=outside, align_corners=True)[0]
+        self.cases, self.spacing, self.unit_mm = cases, spacing, unit_mm
+        self._units = torch.tensor(spacing) / unit_mm  # of a voxel
+        places = [torch.nonzero((case.given > 0.5).any(0)).float() for case in cases]
+        self._middle = torch.stack([each.mean(0) for each in places])
+        half = torch.stack([(each - middle).abs().amax(0) for each, middle in zip(places, self._middle, strict=True)]).amax(0)
+        self._reach = half * self._units + MARGIN  # units from a mask's middle
+        self.boxes: list[Box] = []
+        for case, middle in zip(cases, self._middle, strict=True):
+            low, high = middle - self._reach / self._units, middle + self._reach / self._units
+            sides = zip(low.floor(), high.ceil(), case.shape, strict=True)
+            self.boxes.append(tuple(slice(max(0, int(a)), min(n, int(b) + 1)) for a, b, n in sides))  # type: ignore[arg-type]
+        step = (2 * self._reach).prod().div(LATTICE) ** (1 / 3)
+        wanted = torch.minimum((2 * self._reach / step).ceil(), (2 * self._reach / self._units).ceil())
+        lattice: Shape = tuple(int(n) for n in wanted.clamp(min=2))  # type: ignore[assignment]
+        axes = [(torch.arange(n) + 0.5) / n * 2 - 1 for n in lattice]
+        self._cells = torch.tensor([n / (n - 1) for n in lattice])  # the lattice's points lie in the middle of its cells
+        self._points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) * self._reach
+        self._inside = torch.stack([self._sampled(self._signed(i), i, self._points) for i in range(len(cases))])
 
     def evidence(self, logits: Sequence[FloatArray], offsets: Sequence[float]) -> Tensor:
-        """Log-odds of each class at the lattice's points, clipped; what a person settled is firm, what nobody knows says nothing."""
+        """Log-odds of each class at the lattice's points, clipped; what a person settled is firm, what nobody knows says nothing.
+
+        Parameters
+        ----------
+        logits : float32 (classes, *box) of each case
+        offsets : of each class
+        """
         out = []
-        for index, (case, maps) in enumerate(zip(self.cases, logits, strict=True)):
+        for index, (case, box, maps) in enumerate(zip(self.cases, self.boxes, logits, strict=True)):
             votes = (torch.from_numpy(maps) + torch.tensor(offsets)[:, None, None, None]).clamp(-CLIP, CLIP)
-            votes = torch.where(case.settled, (case.given.float() * 2 - 1) * FIRM, votes) * (case.weight > 0)
-            out.append(self._sampled(votes, index, self.points, "zeros"))
+            part = (slice(None), *box)
+            votes = torch.where(case.settled[box], (case.given[part].float() * 2 - 1) * FIRM, votes) * (case.weight[part] > 0)
+            out.append(self._sampled(votes, index, self._points, "zeros"))
         return torch.stack(out)
 
-    def fit(self, evidence: Tensor, steps: int) -> Moves:
-        """Move every mask to where its evidence is greatest."""
+    def fit(self, evidence: Tensor, steps: int) -> Generator[float, None, Moves]:
+        """Move every mask to where its evidence is greatest; yields the share done."""
         moves = Moves.none(len(self.cases))
-        parts = [part.requires_grad_() for part in (moves.shift, moves.strain, moves.bend)]
-        optimiser = torch.optim.Adam([{"params": [moves.shift], "lr": RATE}, {"params": [moves.strain], "lr": RATE / 10}, {"params": [moves.bend], "lr": RATE}])
+        parts = (moves.shift, moves.strain, moves.bend)
+        for part in parts:
+            part.requires_grad_()
+        optimiser = torch.optim.Adam([{"params": [part], "lr": RATE * share} for part, share in zip(parts, (1.0, 0.1, 1.0), strict=True)])
         with torch.no_grad():
             start = self._masks(moves).sum((2, 3, 4))
         whole = start.sum(1).clamp(min=1e-3)
         offset = torch.zeros(evidence.shape[1])
-        with torch.enable_grad():
-            for _ in range(steps):
-                masks = self._masks(moves)
-                volume = masks.sum((2, 3, 4))
-                gain = (masks * (evidence - offset[:, None, None, None])).sum((1, 2, 3, 4)) / whole
-                loss = (self._price(moves) + SWELL * (volume.sum(1) / whole - 1) ** 2 - gain).sum()
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                offset += (volume.detach().sum(0) / start.sum(0).clamp(min=1e-3) - 1).clamp(-0.5, 0.5)
+        for step in range(steps):
+            masks = self._masks(moves)
+            volume = masks.sum((2, 3, 4))
+            gain = (masks * (evidence - offset[:, None, None, None])).sum((1, 2, 3, 4)) / whole
+            loss = (self._price(moves) + SWELL * (volume.sum(1) / whole - 1) ** 2 - gain).sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            offset += (volume.detach().sum(0) / start.sum(0).clamp(min=1e-3) - 1).clamp(-0.5, 0.5)
+            yield (step + 1) / steps
         return Moves(*(part.detach() for part in parts))
 
     def moved(self, moves: Moves, index: int) -> Tensor:
-        """The masks of a case after its move, float32 (classes, z, y, x) with a soft rim, 0-1; nothing outside the box that it may move in."""
-        case = self.cases[index]
-        ranges = []
-        for axis, n in enumerate(case.shape):
-            half = float(self.reach[axis] * self.unit / self.spacing[axis])
-            ranges.append(slice(max(0, int(self.middle[index, axis] - half)), min(n, int(self.middle[index, axis] + half) + 1)))
-        axes = [(torch.arange(r.start, r.stop) - m) * s / self.unit for r, m, s in zip(ranges, self.middle[index], self.spacing, strict=True)]
+        """The masks of a case after its move, float32 (classes, *box), 0-1, with a soft rim."""
+        box = self.boxes[index]
+        axes = [(torch.arange(part.start, part.stop) - m) * u for part, m, u in zip(box, self._middle[index], self._units, strict=True)]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
         with torch.no_grad():
-            there = points + self._displaced(moves, points[None], [index])[0]
-            signed = self._sampled(self.signed[index], index, there)
-        out = torch.zeros(case.given.shape)
-        rim = RIM * float(self.spacing.min()) / self.unit
-        parts = torch.sigmoid(signed / rim)
-        out[(slice(None), *ranges)] = parts / parts.sum(0, keepdim=True).clamp(min=1)
-        return out
+            signed = self._sampled(self._signed(index), index, points + self._displaced(moves, points, [index])[0])
+        parts = torch.sigmoid(signed * self.unit_mm / (RIM * min(self.spacing)))
+        return parts / parts.sum(0, keepdim=True).clamp(min=1)
 
-    def distance_mm(self, moves: Moves) -> list[float]:
-        """How far each mask was shifted."""
-        return [float(v) * self.unit for v in moves.shift.norm(dim=1)]
+    def shifts_mm(self, moves: Moves) -> FloatArray:
+        """How far each mask was shifted (n, 3) as z, y, x."""
+        return np.asarray(-moves.shift.numpy() * self.unit_mm, np.float32)
+
+    def _signed(self, index: int) -> Tensor:
+        return distances(self.cases[index].given[(slice(None), *self.boxes[index])].float(), self.spacing, self.unit_mm)
+
+    def _sampled(self, maps: Tensor, index: int, points: Tensor, outside: str = "border") -> Tensor:
+        """Maps (classes, *box) of a case at points (..., 3), units from its mask's middle."""
+        start = torch.tensor([part.start for part in self.boxes[index]])
+        last = torch.tensor([max(n - 1, 1) for n in maps.shape[1:]])
+        grid = ((points / self._units + self._middle[index] - start) / last * 2 - 1).flip(-1)
+        grid = torch.where(torch.tensor([n == 1 for n in reversed(maps.shape[1:])]), torch.zeros(()), grid)
+        return nnf.grid_sample(maps[None].float(), grid[None], mode="bilinear", padding_mode=outside, align_corners=True)[0]
 
     def _displaced(self, moves: Moves, points: Tensor, which: Sequence[int]) -> Tensor:
-        """Displacement (n, ..., 3) at points (n or 1, ..., 3)."""
+        """Displacement (n, z, y, x, 3) of some cases at points (z, y, x, 3), units."""
         chosen = list(which)
-        straight = torch.einsum("nij,nzyxj->nzyxi", moves.strain[chosen], points.expand(len(chosen), *points.shape[1:]))
-        grid = (points / self.reach).flip(-1).expand(len(chosen), *points.shape[1:])
+        straight = torch.einsum("nij,zyxj->nzyxi", moves.strain[chosen], points)
+        grid = (points / self._reach).flip(-1).expand(len(chosen), *points.shape)
         bent = nnf.grid_sample(moves.bend[chosen], grid, mode="bilinear", padding_mode="border", align_corners=True)
         return straight + moves.shift[chosen][:, None, None, None] + bent.permute(0, 2, 3, 4, 1)
 
     def _masks(self, moves: Moves) -> Tensor:
-        there = self.points[None] + self._displaced(moves, self.points[None], range(len(self.cases)))
-        grid = (there / self.reach).flip(-1)
-        scale = torch.tensor([n / max(n - 1, 1) for n in self.lattice]).flip(0)  # the lattice's points lie in the middle of its cells
-        signed = nnf.grid_sample(self.inside, grid * scale, mode="bilinear", padding_mode="border", align_corners=True)
-        return torch.sigmoid(signed / SOFT)
+        """Soft masks (n, classes, *lattice) after a move."""
+        there = self._points + self._displaced(moves, self._points, range(len(self.cases)))
+        grid = (there / self._reach * self._cells).flip(-1)
+        return torch.sigmoid(nnf.grid_sample(self._inside, grid, mode="bilinear", padding_mode="border", align_corners=True) / SOFT)
 
     def _price(self, moves: Moves) -> Tensor:
         price = STRAIN * moves.strain.square().sum((1, 2)) + SHIFT * moves.shift.square().sum(1) + BEND * moves.bend.square().mean((1, 2, 3, 4))
         for axis in (2, 3, 4):
             price = price + SMOOTH * moves.bend.diff(dim=axis).square().mean((1, 2, 3, 4))
         return price
-

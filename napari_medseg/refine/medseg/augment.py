@@ -46,11 +46,27 @@ def uniform(shape: tuple[int, ...], most: float, generator: torch.Generator) -> 
     return (torch.rand(shape, generator=generator) * 2 - 1) * most
 
 
-def warp(patch: Shape, spacing: Spacing, strength: Strength, generator: torch.Generator) -> Tensor:
-    """Where each voxel of a patch comes from, (*patch, 3) voxels (z, y, x) away from its centre."""
-    size = torch.tensor(spacing, dtype=torch.float32)
-    axes = [torch.arange(n) - (n - 1) / 2 for n in patch]
-    away = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) * size
+@dataclass(frozen=True, slots=True, eq=False)
+class Warp:
+    """Where the voxels of a patch come from: offset from its middle -> matrix @ offset + bend, voxels (z, y, x).
+
+    Attributes
+    ----------
+    matrix : float32 (3, 3)
+    bend : float32 (1, 3, *knots), linear in between
+    reach : float32 (3,)
+        How far from the middle the farthest may come from.
+    """
+
+    matrix: Tensor
+    bend: Tensor
+    reach: Tensor
+
+
+def warp(patch: Shape, spacing: Spacing, strength: Strength, generator: torch.Generator) -> Warp:
+    """A random one."""
+    mm = torch.tensor(spacing, dtype=torch.float32)
+    size = torch.tensor(patch, dtype=torch.float32)
     matrix = torch.eye(3)
     for a, b in combinations(range(3), 2):
         thin = min(spacing[a], spacing[b]) / max(spacing[a], spacing[b])
@@ -60,36 +76,36 @@ def warp(patch: Shape, spacing: Spacing, strength: Strength, generator: torch.Ge
         turned[a, b], turned[b, a] = -angle.sin(), angle.sin()
         matrix = matrix @ turned
     matrix = matrix * uniform((), strength.stretch, generator).exp() * uniform((3,), strength.stretch / 2, generator).exp()
-    matrix = matrix + uniform((3, 3), strength.shear, generator)
-    moved = away @ matrix.T
-    if strength.bend_mm:
-        knots = [max(2, round(n / KNOTS)) for n in patch]
-        between = torch.tensor([n * s / k for n, s, k in zip(patch, spacing, knots, strict=True)])
-        deviation = torch.minimum(torch.tensor(strength.bend_mm), STEEPEST * between)
-        bend = torch.randn((1, 3, *knots), generator=generator) * deviation[:, None, None, None]
-        moved = moved + nnf.interpolate(bend, size=patch, mode="trilinear", align_corners=True)[0].permute(1, 2, 3, 0)
-    return moved / size
+    matrix = matrix + uniform((3, 3), strength.shear, generator) * torch.minimum(mm[:, None] / mm, mm / mm[:, None])
+    knots = [max(2, round(n / KNOTS)) for n in patch]
+    between = size * mm / torch.tensor(knots)
+    deviation = torch.minimum(torch.tensor(strength.bend_mm), STEEPEST * between) / mm
+    bend = torch.randn((1, 3, *knots), generator=generator) * deviation[:, None, None, None]
+    inside = matrix * mm / mm[:, None]
+    return Warp(inside, bend, inside.abs() @ ((size - 1) / 2) + bend.abs().amax((0, 2, 3, 4)) + 1)
 
 
-def cut(maps: Tensor, centre: Tensor, away: Tensor) -> Tensor:
-    """Maps (c, z, y, x) linearly at centre + away: one pass for the scan and its targets, so that they stay together; 0 outside.
+def box_of(middle: Tensor, warped: Warp, shape: Shape) -> tuple[slice, slice, slice]:
+    """What of a volume a patch around `middle` may need; at least a voxel."""
+    sides = zip((middle - warped.reach).floor(), (middle + warped.reach).ceil(), shape, strict=True)
+    return tuple(slice(min(max(int(a), 0), n - 1), max(min(int(b) + 1, n), 1)) for a, b, n in sides)  # type: ignore[return-value]
+
+
+def cut(maps: Tensor, middle: Tensor, warped: Warp, patch: Shape) -> Tensor:
+    """A patch (c, *patch) of maps (c, z, y, x), linearly; 0 outside. One pass for the scan and its targets, so that they stay together.
 
     Parameters
     ----------
-    centre : (3,) voxels
-    away : (*patch, 3) voxels
+    middle : (3,) voxels of `maps`
     """
-    low = [int(v) for v in (centre + away.flatten(0, 2).amin(0)).floor()]
-    high = [int(v) + 2 for v in (centre + away.flatten(0, 2).amax(0)).floor()]
-    box = [slice(min(max(a, 0), n - 1), max(min(b, n), 1)) for a, b, n in zip(low, high, maps.shape[1:], strict=True)]
-    part = maps[(slice(None), *box)].float()
-    start = torch.tensor([b.start for b in box])
-    last = torch.tensor([max(n - 1, 1) for n in part.shape[1:]])
-    grid = ((centre - start + away) / last * 2 - 1).flip(-1)
-    if 1 in part.shape[1:]:  # a single voxel has no extent that a grid could run over
-        flat = torch.tensor([n == 1 for n in reversed(part.shape[1:])])
-        grid = torch.where(flat & (grid.abs() <= 1), torch.zeros(()), torch.where(flat, torch.full((), 3.0), grid))
-    return nnf.grid_sample(part[None], grid[None].to(part.device), mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    sides = torch.tensor(maps.shape[1:])
+    scale = torch.where(sides > 1, 2 / (sides - 1).clamp(min=1), 0.0)  # to -1..1; along a single voxel all lies at 0
+    turn = (warped.matrix.T * scale).flip(1)  # grid_sample wants x, y, z
+    shift = torch.where(sides > 1, middle * scale - 1, 0.0).flip(0)
+    bend = nnf.interpolate((warped.bend * scale[:, None, None, None]).flip(1).to(maps.device), size=patch, mode="trilinear", align_corners=True)
+    down, back, right = (((torch.arange(n) - (n - 1) / 2)[:, None] * row).to(maps.device) for n, row in zip(patch, turn, strict=True))
+    grid = (down[:, None, None] + shift.to(maps.device)) + (back[:, None] + right)
+    return nnf.grid_sample(maps[None], grid[None] + bend.permute(0, 2, 3, 4, 1), mode="bilinear", padding_mode="zeros", align_corners=True)[0]
 
 
 def vary(images: Tensor, generator: torch.Generator) -> Tensor:

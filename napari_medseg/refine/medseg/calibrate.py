@@ -38,9 +38,10 @@ class Judged:
 
 def offsets(judged: Sequence[Judged]) -> list[float]:
     """What to add to the logits of each class, so that those above 0 are as many as the labels say."""
-    classes = len(judged[0].logits)
+    if not judged:
+        return []
     step = max(1, sum(one.known.size for one in judged) // MOST)
-    return [_offset(judged, c, step) for c in range(classes)]
+    return [_offset(judged, c, step) for c in range(len(judged[0].logits))]
 
 
 def _offset(judged: Sequence[Judged], c: int, step: int) -> float:

@@ -15,7 +15,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from napari_medseg.refine.medseg.augment import Strength, cut, uniform, warp
+from napari_medseg.refine.medseg.augment import Strength, box_of, cut, uniform, warp
 from napari_medseg.refine.method import Example
 from napari_medseg.refine.trust import WEIGHTS, Trust, locked, weights
 from napari_medseg.segmenters.volumetric.grid import Way
@@ -24,6 +24,7 @@ from napari_medseg.volume import Array, Shape
 
 INSIDE = 0.67  # share of the patches of a large scan that are laid around a labelled voxel
 PLACES = 4000  # labelled voxels of a scan that a patch may be laid around
+LEAST = 1e-3  # weight: less is as good as none
 ROOM = 0.4  # of the free memory that scans may take before they are kept in a file
 
 
@@ -66,10 +67,11 @@ class Prepared:
         """(z, y, x) voxels."""
         return self.way.shape
 
-    def teach(self, target: Tensor) -> None:
-        """Teach this from now on, but not where a person settled the label or nobody knows it."""
-        keep = self.settled | (self.weight[0] == 0)
-        self.target = torch.where(keep, self.given, target.to(self.given.dtype))
+    def teach(self, target: Tensor, box: tuple[slice, slice, slice]) -> None:
+        """Teach this inside a box from now on, background outside it; what a person settled and what nobody knows stays as given."""
+        moved = torch.zeros_like(self.given)
+        moved[(slice(None), *box)] = target.to(moved.dtype)
+        self.target = torch.where(self.settled | (self.weight[0] == 0), self.given, moved)
 
 
 def prepared(
@@ -105,24 +107,25 @@ def _kept(array: Array, folder: Path | None) -> Tensor:
     return torch.from_numpy(held)
 
 
-def patch(case: Prepared, plan: VolumetricPlan, strength: Strength, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A random patch of a case: image (c, ...), targets (classes, ...), weights (1, ...), float32.
+def patch(case: Prepared, plan: VolumetricPlan, strength: Strength, generator: torch.Generator, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """A random patch of a case: image (c, ...), targets (classes, ...), weights (1, ...), float32, made on the device.
 
-    Targets and weights are brought along multiplied, so that a voxel next to an unknown one takes nothing of it.
+    Targets are brought along multiplied by their weights, so that a voxel next to an unknown one takes nothing of it.
     """
-    centre = _centre(case, plan, strength, generator)
-    away = warp(plan.patch, plan.spacing, strength, generator)
-    image = cut(case.image, centre, away)
-    low, high = away.flatten(0, 2).amin(0) + centre, away.flatten(0, 2).amax(0) + centre
-    box = tuple(slice(max(0, int(a) - 1), max(1, int(b) + 3)) for a, b in zip(low, high, strict=True))
-    start = torch.tensor([part.start for part in box], dtype=torch.float32)
-    weight = case.weight[(slice(None), *box)].float()
-    both = cut(torch.cat([case.target[(slice(None), *box)].float() * weight, weight]), centre - start, away)
-    some = both[-1:] > 1e-3
-    return image, torch.where(some, both[:-1] / both[-1:].clamp(min=1e-3), torch.zeros(())), torch.where(some, both[-1:], torch.zeros(()))
+    middle = _middle(case, plan, strength, generator)
+    warped = warp(plan.patch, plan.spacing, strength, generator)
+    box = box_of(middle, warped, case.shape)
+    part = (slice(None), *box)
+    image, target, weight = (maps[part].to(device).float() for maps in (case.image, case.target, case.weight))
+    start = torch.tensor([side.start for side in box])
+    maps = cut(torch.cat([image, target * weight, weight]), middle - start, warped, plan.patch)
+    image, target, weight = torch.split(maps, [len(image), len(target), 1])
+    some = weight > LEAST
+    nothing = torch.zeros((), device=maps.device)
+    return image, torch.where(some, target / weight.clamp(min=LEAST), nothing), torch.where(some, weight, nothing)
 
 
-def _centre(case: Prepared, plan: VolumetricPlan, strength: Strength, generator: torch.Generator) -> Tensor:
+def _middle(case: Prepared, plan: VolumetricPlan, strength: Strength, generator: torch.Generator) -> Tensor:
     """Around a labelled voxel, each class as often as another, or anywhere; a scan that fits into the patch lies near its middle."""
     shape, size = torch.tensor(case.shape, dtype=torch.float32), torch.tensor(plan.patch, dtype=torch.float32)
     middle = (shape - 1) / 2

@@ -105,6 +105,6 @@ def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: 
     for place, value in enumerate(plan.values):
         if value in old.described.values:
             known = old.described.values.index(value)
-            network.head.weight.data[place] = member.head.weight.data[known]  # type: ignore[union-attr,index]
+            network.head.weight.data[:, place] = member.head.weight.data[:, known]  # type: ignore[union-attr,index]
             network.head.bias.data[place] = member.head.bias.data[known] + old.described.offsets[known]  # type: ignore[union-attr,index]
     return network

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_medseg.errors import TrainingError
 from napari_medseg.refine.checkpoint import Checkpoints
-from napari_medseg.refine.medseg.align import Aligner, Moves, can_move
+from napari_medseg.refine.medseg.align import MARGIN, Aligner, Moves, around, can_move
 from napari_medseg.refine.medseg.augment import Strength
 from napari_medseg.refine.medseg.calibrate import Judged, offsets
 from napari_medseg.refine.medseg.data import Prepared
@@ -27,11 +27,12 @@ from napari_medseg.refine.trust import keep_locked
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, labelled, probabilities, window
 from napari_medseg.segmenters.volumetric.network import VolumetricNet
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
-from napari_medseg.segmenters.window import slide
+from napari_medseg.segmenters.window import Box, slide
 from napari_medseg.volume import FloatArray, LabelArray, Volume
 
 SAVE_S = 10.0  # between two checkpoints
 AGREE = 0.4  # Dice of unseeing networks and weak labels below which no mask is moved: there is nothing to go by
+LEAST = 1e-4  # probability: less is as good as none
 SHIFT = 3.0  # units that a scan lies off a patch's middle
 LEARNED = (0.02, 0.92)  # of a round's time, about
 
@@ -77,6 +78,11 @@ class Round:
         movable = [i for i, case in enumerate(cases) if count > 1 and can_move(case)]
         self.movable = movable
         self.aligner = Aligner([cases[i] for i in movable], plan.spacing, facts.unit_mm) if movable else None
+        margin = [MARGIN * facts.unit_mm / side for side in plan.spacing]
+        self.boxes = [around(case, margin) for case in cases]
+        if self.aligner is not None:
+            for index, box in zip(movable, self.aligner.boxes, strict=True):
+                self.boxes[index] = box
         self.notes: list[str] = []
         self._saved = time.monotonic()
 
@@ -121,56 +127,78 @@ class Round:
         """Move every weak mask to where networks that did not see it find it, and teach that from now on."""
         if self.aligner is None:
             return
-        judged = []
-        for index in range(len(self.cases)):
-            judged.append(self._judged(index))
-            yield self._tick(f"Judging scan {index + 1} of {len(self.cases)}")
-        cut = offsets(judged)
-        agree = float(np.mean([_dice(judged[i], cut) for i in self.movable]))
+        judged = yield from self._looked()
+        cut = offsets(list(judged.values())) or [0.0] * len(self.plan.values)
+        agree = float(np.mean([_dice(judged[index], cut) for index in self.movable]))
         if agree < AGREE:
-            self.notes.append(f"masks were not moved: the networks agree too little with them (Dice {agree:.2f})")
+            self.notes.append(f"masks stayed where they are after {self.updates} updates: the networks agree too little with them (Dice {agree:.2f})")
             return
-        evidence = self.aligner.evidence([judged[i].logits for i in self.movable], cut)
-        self.moves = self.aligner.fit(evidence, self.recipe.patience)
+        self.moves = yield from self._fitted(self.aligner, judged, cut)
         self._teach()
+
+    def _looked(self) -> Generator[Learning, None, dict[int, Judged]]:
+        """What the unseeing networks say around each labelled object, by case."""
+        judged = {}
+        for index, box in enumerate(self.boxes):
+            if box is not None:
+                judged[index] = self._judged(index, box)
+            yield self._tick(f"Judging scan {index + 1} of {len(self.cases)}")
+        return judged
+
+    def _fitted(self, aligner: Aligner, judged: Mapping[int, Judged], cut: Sequence[float]) -> Generator[Learning, None, Moves]:
+        fitting = aligner.fit(aligner.evidence([judged[index].logits for index in self.movable], cut), self.recipe.patience)
+        while True:
+            try:
+                next(fitting)
+            except StopIteration as done:
+                moves: Moves = done.value
+                return moves
+            yield self._tick("Moving weak masks to where the networks see the object")
 
     def _teach(self) -> None:
         if self.aligner is not None and self.moves is not None:
             for place, index in enumerate(self.movable):
-                self.cases[index].teach(self.aligner.moved(self.moves, place))
+                self.cases[index].teach(self.aligner.moved(self.moves, place), self.aligner.boxes[place])
 
     def _conclude(self) -> Iterator[Learning]:
-        judged = []
-        for index in range(len(self.cases)):
-            judged.append(self._judged(index))
-            yield Learning(LEARNED[1] + (1 - LEARNED[1]) * (index + 1) / (len(self.cases) + 1), f"Proposing for scan {index + 1} of {len(self.cases)}",
-                           updates=self.updates)
-        cut = offsets(judged)
+        judged = yield from self._looked()
+        cut = offsets(list(judged.values())) or [0.0] * len(self.plan.values)
         if self.aligner is not None and self.moves is not None:
-            self.moves = self.aligner.fit(self.aligner.evidence([judged[i].logits for i in self.movable], cut), self.recipe.patience)
-            far = self.aligner.distance_mm(self.moves)
-            self.notes.append(f"masks moved by {np.mean(far):.1f} mm on average, {np.max(far):.1f} mm at most")
+            self.moves = yield from self._fitted(self.aligner, judged, cut)
+            self.notes.append(_told(self.aligner.shifts_mm(self.moves)))
         proposals, doubt = {}, {}
-        for index, (example, case, one) in enumerate(zip(self.examples, self.cases, judged, strict=True)):
-            maps = probabilities(one.logits + np.array(cut, np.float32)[:, None, None, None])
-            if self.aligner is not None and self.moves is not None and index in self.movable:
-                maps = (maps + self.aligner.moved(self.moves, self.movable.index(index)).numpy()) / 2
-            background = np.clip(1 - maps.sum(0), 1e-4, 1)
-            back = probabilities(case.way.back(np.log(np.clip(maps, 1e-4, 1) / background)))
-            proposals[example.id] = keep_locked(labelled(back, self.plan.values), example.labels, example.trust)
-            doubt[example.id] = _doubt(back)
+        for index, example in enumerate(self.examples):
+            maps = self._proposed(index, judged.pop(index, None), cut)
+            proposals[example.id] = keep_locked(labelled(maps, self.plan.values), example.labels, example.trust)
+            doubt[example.id] = _doubt(maps)
+            share = (index + 1) / (len(self.cases) + 1)
+            yield Learning(LEARNED[1] + (1 - LEARNED[1]) * share, f"Proposing for scan {index + 1} of {len(self.cases)}", updates=self.updates)
         plan = self.plan.model_copy(update={"offsets": cut})
         model = VolumetricModel(plan, [learner.mean for learner in self.learners], self.device)
         loss = self.losses[0] / self.losses[1] if self.losses[1] else None
         learned = Learned(model, proposals, doubt, self.updates, loss, "; ".join(self.notes))
         yield Learning(1.0, "Done", loss, self.updates, learned)
 
-    def _judged(self, index: int) -> Judged:
-        """What the network that did not learn from this case says of it; its own where there is but one."""
+    def _proposed(self, index: int, judged: Judged | None, cut: Sequence[float]) -> FloatArray:
+        """Probabilities (classes, z, y, x) of a case on its own grid: the unseeing network's, and where its mask was moved the mean of both."""
+        case = self.cases[index]
+        whole: Box = tuple(slice(0, n) for n in case.shape)  # type: ignore[assignment]
+        if judged is None or judged.logits.shape[1:] != case.shape:
+            judged = self._judged(index, whole)
+        maps = probabilities(judged.logits + np.array(cut, np.float32)[:, None, None, None])
+        if self.aligner is not None and self.moves is not None and index in self.movable:
+            place = self.movable.index(index)
+            inside = (slice(None), *self.aligner.boxes[place])
+            maps[inside] = (maps[inside] + self.aligner.moved(self.moves, place).numpy()) / 2
+        return probabilities(case.way.back(np.log(np.clip(maps, LEAST, 1) / np.clip(1 - maps.sum(0), LEAST, 1))))
+
+    def _judged(self, index: int, box: Box) -> Judged:
+        """What the network that did not learn from this case says of a box of it; its own where there is but one."""
         case = self.cases[index]
         network = self.learners[self.share[index]].mean
-        known = case.weight[0].numpy() > 0
-        return Judged(answer([network], case.image, self.plan, self.device), case.given.float().numpy(), known, case.settled.numpy() & known)
+        known = case.weight[(0, *box)].numpy() > 0
+        given = case.given[(slice(None), *box)].float().numpy()
+        return Judged(answer(network, case.image[(slice(None), *box)], self.plan, self.device), given, known, case.settled[box].numpy() & known)
 
     def _taught(self, k: int) -> list[Prepared]:
         """What network k learns from: all but the cases that it judges."""
@@ -220,14 +248,13 @@ def folds(patients: Sequence[str], count: int, seed: int) -> list[int]:
     return [fold[patient] for patient in patients]
 
 
-def answer(networks: Sequence[VolumetricNet], image: Tensor, plan: VolumetricPlan, device: str) -> FloatArray:
-    """Mean logits (classes, z, y, x) of networks for a prepared scan, float32."""
+def answer(network: VolumetricNet, image: Tensor, plan: VolumetricPlan, device: str) -> FloatArray:
+    """Logits (classes, z, y, x) of a network for a prepared scan, float32."""
 
     def ask(windows: FloatArray) -> FloatArray:
         with torch.inference_mode():
-            shown = torch.from_numpy(windows).to(device)
-            total = sum(network(shown) for network in networks) / len(networks)
-        return np.asarray(total.float().cpu().numpy())
+            logits: Tensor = network(torch.from_numpy(windows).to(device))
+        return np.asarray(logits.float().cpu().numpy())
 
     array = image.float().numpy()
     out = np.zeros((plan.network.classes, *array.shape[1:]), np.float32)
@@ -240,6 +267,12 @@ def _dice(one: Judged, cut: Sequence[float]) -> float:
     found = (one.logits + np.array(cut, np.float32)[:, None, None, None] > 0) & one.known
     given = (one.labels > 0.5) & one.known
     return float(2 * (found & given).sum() / max(1, found.sum() + given.sum()))
+
+
+def _told(shifts: FloatArray) -> str:
+    """How far masks (n, 3) were shifted, in words."""
+    far, all_one_way = np.linalg.norm(shifts, axis=1), float(np.linalg.norm(shifts.mean(axis=0)))
+    return f"masks moved by {far.mean():.1f} mm on average, {far.max():.1f} mm at most; {all_one_way:.1f} mm of it common to all"
 
 
 def _doubt(maps: FloatArray) -> FloatArray:

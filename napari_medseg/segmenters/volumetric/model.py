@@ -5,7 +5,7 @@ Imports torch: only modules that are themselves loaded on demand may import this
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class VolumetricModel:
         """What it is and how it sees a scan; goes into JSON."""
         return self.described.model_dump(mode="json")
 
-    def logits(self, image: Volume, focus: Place | None = None) -> Iterator[Blend]:
+    def logits(self, image: Volume, focus: Place | Callable[[], Place | None] | None = None) -> Iterator[Blend]:
         """The answer window by window, on the network's grid (`grid.Way`); stop iterating to cancel.
 
         Raises

@@ -16,10 +16,10 @@ Triple = tuple[int, int, int]
 
 
 class VolumetricNet(nn.Module):
-    """Encoder and decoder with skips; blocks of two convolutions, each with instance normalisation and a leaky ReLU.
+    """Encoder and decoder with skips; convolutions each with instance normalisation and a leaky ReLU.
 
-    The first level, at full resolution, is one step down and one step up only: a strided convolution in; on the way out a transposed one whose maps a
-    3x3x3 convolution combines with the scan itself, which brings the edges back.
+    Full resolution is left by the first, strided convolution and reached again by the last, transposed one; the next level has one convolution on each
+    path, the levels below two. So an update costs little more than one of the plain network this is measured against.
 
     Parameters
     ----------
@@ -35,31 +35,24 @@ class VolumetricNet(nn.Module):
         super().__init__()
         self.plan = plan
         widths, strides, kernels = plan.widths, plan.strides, plan.kernels
-        self.stem = _conv(plan.in_channels, widths[1], kernels[0], strides[0])
-        self.encoder = nn.ModuleList(
-            Block(widths[max(i - 1, 1)], widths[i], kernels[i], (1, 1, 1) if i == 1 else strides[i - 1]) for i in range(1, len(widths))
-        )
-        deep = list(range(len(widths) - 1, 1, -1))
-        self.lift = nn.ModuleList(nn.ConvTranspose3d(widths[i], widths[i - 1], strides[i - 1], strides[i - 1]) for i in deep)
-        self.decoder = nn.ModuleList(Block(2 * widths[i - 1], widths[i - 1], kernels[i - 1]) for i in deep)
-        self.out = nn.ConvTranspose3d(widths[1], widths[0] // 2, strides[0], strides[0])
-        self.edges = nn.Sequential(
-            _conv(widths[0] // 2 + plan.in_channels, widths[0] // 2, kernels[0], (1, 1, 1), bias=True), nn.LeakyReLU(0.01, inplace=True),
-        )
-        self.head = nn.Conv3d(widths[0] // 2, plan.classes, 1)
+        levels = range(1, len(widths))
+        self.stem = block(plan.in_channels, widths[0], kernels[1], strides[0], 1)
+        self.encoder = nn.ModuleList(block(widths[i - 1], widths[i], kernels[i + 1], strides[i], 2) for i in levels)
+        self.lift = nn.ModuleList(nn.ConvTranspose3d(widths[i], widths[i - 1], strides[i], strides[i]) for i in reversed(levels))
+        self.decoder = nn.ModuleList(block(2 * widths[i - 1], widths[i - 1], kernels[i], (1, 1, 1), 2 if i > 1 else 1) for i in reversed(levels))
+        self.head = nn.ConvTranspose3d(widths[0], plan.classes, *_out(kernels[0], strides[0]))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes, z, y, x)."""
-        scan, skips = x, []
         x = self.stem(x)
-        for block in self.encoder:
-            x = block(x)
+        skips = [x]
+        for down in self.encoder:
+            x = down(x)
             skips.append(x)
-        for lift, block in zip(self.lift, self.decoder, strict=True):
+        for lift, up in zip(self.lift, self.decoder, strict=True):
             skips.pop()
-            x = block(torch.cat([lift(x), skips[-1]], 1))
-        x = self.out(x)
-        logits: Tensor = self.head(self.edges(torch.cat([x, scan.to(x.dtype)], 1)))
+            x = up(torch.cat([lift(x), skips[-1]], 1))
+        logits: Tensor = self.head(x)
         return logits
 
     def expect(self, share: Sequence[float]) -> None:
@@ -69,26 +62,30 @@ class VolumetricNet(nn.Module):
             self.head.bias.copy_((known / (1 - known.sum()).clamp(min=0.05)).log())  # type: ignore[union-attr]
 
     def frozen_parts(self, freeze: str) -> list[nn.Module]:
-        """The modules that "none", "encoder" or "all but last" leaves alone; the last block is all that works at full resolution."""
+        """The modules that "none", "encoder" or "all but last" leaves alone; the last block is the decoder's last, with the head."""
         encoder: list[nn.Module] = [self.stem, *self.encoder]
-        rest: list[nn.Module] = [*self.lift, *self.decoder]
+        rest: list[nn.Module] = [*self.lift, *self.decoder[:-1]]
         return {"none": [], "encoder": encoder, "all but last": encoder + rest}[freeze]
 
 
-class Block(nn.Sequential):
-    """Twice: convolution, instance normalisation, leaky ReLU."""
+def block(before: int, after: int, kernel: Triple, stride: Triple, count: int) -> nn.Sequential:
+    """Convolutions, the first strided, each with instance normalisation and a leaky ReLU."""
+    parts: list[nn.Module] = []
+    for index in range(count):
+        first = index == 0
+        wide = tuple(max(k, 3 if s > 1 else 1) for k, s in zip(kernel, stride if first else (1, 1, 1), strict=True))
+        padding = tuple((k - 1) // 2 for k in wide)
+        parts += [
+            nn.Conv3d(before if first else after, after, wide, stride if first else 1, padding, bias=False),  # type: ignore[arg-type]
+            nn.InstanceNorm3d(after, affine=True), nn.LeakyReLU(0.01, inplace=True),
+        ]
+    return nn.Sequential(*parts)
 
-    def __init__(self, before: int, after: int, kernel: Triple, stride: Triple = (1, 1, 1)) -> None:
-        super().__init__(
-            _conv(before, after, kernel, stride, bias=False), nn.InstanceNorm3d(after, affine=True), nn.LeakyReLU(0.01, inplace=True),
-            _conv(after, after, kernel, (1, 1, 1), bias=False), nn.InstanceNorm3d(after, affine=True), nn.LeakyReLU(0.01, inplace=True),
-        )
 
-
-def _conv(before: int, after: int, kernel: Triple, stride: Triple, *, bias: bool = True) -> nn.Conv3d:
-    wide: Triple = tuple(max(k, s) for k, s in zip(kernel, stride, strict=True))  # type: ignore[assignment]
-    padding: Triple = tuple((k - 1) // 2 for k in wide)  # type: ignore[assignment]
-    return nn.Conv3d(before, after, wide, stride, padding, bias=bias)
+def _out(kernel: Triple, stride: Triple) -> tuple[Triple, Triple, Triple]:
+    """Kernel, stride and padding that undo a stride; neighbouring windows overlap, so that no grid of seams is seen."""
+    wide = tuple(2 * s if s > 1 else k for k, s in zip(kernel, stride, strict=True))
+    return wide, stride, tuple((w - s) // 2 for w, s in zip(wide, stride, strict=True))  # type: ignore[return-value]
 
 
 def new_network(plan: VolumetricNetworkPlan, share: Sequence[float], seed: int) -> VolumetricNet:

@@ -11,12 +11,11 @@ from napari_medseg.segmenters.volumetric.fingerprint import Fingerprint
 from napari_medseg.volume import Shape, Spacing
 
 KIND = "volumetric"
-LEVELS = 4  # sizes the network sees, the whole one included
+LEVELS = 4  # resolutions of the network, the full one included
 PATCH = 96_000  # voxels of a patch
 COARSE = 1.7  # an axis this much coarser than the finest waits before it is halved
 SMALLEST = 4  # voxels that an axis keeps at the lowest level
-WIDTHS = (16, 16, 32, 64)
-MOST_WIDTH = 256
+WIDTHS = (16, 32, 64)
 
 
 class VolumetricNetworkPlan(BaseModel):
@@ -34,7 +33,7 @@ class VolumetricNetworkPlan(BaseModel):
 
     @model_validator(mode="after")
     def _one_level_each(self) -> VolumetricNetworkPlan:
-        if not len(self.widths) == len(self.strides) + 1 == len(self.kernels):
+        if not len(self.widths) == len(self.strides) == len(self.kernels) - 1:
             raise ValueError("widths, strides and kernels do not fit each other")
         return self
 
@@ -98,7 +97,7 @@ def planned(facts: Fingerprint, values: list[int], names: list[str] | None = Non
         extent = np.where(patch > 2 * step, patch * facts.spacing, 0)  # what reaches farthest gives way first
         patch[extent.argmax()] -= step[extent.argmax()]
     network = VolumetricNetworkPlan(
-        in_channels=len(facts.channels), classes=len(values), widths=[*WIDTHS][: len(strides) + 1], strides=strides, kernels=kernels,
+        in_channels=len(facts.channels), classes=len(values), widths=[*WIDTHS], strides=strides, kernels=kernels,
     )
     return VolumetricPlan(
         network=network, spacing=facts.spacing, fingerprint=facts, offsets=[0.0] * len(values), values=values,

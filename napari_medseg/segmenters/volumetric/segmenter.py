@@ -1,0 +1,110 @@
+"""A volumetric model as a segmenter: window by window from the slice in view outwards, then once more as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_medseg.segmenters.engines.exclusive import decided
+from napari_medseg.segmenters.plan import read_plan
+from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
+from napari_medseg.segmenters.slices import box_in_file
+from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+from napari_medseg.segmenters.window import Place
+from napari_medseg.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medseg.annotation.prompts import Prompts
+    from napari_medseg.segmenters.volumetric.grid import Way
+    from napari_medseg.segmenters.volumetric.model import VolumetricModel
+
+WHOLE = slice(None)
+
+
+class VolumetricSegmenter:
+    """A model that the recipe `medseg` trained; its networks stay on their device from one scan to the next.
+
+    Where the scan is resampled for the network, pieces come on the scan's grid as they are found, and the last prediction is the whole scan anew, resampled
+    in one go as in the training.
+
+    Parameters
+    ----------
+    model : path
+        A file or folder that `VolumetricModel.save` wrote.
+
+    Raises
+    ------
+    MissingFileError, SegmenterError
+        When it is not there, or is no such model.
+    """
+
+    def __init__(self, model: str | Path) -> None:
+        self.model = Path(model)
+        self._plan = read_plan(self.model, VolumetricPlan)
+        self._running: tuple[str, VolumetricModel] | None = None
+
+    @property
+    def title(self) -> str:
+        """What the model calls itself."""
+        return self._plan.title
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """From the model's plan."""
+        plan = self._plan
+        return Capabilities(
+            classes=tuple(plan.classes), licence=plan.licence, dims=3, channels=plan.network.in_channels, modalities=frozenset(plan.modalities),
+            spacing=plan.spacing, fine_tunable=True, threshold=plan.threshold,
+        )
+
+    def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
+        """Segment a volume; see `protocol.Segmenter`. Prompts are not looked at."""
+        from napari_medseg.segmenters.engines.working import sampled_back
+        from napari_medseg.segmenters.volumetric.grid import Way
+        from napari_medseg.segmenters.volumetric.model import probabilities
+
+        model = self._on(device)
+        way = Way.of(volume.geometry, self._plan)
+        same = way.shape == way.turned
+        whole = np.full((self._plan.network.classes, *way.shape), np.nan, np.float32)
+        for piece in model.logits(volume, lambda: _place(focus, way)):
+            whole[(WHOLE, *piece.box)] = piece.values
+            box, values = (piece.box, piece.values) if same else sampled_back(whole, piece.box, way.turned)
+            maps = decided(probabilities(values))
+            yield Prediction(box_in_file(way.turn, box, way.turned), way.turn.undo(maps), piece.fraction, "Outlining")
+        if not same:
+            everywhere = tuple(slice(0, n) for n in volume.geometry.shape)
+            yield Prediction(everywhere, decided(probabilities(way.back(np.nan_to_num(whole)))), 1.0, "Outlining")  # type: ignore[arg-type]
+
+    def release(self) -> None:
+        """Give the networks' memory back; the next scan loads them again."""
+        running, self._running = self._running, None
+        if running is not None:
+            running[1].release()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_running": None}  # the networks load again where this is sent
+
+    def _on(self, device: str) -> VolumetricModel:
+        from napari_medseg.segmenters.volumetric.model import load_volumetric
+
+        if self._running is None or self._running[0] != device:
+            self.release()
+            self._running = device, load_volumetric(self.model, device)
+        return self._running[1]
+
+
+def _place(focus: Focus, way: Way) -> Place | None:
+    """The slice in view on the network's grid, None along the other axes; None when nobody looks."""
+    index = focus() if callable(focus) else focus
+    if index is None:
+        return None
+    axis = way.turn.order.index(0)
+    inside = min(max(index, 0), way.turned[axis] - 1)
+    inside = way.turned[axis] - 1 - inside if way.turn.flipped[axis] else inside
+    place: list[float | None] = [None, None, None]
+    place[axis] = (inside + 0.5) * way.shape[axis] / way.turned[axis] - 0.5
+    return place[0], place[1], place[2]
