@@ -135,7 +135,7 @@ class Desk(QObject):
         self.pictures = Pictures(self.session, viewer)
         self.opener = Opener(self.session, viewer, self.pictures, self)
         self.drops = Drops(lambda path: is_study(path) or is_ours(path), self.open_path, self)
-        self.letters = EdgeLetters(self.session, viewer)
+        self.letters = EdgeLetters(self.session, viewer, self)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
         self._declined: dict[Layer, str] = {}

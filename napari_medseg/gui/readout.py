@@ -6,6 +6,7 @@ draws no picture.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QLabel, QMainWindow
 
 from napari_medseg.gui.pictures import Pictures
+from napari_medseg.gui.turns import Turns
 from napari_medseg.session.place import EDGES, edge_letters, under_cursor
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
@@ -27,14 +29,21 @@ WIDEST = 560
 class EdgeLetters:
     """R, L, A, P, S and I at the edges of a flat view of the current scan.
 
+    napari takes some 40 ms to make each of them, so they come one a turn when the first scan is on screen, and stay.
+
     Parameters
     ----------
     session : Session
     viewer : napari viewer
+    parent : QObject
+        They are made while it lives.
     """
 
-    def __init__(self, session: Session, viewer: Any) -> None:
+    def __init__(self, session: Session, viewer: Any, parent: QObject) -> None:
         self._session, self._viewer, self._closed = session, viewer, False
+        self._turns = Turns(parent)
+        self._asked: set[str] = set()
+        self._made: set[str] = set()
         self._overlays = {edge: TextOverlay(position=POSITIONS[edge], font_size=SIZE, box=True, visible=False) for edge in EDGES}
         for edge, overlay in self._overlays.items():
             viewer.canvas.overlays[f"medseg_{edge}"] = overlay
@@ -48,6 +57,7 @@ class EdgeLetters:
         if self._closed:
             return
         self._closed = True
+        self._turns.close()
         self._viewer.dims.events.order.disconnect(self._refresh)
         self._viewer.dims.events.ndisplay.disconnect(self._refresh)
         self._viewer.scene.camera.events.orientation.disconnect(self._refresh)
@@ -61,12 +71,24 @@ class EdgeLetters:
 
     def _refresh(self, event: Any = None) -> None:
         letters = self._letters()
-        for edge, overlay in self._overlays.items():
+        for edge in EDGES:
             text = letters.get(edge, "")
-            if text and overlay.text != text:
-                overlay.text = text
-            if overlay.visible != bool(text):
-                overlay.visible = bool(text)
+            if edge in self._made:
+                self._write(edge, text)
+            elif text and edge not in self._asked:
+                self._asked.add(edge)
+                self._turns.add(partial(self._make, edge))
+
+    def _make(self, edge: str) -> None:
+        self._made.add(edge)
+        self._write(edge, self._letters().get(edge, ""))
+
+    def _write(self, edge: str, text: str) -> None:
+        overlay = self._overlays[edge]
+        if text and overlay.text != text:
+            overlay.text = text
+        if overlay.visible != bool(text):
+            overlay.visible = bool(text)
 
     def _letters(self) -> dict[str, str]:
         dims, scan = self._viewer.dims, self._session.current

@@ -29,8 +29,18 @@ def letters(desk):
     return "".join(desk.letters.texts()[edge] for edge in ("left", "right", "top", "bottom"))
 
 
-def test_the_letters_follow_the_axes_on_screen_and_are_off_in_3d(viewer, desk, session, chest):
-    assert letters(desk) == "RLAP"
+def test_the_letters_come_one_a_turn_so_that_opening_a_scan_waits_for_none_of_them(viewer, desk, qtbot):
+    counts = []
+    for edge in ("left", "right", "top", "bottom"):
+        viewer.canvas.overlays[f"medseg_{edge}"].events.visible.connect(lambda event: counts.append(len(letters(desk))))
+    show(viewer, Volume(np.zeros((4, 6, 5), np.int16) + np.arange(5, dtype=np.int16), Geometry((4, 6, 5), (1.0, 1.0, 1.0)), name="small", modality="MR"))
+    assert counts == []
+    qtbot.waitUntil(lambda: letters(desk) == "RLAP")
+    assert counts == [1, 2, 3, 4]
+
+
+def test_the_letters_follow_the_axes_on_screen_and_are_off_in_3d(viewer, desk, session, chest, qtbot):
+    qtbot.waitUntil(lambda: letters(desk) == "RLAP")
     viewer.dims.order = (1, 0, 2)
     assert letters(desk) == "RLSI"
     viewer.dims.order = (2, 0, 1)
@@ -42,7 +52,8 @@ def test_the_letters_follow_the_axes_on_screen_and_are_off_in_3d(viewer, desk, s
     assert letters(desk) == ""
 
 
-def test_a_camera_that_looks_the_other_way_turns_the_letters(viewer, desk, chest):
+def test_a_camera_that_looks_the_other_way_turns_the_letters(viewer, desk, chest, qtbot):
+    qtbot.waitUntil(lambda: letters(desk) == "RLAP")
     viewer.scene.camera.orientation2d = ("up", "left")
     assert letters(desk) == "LRPA"
 
@@ -51,7 +62,7 @@ def test_an_oblique_scan_has_two_letters_an_edge_until_it_is_straightened(viewer
     matrix = Rotation.from_euler("z", 30, degrees=True).as_matrix()
     grid = Geometry((6, 20, 20), (3.0, 1.0, 1.0), direction=tuple(float(v) for v in matrix.ravel()))
     show(viewer, Volume(np.random.default_rng(0).random(grid.shape).astype(np.float32), grid, name="tilted", modality="MR"))
-    assert desk.letters.texts() == {"left": "RA", "right": "LP", "top": "AL", "bottom": "PR"}
+    qtbot.waitUntil(lambda: desk.letters.texts() == {"left": "RA", "right": "LP", "top": "AL", "bottom": "PR"})
     showing.straighten(session, session.current, True)
     qtbot.waitUntil(lambda: session.current.aside is not None, timeout=20_000)
     assert letters(desk) == "RLAP"
