@@ -247,4 +247,12 @@ def _read(path: Path, problems: list[str]) -> Iterator[tuple[str, list[Any]]]:
     if not isinstance(parts, list):
         problems.append(f"{path.name}: no list named 'parts'")
         return
-    yield path.name, parts
+    yield path.name, [_beside(path.absolute().parent, part) for part in parts]
+
+
+def _beside(folder: Path, part: Any) -> Any:
+    """An entry whose parameters that begin with ./ name files beside the catalogue's own, so that both can be moved together."""
+    if not isinstance(part, dict) or not isinstance(part.get("parameters"), dict):
+        return part
+    found = {name: str(folder / value[2:]) if isinstance(value, str) and value.startswith("./") else value for name, value in part["parameters"].items()}
+    return {**part, "parameters": found}

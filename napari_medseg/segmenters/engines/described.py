@@ -84,7 +84,11 @@ class DescribedSegmenter:
             overlap=overlap, batch=network.batch, focus=lambda: working.focus(focus),
         )
         for blend in steps:
-            box, values = working.back(blend.box, probabilities(blend.values, given, self.title))
+            if given.brought_back == "logits":
+                box, raw = working.back(blend.box, blend.values)
+                values = probabilities(raw, given, self.title)
+            else:
+                box, values = working.back(blend.box, probabilities(blend.values, given, self.title))
             values = decided(values) if exclusive else values
             yield Prediction(box, values, blend.fraction, "Outlining" + (f" ({network.note})" if network.note else ""))
 

@@ -37,6 +37,8 @@ class Intensity(BaseModel):
         Needed by "clip" and "percentiles"; "z-score" clips to them first when they are there.
     mean, std : float or None
         For "z-score": those of the training data (in stored units) instead of the scan's own.
+    within : (low, high) or None
+        For "z-score": percentiles of the scan's values that are clipped to first.
     range : (float, float)
         What low and high become.
     nonzero : bool
@@ -52,6 +54,7 @@ class Intensity(BaseModel):
     high: FiniteFloat | None = None
     mean: FiniteFloat | None = None
     std: PositiveFloat | None = None
+    within: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=100)]] | None = None
     range: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
     nonzero: bool = False
     per: Literal["volume", "slice"] = "volume"
@@ -66,6 +69,8 @@ class Intensity(BaseModel):
             raise ValueError("percentiles lie between 0 and 100")
         if (self.mean is None) != (self.std is None) or (self.mean is not None and self.kind != "z-score"):
             raise ValueError("mean and std belong together, and to z-score")
+        if self.within is not None and (self.kind != "z-score" or self.low is not None or not self.within[0] < self.within[1]):
+            raise ValueError("within belongs to z-score without low and high, the lower percentile first")
         return self
 
 
@@ -141,6 +146,8 @@ class Output(BaseModel):
         Probability above which a voxel belongs to a class.
     take : int or str
         Which of several answers counts: its place, or its name.
+    brought_back : "probabilities" or "logits"
+        What is resampled to the scan's grid where that is another: the probabilities, or what comes before sigmoid or softmax.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -150,6 +157,7 @@ class Output(BaseModel):
     activation: Literal["none", "sigmoid", "softmax", "labels"] = "sigmoid"
     threshold: float = Field(default=0.5, ge=0, le=1)
     take: int | str = 0
+    brought_back: Literal["probabilities", "logits"] = "probabilities"
 
     @model_validator(mode="after")
     def _whole(self) -> Output:
@@ -157,6 +165,8 @@ class Output(BaseModel):
             raise ValueError("every class needs a name of its own")
         if self.activation == "softmax" and self.maps < 2:
             raise ValueError("softmax over one map is always 1: say background, name more classes, or use sigmoid")
+        if self.brought_back == "logits" and self.activation not in ("sigmoid", "softmax"):
+            raise ValueError("only answers before a sigmoid or softmax are logits")
         return self
 
     @property

@@ -69,7 +69,7 @@ class Working:
             if self._maps is None:
                 self._maps = np.full((len(maps), *self.shape), np.nan, dtype=np.float32)
             self._maps[(slice(None), *box)] = maps
-            box, maps = _sampled_back(self._maps, box, self.source)
+            box, maps = sampled_back(self._maps, box, self.source)
         return box_in_file(self.turn, box, self.source), self.turn.undo(maps)
 
 
@@ -108,6 +108,9 @@ def resampled(image: FloatArray, shape: Shape) -> FloatArray:
 def _ends(counted: FloatArray, how: Intensity) -> tuple[float, float]:
     if how.kind == "percentiles" and counted.size:
         low, high = np.percentile(counted, [how.low, how.high])
+        return float(low), float(high)
+    if how.within is not None and counted.size:
+        low, high = np.percentile(counted, how.within)
         return float(low), float(high)
     if how.kind in ("clip", "z-score"):
         return -np.inf if how.low is None else how.low, np.inf if how.high is None else how.high
@@ -151,8 +154,8 @@ def _along(image: FloatArray, axis: int, taps: Taps) -> FloatArray:
     return between
 
 
-def _sampled_back(maps: FloatArray, box: Box, source: Shape) -> tuple[Box, FloatArray]:
-    """The voxels of the source grid that take something from a box of maps (n, *working), and their values."""
+def sampled_back(maps: FloatArray, box: Box, source: Shape) -> tuple[Box, FloatArray]:
+    """The voxels of the source grid that take something from a box of maps (n, *working; NaN where nothing is known yet), and their values."""
     found = []
     for axis, (part, n) in enumerate(zip(box, source, strict=True)):
         low, high, _ = taps = _taps(maps.shape[axis + 1], n, 0, n)
