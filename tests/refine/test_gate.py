@@ -150,6 +150,11 @@ def test_a_round_that_lies_elsewhere_in_all_cases_alike_is_refused_without_any_v
     assert "2.5 mm beside the labels given (along x, in all cases alike" in verdict.reason
 
 
+def test_labels_that_all_lay_beside_the_organ_may_be_put_right_when_the_check_slices_say_so():
+    given = {name: rough(ball(shift=(0, 3)), 0.05, i) for i, name in enumerate(NAMES)}
+    assert gate(given).judge(1, cohort(0.05, 50)).adopted
+
+
 def test_labels_that_were_put_in_different_wrong_places_may_be_put_right():
     rng = np.random.default_rng(0)
     given = {name: ball(shift=rng.uniform(-3, 3, 2)) for name in NAMES}
