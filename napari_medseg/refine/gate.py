@@ -275,8 +275,8 @@ class Gate:
         voxel = float(np.median([spacing[evidence.moved_axis] for spacing in self._spacing.values()]))
         elsewhere = evidence.moved_error_mm is not None and abs(evidence.moved_mm) > max(MOVED * voxel, MOVED_ERRORS * evidence.moved_error_mm)
         if elsewhere and (evidence.chance is None or evidence.chance < SURE):  # surely better where it was verified: then the labels given lay elsewhere
-            axis = "zyx"[evidence.moved_axis]
-            return f"it lies {abs(evidence.moved_mm):.1f} mm beside the labels given (along {axis}, in all cases alike; ± {evidence.moved_error_mm or 0.0:.1f} mm)"
+            way = f"{abs(evidence.moved_mm):.1f} mm beside the labels given"
+            return f"it lies {way} (along {'zyx'[evidence.moved_axis]}, in all cases alike; ± {evidence.moved_error_mm or 0.0:.1f} mm)"
         if evidence.strays > evidence.usual_strays + STRAY:
             return f"{evidence.strays:.0%} of its volume lies in stray pieces, against {evidence.usual_strays:.0%} in the labels given"
         if evidence.hollow > evidence.usual_hollow + STRAY:
