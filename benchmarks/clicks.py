@@ -72,10 +72,10 @@ class Run:
 
 def promptable(image, spacing) -> Answer:
     """The model that ships, asked with one more click each time."""
-    from napari_medseg.segmenters.promptable.segmenter import PromptableSegmenter
+    from napari_medseg.pointing.segmenter import PointingSegmenter
     from napari_medseg.segmenters.protocol import collect
 
-    segmenter, volume = PromptableSegmenter(), Volume(image, Geometry(image.shape, spacing))
+    segmenter, volume = PointingSegmenter(), Volume(image, Geometry(image.shape, spacing))
 
     def answer(clicks):
         points = tuple((*(float(v) for v in volume.geometry.world(at)), sign) for at, sign in clicks)
@@ -253,13 +253,13 @@ def _hippocampi(folder: Path | None, chosen) -> dict[str, list[Case]]:
 
 def speed() -> None:
     """Click to answer with a segmenter that is loaded, as in a window: a ball within one window, the volume of ordinary and of large size."""
-    from napari_medseg.segmenters.promptable.segmenter import PromptableSegmenter
+    from napari_medseg.pointing.segmenter import PointingSegmenter
 
     print("\n  click to answer, seconds: first pixels and whole answer of a first click, then of a further one; median and longest of several")
     for shape in SIZES:
         image = np.random.default_rng(0).normal(0, 30, (1, *shape[1:])).astype(np.int16).repeat(shape[0], axis=0)
         place = np.indices((32,) * 3) - 16
-        segmenter, first, second = PromptableSegmenter(), [], []
+        segmenter, first, second = PointingSegmenter(), [], []
         for turn in range(TURNS + 1):
             corner = [n // 3 + 5 * turn for n in shape]
             image[tuple(slice(c, c + 32) for c in corner)] += (150 * ((place**2).sum(axis=0) < 12**2)).astype(np.int16)
