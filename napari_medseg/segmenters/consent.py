@@ -99,8 +99,34 @@ def require(path: str | Path, reason: str, agreed: bool | None) -> None:
     if agreed is False:
         withdraw(path)
     if agreed is False or not is_given(path):
-        todo = "If you trust whoever made it, agree that it may run its own code (in the window, or --set trust=yes); it is asked for once"
-        raise SegmenterError(f"is refused: {reason}", where=Path(path), todo=todo)
+        raise _refused(path, reason)
+
+
+def read(path: str | Path, reason: str) -> bytes:
+    """A file's content, of which it is certain that a person agreed to it: read once, so that nobody can exchange it between the look and the use.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        When it is not there, or cannot be read.
+    SegmenterError
+        Without consent; gives the reason.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFileError("is not there", where=path, todo="Check the path") from error
+    except OSError as error:
+        raise UnreadableFileError(f"cannot be read ({error.strerror})", where=path, todo="Check its permissions") from error
+    if hashlib.sha256(content).hexdigest() not in _all():
+        raise _refused(path, reason)
+    return content
+
+
+def _refused(path: str | Path, reason: str) -> SegmenterError:
+    todo = "If you trust whoever made it, agree that it may run its own code (in the window, or --set trust=yes); it is asked for once"
+    return SegmenterError(f"is refused: {reason}", where=Path(path), todo=todo)
 
 
 def _of_file(file: Path) -> hashlib._Hash:

@@ -65,6 +65,20 @@ def test_one_file_is_not_another(tmp_path):
     assert not consent.is_given(tmp_path / "b.py")
 
 
+def test_what_is_read_is_what_was_agreed_to(tmp_path):
+    code = tmp_path / "net.py"
+    with pytest.raises(MissingFileError):
+        consent.read(code, "it runs")
+    code.write_bytes(b"print(1)")
+    with pytest.raises(SegmenterError, match="is refused: it runs"):
+        consent.read(code, "it runs")
+    consent.give(code, "it runs")
+    assert consent.read(code, "it runs") == b"print(1)"
+    code.write_bytes(b"print(2)")
+    with pytest.raises(SegmenterError, match="is refused: it runs"):
+        consent.read(code, "it runs")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", "\x00"])
 def test_a_damaged_file_of_consents_consents_to_nothing_and_heals(bundle, content):
     consent.give(bundle, "x")

@@ -78,8 +78,8 @@ class OwnModuleSegmenter(DescribedSegmenter):
     def _made(self) -> nn.Module:
         from torch import nn
 
-        consent.require(self.code, REASON, None)  # it may have changed since
-        kind = getattr(_run(self.code), self.class_name, None)
+        source = consent.read(self.code, REASON)  # it may have changed since
+        kind = getattr(_run(self.code, source), self.class_name, None)
         if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
             todo = "Give the name of a class made from torch.nn.Module"
             raise SegmenterError(f"holds no PyTorch module named '{self.class_name}'", where=self.code, todo=todo)
@@ -111,9 +111,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise SegmenterError("is no safetensors file, or is cut short", where=path, todo="Copy it again from the source") from error
 
 
-def _run(path: Path) -> ModuleType:
-    """The file as a module of its own name; run again whenever it changed."""
-    source = path.read_bytes()
+def _run(path: Path, source: bytes) -> ModuleType:
+    """What a file holds as a module of its own name; run again whenever it changed."""
     name = f"napari_medseg_own_{hashlib.sha256(source).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
