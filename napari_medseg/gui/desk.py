@@ -32,6 +32,7 @@ from napari_medseg.gui.pointing import PointingTool
 from napari_medseg.gui.prompt_layers import PromptLayers
 from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
+from napari_medseg.gui.right_mark import RightMark
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
 from napari_medseg.gui.surface import PreviewSurface
@@ -111,11 +112,14 @@ class Desk(QObject):
         The viewer's theme changed.
     naming : signal
         The person wants to save a version under a name; the Cases dock asks for it.
+    moved : signal
+        Another slice is in view.
     """
 
     refreshed = Signal()
     rethemed = Signal(str)
     naming = Signal()
+    moved = Signal()
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -136,6 +140,7 @@ class Desk(QObject):
         self.opener = Opener(self.session, viewer, self.pictures, self)
         self.drops = Drops(lambda path: is_study(path) or is_ours(path), self.open_path, self)
         self.letters = EdgeLetters(self.session, viewer, self)
+        self.right_mark = RightMark(viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
         self._declined: dict[Layer, str] = {}
@@ -182,6 +187,7 @@ class Desk(QObject):
         self.picking.close()
         self.drops.close()
         self.letters.close()
+        self.right_mark.close()
         self.cursor_line.close()
         self.study_view.close()
         self.session.shut()
@@ -319,6 +325,26 @@ class Desk(QObject):
         """Go to the next place the segmenter is not sure of, or to the one before."""
         self._or_report(lambda session: session.doubt.go(by))
 
+    def mark_right(self) -> None:
+        """The slice in view is right, or not after all."""
+        axis = self._along()
+        index = self.slice_in_view(axis) if axis is not None else None
+        self._or_report(lambda session: session.verified.toggle(-1 if index is None else index, axis or 0))
+
+    def is_right(self) -> bool:
+        """Whether the slice in view is marked as right."""
+        scan, axis = self.session.current, self._along()
+        return scan is not None and axis is not None and self.slice_in_view(axis) in self.session.verified.of(scan, axis)
+
+    def propose_rest(self) -> None:
+        """Propose the other slices of the current scan from those that were corrected."""
+        self._or_report(lambda session: session.rest.start())
+
+    def _along(self) -> int | None:
+        """The axis of the display grid that the flat view looks along; None in 3D."""
+        dims = self.viewer.dims
+        return int(dims.order[0]) - (dims.ndim - 3) if dims.ndisplay == 2 and dims.ndim >= 3 else None
+
     def clear_barrier(self) -> None:
         """Remove the current scan's barrier; Ctrl+Z on its layer brings it back."""
         if self.session.current is not None:
@@ -397,6 +423,8 @@ class Desk(QObject):
         """A network that runs follows the scrolling."""
         if self.session.jobs.active:
             self.session.in_view = self.focus()
+        self.right_mark.show(self.is_right())
+        self.moved.emit()
 
     def _on_changed(self) -> None:
         self._follow_tool()
@@ -425,6 +453,7 @@ class Desk(QObject):
             self.doubt.show(scan)
             self.glimpse.show()
             self.writer.follow_brush(scan)
+        self.right_mark.show(self.is_right())
         if wanted == self._armed:
             return
         was, self._armed = self._armed, wanted

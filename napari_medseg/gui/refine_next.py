@@ -19,8 +19,8 @@ class RefineNext(QWidget):
         self._desk = desk
         self._shown: object = None
         refining = desk.session.refining
-        self.go = button("Next place (J)", "Go to the next place where a correction would teach most; Shift+J goes back", lambda: refining.step(1))
-        self.case = button("Next case (N)", "Open the next case of the Cases table", lambda: desk.session.study.step(1))
+        self.go = button("Next place", "Go to the next place where a correction would teach most (J); Shift+J goes back", lambda: refining.step(1))
+        self.case = button("Next case", "Open the next case of the Cases table (N)", lambda: desk.session.study.step(1))
         self.list = QListWidget()
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.list.setUniformItemSizes(True)

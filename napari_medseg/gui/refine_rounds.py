@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QAbstractItemView, QGridLayout, QHBoxLayout, QHeaderView, QTableWidget, QVBoxLayout, QWidget
+from pathlib import Path
+
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QGridLayout, QHBoxLayout, QHeaderView, QTableWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, fit_rows, mark, quiet, right
@@ -45,6 +47,8 @@ class RefineRounds(QWidget):
         acts.setSpacing(SPACING)
         acts.addWidget(self.back, 1)
         acts.addWidget(self.adopt, 2)
+        self.export = button("Export…", "Write the trained model into a folder, with its card, for other machines and programs", self._on_export)
+        acts.addWidget(self.export, 1)
         self.pictures = [Thumbnail(self._on_picture) for _ in range(MOST)]
         self.legend = quiet("Before (dashed, above) and after (below); click one to go there")
         grid = QGridLayout()
@@ -98,6 +102,7 @@ class RefineRounds(QWidget):
         self.adopt.setText(f"Adopt round {number}" if number else "Adopt")
         self.adopt.setEnabled(bool(number) and refining.can_adopt(chosen))
         self.adopt.setToolTip("Its labels become a new version of every case; what you painted or verified stays as it is. Roll back undoes it")
+        self.export.setEnabled(self._desk.session.refine.model is not None)
         self.back.setEnabled(bool(refining.in_use) and not self._desk.session.study.busy)
 
     def _picture(self, chosen: Row | None) -> None:
@@ -120,6 +125,11 @@ class RefineRounds(QWidget):
         chosen = self._desk.session.refining.chosen
         if chosen is not None:
             self._desk.session.refining.adopt(chosen.figures.round)
+
+    def _on_export(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "An empty folder for the model")
+        if path:
+            self._desk.session.refining.export(Path(path))
 
     def _on_picture(self, picture: Thumbnail) -> None:
         if picture.change is not None:

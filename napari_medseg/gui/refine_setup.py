@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.folder_field import FolderField
@@ -23,12 +23,12 @@ class RefineSetup(QWidget):
         for entry in session.catalogue.of_kind("recipe"):
             self.recipe.addItem(entry.title, entry.id)
             self.recipe.setItemData(self.recipe.count() - 1, entry.summary, Qt.ItemDataRole.ToolTipRole)
-        self.recipe.activated.connect(lambda i: self._choose(recipe=self.recipe.itemData(i)))
+        self.recipe.activated.connect(lambda i: session.refining.choose_recipe(self.recipe.itemData(i)))
         self.base = combo("The model every round starts from")
         self.base.activated.connect(lambda i: self._choose(base=self.base.itemData(i)))
         self.rounds = QSpinBox()
         self.rounds.setRange(1, 10)
-        self.rounds.setToolTip("How many times to train and predict; the paper took 3")
+        self.rounds.setToolTip("How many times to train and propose; the paper took 3")
         self.rounds.setMinimumWidth(64)
         self.rounds.valueChanged.connect(lambda n: self._choose(rounds=n))
         self.images = FolderField("folder of scans", lambda path: self._choose(images=path))
@@ -42,11 +42,8 @@ class RefineSetup(QWidget):
         form.setSpacing(4)
         if self.recipe.count() > 1:
             form.addRow("Recipe", self.recipe)
-        start = QHBoxLayout()
-        start.addWidget(self.base, 1)
-        start.addWidget(QLabel("Rounds"))
-        start.addWidget(self.rounds)
-        form.addRow("Start from", start)
+        form.addRow("Start from", self.base)
+        form.addRow("Rounds", self.rounds)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

@@ -11,6 +11,8 @@ from napari_medseg.gui.refine_next import RefineNext
 from napari_medseg.gui.refine_rounds import RefineRounds
 from napari_medseg.gui.refine_run import RefineRun
 from napari_medseg.gui.refine_setup import RefineSetup
+from napari_medseg.gui.refine_single import RefineSingle
+from napari_medseg.gui.refine_unfinished import RefineUnfinished
 from napari_medseg.gui.style import SPACING
 
 SOON_MS = 50
@@ -30,12 +32,14 @@ class RefineTab(QWidget):
         self.cases = RefineCases(desk)
         self.setup = RefineSetup(desk)
         self.running = RefineRun(desk)
+        self.unfinished = RefineUnfinished(desk)
+        self.single = RefineSingle(desk)
         self.rounds = RefineRounds(desk)
         self.next = RefineNext(desk)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
-        for part in (self.cases, self.setup, self.running, self.rounds, self.next):
+        for part in (self.cases, self.unfinished, self.setup, self.running, self.rounds, self.next, self.single):
             column.addWidget(part)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)

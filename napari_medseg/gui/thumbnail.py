@@ -12,8 +12,8 @@ from napari_medseg.session.pictures import Picture
 from napari_medseg.session.round_pictures import Change
 
 GAP = 3
-WIDTH = 100
-NAME = 14
+WIDTH = 90
+NAME = 13
 """Letters of a case's name that fit below a picture."""
 
 

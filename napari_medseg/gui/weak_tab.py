@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.gui import warm_layers
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.right_slice import RightSlice
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.gui.weak_cleanup import CleanupPage
 from napari_medseg.gui.weak_interpolate import InterpolatePage
@@ -59,10 +60,11 @@ class WeakTab(QWidget):
         column.addLayout(head)
         column.addLayout(self._place)
         column.addWidget(self.run)
-        self.work_time = WorkTime(desk)
+        self.work_time, self.right = WorkTime(desk), RightSlice(desk)
         self.preparing = quiet()
         column.addWidget(self.preparing)
         column.addStretch(1)
+        column.addWidget(self.right)
         column.addWidget(self.work_time)
         desk.refreshed.connect(self.refresh)
         self.refresh()

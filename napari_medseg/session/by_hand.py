@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_medseg.session.history import Box, Delta, Step, Together, change, together
 from napari_medseg.session.state import Scan, full_box
-from napari_medseg.volume import Array, BoolArray
+from napari_medseg.volume import Array, BoolArray, LabelArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +80,31 @@ def _marked(by_hand: Array, step: Step, value: int) -> Step:
     return together((step, *marks)) or step
 
 
+def _parts(step: Step) -> tuple[Step, ...]:
+    return tuple(part for each in step.steps for part in _parts(each)) if isinstance(step, Together) else (step,)
+
+
 def _deltas(step: Step) -> tuple[Delta, ...]:
-    if isinstance(step, Delta):
-        return (step,)
-    return tuple(delta for each in step.steps for delta in _deltas(each)) if isinstance(step, Together) else ()
+    return tuple(part for part in _parts(step) if isinstance(part, Delta))
+
+
+def strokes(scan: Scan) -> tuple[Step, ...]:
+    """What a person painted since a tool last wrote, as far as the undo log reaches; the latest first."""
+    found: list[Step] = []
+    for step in scan.history.steps():
+        if not any(isinstance(part, Mark) for part in _parts(step)):
+            break
+        found.append(step)
+    return tuple(found)
+
+
+def before(labels: LabelArray, painted: tuple[Step, ...]) -> LabelArray:
+    """A copy of a label map (z, y, x) as it was before some strokes, given the latest first."""
+    made = labels.copy()
+    for step in painted:
+        for delta in reversed(_deltas(step)):
+            delta.bring_back(made)
+    return made
 
 
 def settled(scan: Scan, verified: tuple[int, ...] = ()) -> BoolArray | None:

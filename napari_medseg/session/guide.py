@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_medseg.session import guide_pointing, guide_tools
+from napari_medseg.session import guide_pointing, guide_refine, guide_tools
 from napari_medseg.session.guide_step import Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
-from napari_medseg.session.study_refinement import learners
 
 if TYPE_CHECKING:
     from napari_medseg.session.levelset_live import LiveLevelSet
@@ -68,7 +67,7 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _preview(session, scan)
     if session.notice.startswith("Verified"):
         return Step(f"{session.notice}. Go on with the next case", "next", "N", "Its labels count as checked; you can still change them.", plain=True)
-    steps = {"segment": _segment, "refine": _refine, "weak": _weak}
+    steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak}
     return steps[session.tab](session, scan)
 
 
@@ -89,8 +88,7 @@ def progress(job: Job) -> str:
 
 def _while_waiting(session: Session, scan: Scan, job: Job) -> Step:
     if job.key == "training":
-        sentence = f"Training: {progress(job)}. Go on working; the proposal will appear beside your label"
-        return Step(sentence, "stop", "", job.message, waiting=job.title)
+        return guide_refine.training(session, job, progress(job))
     if scan.preview is not None and not scan.preview.is_empty:
         network = "The slice in view comes first; look around while the rest is done"
         sentence = "Watch it grow; accept as soon as you like it" if session.tab == "weak" else network
@@ -185,17 +183,3 @@ def _segment(session: Session, scan: Scan) -> Step:
     if session.notice.startswith("Accepted"):
         return _after_accept(session, scan)
     return guide_pointing.choosing(session)
-
-
-def _refine(session: Session, scan: Scan) -> Step:
-    choices = session.refine
-    if session.notice.startswith("Accepted proposal"):
-        return Step(f"{session.notice}. Save it, or train again from here", "save", "", "Each accepted correction makes the next round better.", plain=True)
-    if choices.images or choices.labels:
-        if not (choices.images and choices.labels):
-            return Step("Name both folders: the scans, and their label maps under the same file names", "none")
-        return Step(f"Train on the scans in {choices.images.name}", "run", "G")
-    if not learners(session):
-        return Step("First make a weak label and accept it; the network learns from it", "weak", "", "A refinement starts from labels, however rough.")
-    why = "It trains in a process of its own; go on working meanwhile."
-    return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", why)

@@ -106,8 +106,12 @@ class Delta:
         """Write what came after."""
         self._write(self.after)
 
-    def _write(self, values: Array) -> None:
-        part = self.labels[self.box]
+    def bring_back(self, labels: Array) -> None:
+        """Write what was there before into another map of that shape."""
+        self._write(self.before, labels)
+
+    def _write(self, values: Array, labels: Array | None = None) -> None:
+        part = (self.labels if labels is None else labels)[self.box]
         if self.changed is None:
             part[...] = values if values.size == 1 else values.reshape(part.shape)
         else:
@@ -276,6 +280,11 @@ class History:
         self._done.append((at or moment(), step))
         while len(self._done) > 1 and (len(self._done) > self._steps or self._nbytes > self._largest_bytes):
             self._nbytes -= self._done.popleft()[1].nbytes
+
+    def steps(self) -> tuple[Step, ...]:
+        """What was done, the latest first."""
+        self.release()
+        return tuple(step for _, step in reversed(self._done))
 
     def press(self) -> None:
         """Until `release`, all changes are one step: a drag, however often it is told."""

@@ -53,6 +53,8 @@ class Job:
         The engine's last words.
     quiet : bool
         Whether it is a matter of a moment that is not worth a progress bar.
+    eta : float or None
+        Seconds left as the engine itself tells.
     """
 
     key: str
@@ -64,6 +66,7 @@ class Job:
     ended: float | None = None
     cancel: Callable[[], None] = lambda: None
     quiet: bool = False
+    eta: float | None = None
 
     @property
     def is_active(self) -> bool:
@@ -77,7 +80,9 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """Guess from the share done; None while there is no ground for one."""
+        """What the engine tells, else a guess from the share done; None while there is no ground for one."""
+        if self.is_active and self.eta is not None:
+            return max(0.0, self.eta)
         if not self.is_active or not self.fraction or self.fraction < 0.02 or self.seconds < 0.5:
             return None
         return self.seconds * (1 - self.fraction) / self.fraction
@@ -175,7 +180,7 @@ class Jobs:
         if not job.is_active or not ticks:
             return
         job.state = "running"
-        job.fraction, job.message = ticks[-1].fraction, ticks[-1].message
+        job.fraction, job.message, job.eta = ticks[-1].fraction, ticks[-1].message, getattr(ticks[-1], "eta_s", None)
         for tick in ticks:
             apply(tick)
         self._changed()

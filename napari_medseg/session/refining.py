@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.refine import RoundFigures, Tick
+    from napari_medseg.refine.kept import Unfinished
     from napari_medseg.refine.queue import Queued, RunQueue
     from napari_medseg.session.session import Session
 
@@ -47,6 +48,18 @@ class Row:
     spots: tuple[Spot, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A step of small work beside the window."""
+
+    fraction: float | None = None
+    message: str = ""
+
+
+def _ignore(_: object) -> None:
+    """Nothing is to be told."""
+
+
 class Refining:
     """Rounds of the session's refinement.
 
@@ -68,6 +81,8 @@ class Refining:
         The place to correct that was gone to last.
     paused : bool
         Whether the training sleeps.
+    unfinished : tuple of Unfinished
+        Runs of this study that were cut off, the latest first.
     glimpse : Glimpse
     """
 
@@ -76,6 +91,8 @@ class Refining:
         self._queue: RunQueue | None = None
         self._before: dict[str, Waiting] = {}
         self._goal: tuple[str, Voxel] | None = None
+        self._looked_in: Path | None = None
+        self.unfinished: tuple[Unfinished, ...] = ()
         self.rows: list[Row] = []
         self.training: Training | None = None
         self.in_use = 0
@@ -107,9 +124,70 @@ class Refining:
         recipe = self._session.catalogue.find(choices.recipe, "recipe").title
         self.queue.add(f"{recipe}, {choices.rounds} round{'s' if choices.rounds != 1 else ''}", lambda: refining_runs.prepared(self._session, choices))
 
-    def resume(self, out: Path, cases: tuple[str, ...]) -> None:
-        """Go on with a run that was cut off."""
-        self.queue.add("Refinement", lambda: refining_runs.resumed(self._session, out, cases, self._session.refine))
+    def look_for_unfinished(self) -> None:
+        """Find out beside the window whether a run of this study was cut off; looks once a study."""
+        folder = refining_runs.runs_folder(self._session)
+        if folder == self._looked_in or self.is_training:
+            return
+        self._looked_in, self.unfinished = folder, ()
+        found: list[tuple[Unfinished, ...]] = []
+
+        def look() -> Iterator[Looked]:
+            from napari_medseg.refine.kept import unfinished
+
+            found.append(unfinished(folder))
+            yield Looked()
+
+        def done() -> None:
+            if self._looked_in == folder and found:
+                self.unfinished = found[0]
+
+        title = "Looking for trainings that were cut off"
+        self._session.jobs.start("unfinished", title, look, apply=_ignore, done=done, failed=_ignore, own_thread=True, quiet=True)
+
+    def resume(self) -> None:
+        """Go on with the run that was cut off last."""
+        if not self.unfinished:
+            return
+        run, self.unfinished = self.unfinished[0], self.unfinished[1:]
+        try:
+            self.queue.add("Refinement", lambda: refining_runs.resumed(self._session, run.out, run.cases, self._session.refine))
+        except MedsegError as error:
+            self._session.report(error)
+
+    def forget_unfinished(self) -> None:
+        """Give up the run that was cut off last; its finished rounds stay in its folder."""
+        if self.unfinished:
+            from napari_medseg.refine.kept import forget
+
+            forget(self.unfinished[0].out)
+            self.unfinished = self.unfinished[1:]
+            self._session.changed.emit()
+
+    def export(self, folder: Path) -> None:
+        """Write the run's model into a folder that any catalogue can load, with its card; beside the window."""
+        model, session = self._session.refine.model, self._session
+        if model is None:
+            session.report(InvalidInputError("there is no trained model yet", where="Export", todo="Train a round first"))
+            return
+
+        def write() -> Iterator[Looked]:
+            from napari_medseg.refine.export import export_model
+
+            yield Looked(None, f"Writing to {folder.name}")
+            export_model(model, folder)
+            yield Looked(1.0, f"Wrote {folder.name}")
+
+        def done() -> None:
+            session.notice = f"Exported the model to {folder.name}, with its card"
+
+        session.jobs.start("export", f"Exporting the model to {folder.name}", write, apply=_ignore, done=done, failed=session.report, own_thread=True)
+
+    def choose_recipe(self, recipe: str) -> None:
+        """Take a recipe, with as many rounds as it is made for."""
+        choices = self._session.refine
+        choices.recipe, choices.rounds = recipe, self._session.catalogue.find(recipe, "recipe").build().rounds
+        self._session.set(refine=choices)
 
     def can_start(self) -> bool:
         """Whether there is something to learn from."""

@@ -98,7 +98,10 @@ def _again(project: Project, version: Version, stored: LabelMap) -> tuple[Array 
     if tool == "interpolate":
         return _interpolate(project, version, stored, before), ""
     if tool not in ("levelset", "scribble", "segment"):
-        why = {"refine": "a refinement learns from many scans at once; run it again with `medseg refine`", "import": "it was read from a file"}
+        why = {
+            "refine": "a refinement learns from many scans at once; run it again with `medseg refine`", "import": "it was read from a file",
+            "single": "it was proposed from slices that were corrected before",
+        }
         return None, why.get(tool, "it was made by hand; these are its labels")
     scan = _scan(project, version, stored)
     arrays = project.arrays(version.case, version.number)

@@ -14,7 +14,7 @@ MOST = 3
 """Pictures of a round."""
 MARGIN_MM = 8.0
 SMALLEST_MM = 40.0
-SIZE = 104
+SIZE = 96
 """Pixels of the longer side of a picture."""
 Voxel = tuple[int, int, int]
 BEFORE = (86, 180, 233)

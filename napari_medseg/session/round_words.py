@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_medseg.refine.kept import Unfinished
     from napari_medseg.session.refining import Row
 
 COLUMNS = ("Round", "Dice", "Change", "Volume", "Time")
@@ -41,6 +43,14 @@ def scored_on(rows: Sequence[Row]) -> str:
     if not slices:
         return "Dice on verified labels that no round learns from."
     return f"Dice on {slices} verified slice{'s' if slices != 1 else ''} of {patients} patient{'s' if patients != 1 else ''} that no round learns from."
+
+
+def cut_off(run: Unfinished, count: int) -> str:
+    """What is known of a training that was cut off."""
+    when = f"{run.written:%H:%M}" if run.written.date() == datetime.now().date() else f"{run.written:%Y-%m-%d %H:%M}"
+    more = f" ({count - 1} older ones wait too)" if count > 1 else ""
+    of = f"{len(run.cases)} scan{'s' if len(run.cases) != 1 else ''}" if run.cases else "a folder of scans"
+    return f"A training on {of} was cut off at {when}, with {run.round} of {run.rounds} rounds done{more}."
 
 
 def verdict(row: Row, *, over: bool) -> str:

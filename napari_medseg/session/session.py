@@ -28,6 +28,7 @@ from napari_medseg.session.naming import fresh_class, merged_classes
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.prompting import Prompting
 from napari_medseg.session.refining import Refining
+from napari_medseg.session.resting import Resting
 from napari_medseg.session.scribbles_live import LiveScribbles
 from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
@@ -137,6 +138,7 @@ class Session:
         self.study = Study(self)
         self.verified = VerifiedSlices(self)
         self.refining = Refining(self)
+        self.rest = Resting(self)
         self.live = LiveScribbles(self)
         self.prompting = Prompting(self)
         self.doubt = Doubting(self)

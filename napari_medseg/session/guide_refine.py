@@ -1,0 +1,79 @@
+"""What the Guide says in the Refine tab."""
+
+from __future__ import annotations
+
+from napari_medseg.session.guide_step import Step
+from napari_medseg.session.jobs import Job
+from napari_medseg.session.refining import Row
+from napari_medseg.session.resting import TITLE
+from napari_medseg.session.round_words import verdict
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan
+from napari_medseg.session.study_refinement import learners
+
+ENOUGH = 3
+"""Verified slices, of which some check, before rounds can be judged by more than their volume."""
+
+
+def refining(session: Session, scan: Scan) -> Step:
+    """While nothing runs and no preview waits."""
+    choices = session.refine
+    if session.notice.startswith(f"Accepted {TITLE}"):
+        return Step(f"{session.notice}. Look through its slices and mark those that are right", "right", "Alt+K", _useful(session, scan), plain=True)
+    if session.notice.startswith("Accepted proposal"):
+        return Step(f"{session.notice}. Save it, or train again from here", "save", "", "Each accepted correction makes the next round better.", plain=True)
+    if choices.images or choices.labels:
+        if not (choices.images and choices.labels):
+            return Step("Name both folders: the scans, and their label maps under the same file names", "none")
+        return Step(f"Train on the scans in {choices.images.name}", "run", "G")
+    if not learners(session):
+        return Step("First make a weak label and accept it; the network learns from it", "weak", "", "A refinement starts from labels, however rough.")
+    if session.refining.rows:
+        return _after_rounds(session)
+    slices, _ = session.verified.count()
+    why = "It trains in a process of its own; go on working meanwhile."
+    if slices < ENOUGH:
+        more = f"{ENOUGH - slices} slice{'s' if ENOUGH - slices != 1 else ''}"
+        why = f"Better first mark {more} right (Alt+K), in two patients or more, so that the rounds can be judged."
+    return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", why)
+
+
+def training(session: Session, job: Job, how_far: str) -> Step:
+    """While a training runs."""
+    if session.refining.paused:
+        return Step("The training sleeps: go on when you like; it keeps all it has learnt", "none", "", job.message, waiting=job.title)
+    slices, _ = session.verified.count()
+    if slices < ENOUGH and session.current is not None and session.current.has_labels:
+        sentence = f"Training: {how_far}. Mark slices that are right meanwhile (Alt+K): the next training is judged by them"
+        return Step(sentence, "stop", "", job.message, waiting=job.title)
+    return Step(f"Training: {how_far}. Go on working; the proposal will appear beside your label", "stop", "", job.message, waiting=job.title)
+
+
+def _after_rounds(session: Session) -> Step:
+    refining, rounds = session.refining, session.refining.rows
+    best = next((row for row in reversed(rounds) if row.figures.adopted and row.figures.round), None)
+    if session.notice.startswith("Place "):
+        why = "Alt+K: it is right as it is. J: the next place."
+        return Step(f"{session.notice}. Correct it with the brush, or mark it right", "right", "Alt+K", why, plain=True)
+    if refining.in_use:
+        where = "correct a few of the places below, then train again"
+        return Step(f"Round {refining.in_use} is in use: {where}", "look", "J", "Roll back gives all cases their labels of before again.", plain=True)
+    if best is not None:
+        number = best.figures.round
+        return Step(f"Look at what round {number} changed, then adopt it for all cases, or open them one by one", "adopt", "", verdict(best, over=True))
+    return _refused(session, rounds)
+
+
+def _refused(session: Session, rounds: list[Row]) -> Step:
+    """No round was better than the labels given."""
+    last, slices = rounds[-1], session.verified.count()[0]
+    why = verdict(last, over=True)
+    if slices < ENOUGH:
+        sentence = f"No round was adopted. Mark {ENOUGH} slices right, in two patients or more, so that rounds can be judged"
+        return Step(sentence, "right", "Alt+K", why, plain=True)
+    return Step("No round was adopted, and your labels stay. Correct a few of the places below, then train again", "look", "J", why, plain=True)
+
+
+def _useful(session: Session, scan: Scan) -> str:
+    report = session.rest.report(scan)
+    return report.useful if report is not None else ""
