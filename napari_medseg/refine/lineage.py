@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -33,6 +34,19 @@ def made(answers: Mapping[str, LabelArray], model: Model) -> dict[str, Any]:
     """What a round made: its labels and its model."""
     training = model.plan.get("training", {})
     return {"proposals": {name: array_sha256(labels) for name, labels in answers.items()}, "base": training.get("base")}
+
+
+def nameless(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A round's lineage for the model's own plan, which may be passed on: checksums and counts, no name of a case or patient."""
+    learnt, proposals = record["labels"].values(), sorted(record["proposals"].values())
+    voxels: Counter[str] = Counter()
+    for one in learnt:
+        voxels.update(one["voxels"])
+    rest = {key: value for key, value in record.items() if key not in ("labels", "proposals")}
+    return {
+        **rest, "patients": len({one["patient"] for one in learnt}), "voxels": dict(voxels), "labels_sha256": sorted(one["sha256"] for one in learnt),
+        "proposals_sha256": proposals,
+    }
 
 
 def trust_summary(one: Example) -> dict[str, int]:
