@@ -151,8 +151,8 @@ class _Held:
         z, y, x = (slice(max(0, side.start - far), min(size, side.stop + far)) for side, far, size in zip(inner, reach, labels.shape, strict=True))
         box = (z, y, x)
         part = np.asarray(labels[box]).copy()
-        last = None
-        for last in cleaning(part, spacing, _moved(chain, (z.start, y.start, x.start)), image=None if image is None else image[box], values=values):
+        last, image = None, None if image is None else image[box]
+        for last in cleaning(part, spacing, _moved(chain, (z.start, y.start, x.start)), image=image, values=values, finely=True):
             if last.fraction < 1:
                 yield Patch(NOWHERE, np.zeros((0, 0, 0), np.uint8), last.fraction, last.message)
         if last is not None:

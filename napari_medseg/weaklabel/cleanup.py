@@ -88,7 +88,7 @@ class Cleaned:
 
 def cleaning(
     labels: npt.NDArray[Any], spacing: Spacing, chain: CleanupSettings | CleanupChain | Sequence[Step], *,
-    image: npt.NDArray[Any] | None = None, values: Sequence[int] | None = None, beside: npt.NDArray[Any] | None = None,
+    image: npt.NDArray[Any] | None = None, values: Sequence[int] | None = None, beside: npt.NDArray[Any] | None = None, finely: bool = False,
 ) -> Iterator[Cleaned]:
     """Do a chain step by step.
 
@@ -104,6 +104,8 @@ def cleaning(
         Only these classes are touched, whatever the steps say.
     beside : whole numbers (z, y, x), optional
         A second label map, in which `Combine.other` and `EditMask.inside` look for their class.
+    finely : bool
+        Yield within the steps too, after each class: what the last whole step gave, once more, so that it can be stopped there.
 
     Yields
     ------
@@ -128,7 +130,11 @@ def cleaning(
         yield now
     for count, step in enumerate(asked.steps, 1):
         bench.begin()
-        removed = act(step, bench)
+        removed = 0
+        for gone in act(step, bench):
+            removed += gone
+            if finely:
+                yield replace(now, fraction=(count - 1) / len(asked.steps), message=step.words(), changed=0, box=None)
         result = bench.labels.astype(labels.dtype)
         told = f"{step.words()}: " + (f"{removed} piece{'' if removed == 1 else 's'} removed" if removed else f"{bench.changed:,} voxels changed")
         now = replace(

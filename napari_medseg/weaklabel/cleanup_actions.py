@@ -1,10 +1,10 @@
-"""What each step of a clean-up does to the labels on the bench."""
+"""What each step of a clean-up does to the labels on the bench, class by class."""
 
 from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -22,30 +22,32 @@ IntArray = npt.NDArray[np.intp]
 
 
 @functools.singledispatch
-def act(step: Step, bench: Bench) -> int:
-    """Do one step.
+def act(step: Step, bench: Bench) -> Iterator[int]:
+    """Do one step; what it changes counts when it is through.
 
-    Returns
-    -------
+    Yields
+    ------
     int
-        Pieces that were dropped.
+        Pieces that were dropped, after each class.
     """
     raise InvalidInputError(f"{type(step).__name__} is no step of a clean-up", where="clean-up", todo="Use one of those listed in cleanup_steps")
 
 
 @act.register
-def _(step: RemoveSmall, bench: Bench) -> int:
+def _(step: RemoveSmall, bench: Bench) -> Iterator[int]:
     voxel_ml = float(np.prod(bench.spacing)) / 1000
-    return sum(_keep(bench, value, lambda sizes: sizes * voxel_ml >= step.min_ml) for value in bench.classes(step))
+    for value in bench.classes(step):
+        yield _keep(bench, value, lambda sizes: sizes * voxel_ml >= step.min_ml)
 
 
 @act.register
-def _(step: KeepLargest, bench: Bench) -> int:
-    return sum(_keep(bench, value, lambda sizes: _ranks(sizes) < step.count) for value in bench.classes(step))
+def _(step: KeepLargest, bench: Bench) -> Iterator[int]:
+    for value in bench.classes(step):
+        yield _keep(bench, value, lambda sizes: _ranks(sizes) < step.count)
 
 
 @act.register
-def _(step: KeepClicked, bench: Bench) -> int:
+def _(step: KeepClicked, bench: Bench) -> Iterator[int]:
     clicked: dict[int, list[Voxel]] = defaultdict(list)
     for point in step.points:
         voxel = _nearest_labelled(bench, point, bench.classes(step), step.reach_mm)
@@ -53,7 +55,6 @@ def _(step: KeepClicked, bench: Bench) -> int:
             clicked[int(bench.labels[voxel])].append(voxel)
     if not clicked:
         raise InvalidInputError(f"no piece lies within {step.reach_mm:g} mm of a click", where=step.name, todo="Click on the pieces that should stay")
-    removed = 0
     for value, points in clicked.items():
         box = bench.box(value)
         found = pieces(bench.labels[box] == value)
@@ -61,39 +62,38 @@ def _(step: KeepClicked, bench: Bench) -> int:
         for z, y, x in points:
             stay[found.at(z - box[0].start, y - box[1].start, x - box[2].start)] = True
         bench.put(value, box, found.mask(stay))
-        removed += found.count - int(stay.sum())
-    return removed
+        yield found.count - int(stay.sum())
 
 
 @act.register
-def _(step: Close, bench: Bench) -> int:
+def _(step: Close, bench: Bench) -> Iterator[int]:
     for value in bench.classes(step):
         box = bench.box(value)
         bench.put(value, box, close_mm(bench.labels[box] == value, step.mm, bench.spacing))
-    return 0
+        yield 0
 
 
 @act.register
-def _(step: Open, bench: Bench) -> int:
+def _(step: Open, bench: Bench) -> Iterator[int]:
     for value in bench.classes(step):
         box = bench.box(value, margin_voxels=1)
         bench.put(value, box, open_mm(bench.labels[box] == value, step.mm, bench.spacing))
-    return 0
+        yield 0
 
 
 @act.register
-def _(step: Shrink, bench: Bench) -> int:
+def _(step: Shrink, bench: Bench) -> Iterator[int]:
     for value in bench.classes(step):
         box = bench.box(value, margin_voxels=1)
         bench.put(value, box, shrunk(bench.labels[box] == value, step.mm, bench.spacing))
-    return 0
+        yield 0
 
 
 @act.register
-def _(step: Grow, bench: Bench) -> int:
+def _(step: Grow, bench: Bench) -> Iterator[int]:
     around = {value: bench.box(value, step.mm) for value in bench.classes(step)}
     if not around or step.mm <= 0:
-        return 0
+        return
     joint = functools.reduce(joined, around.values())
     part = bench.labels[joint].copy()
     nearest: FloatArray = np.full(part.shape, np.inf, np.float32)
@@ -106,32 +106,32 @@ def _(step: Grow, bench: Bench) -> int:
             nearer &= allowed
         part[here][nearer] = value
         nearest[here][nearer] = distance[nearer]
+        yield 0
     bench.replace(joint, part)
-    return 0
 
 
 @act.register
-def _(step: Fill, bench: Bench) -> int:
+def _(step: Fill, bench: Bench) -> Iterator[int]:
     for value in bench.classes(step):
         box = bench.box(value)
         mask = bench.labels[box] == value
         bench.put(value, box, _filled(mask, step.where, flat=tuple(size == 1 for size in bench.labels.shape)))
-    return 0
+        yield 0
 
 
 @act.register
-def _(step: Smooth, bench: Bench) -> int:
+def _(step: Smooth, bench: Bench) -> Iterator[int]:
     around = {value: bench.box(value, smoothing.margin_mm(step.mm)) for value in bench.classes(step)}
     if around and step.mm > 0:
         joint = functools.reduce(joined, around.values())
         local = {value: _within(box, joint) for value, box in around.items()}
         part = np.ascontiguousarray(bench.labels[joint])
         bench.replace(joint, smoothing.smooth(part, local, step.mm, bench.spacing, ground=bench.ground, allowed=bench.allowed(joint)))
-    return 0
+        yield 0
 
 
 @act.register
-def _(step: Combine, bench: Bench) -> int:
+def _(step: Combine, bench: Bench) -> Iterator[int]:
     apart = bench.beside is not None
     values = [value for value in bench.classes(step) if apart or value != step.other]
     if step.operation == "union" and len(step.classes or values) > 1:
@@ -145,13 +145,13 @@ def _(step: Combine, bench: Bench) -> int:
             box = box_around(region, step.margin_mm, bench.spacing)
             over = None if apart or bench.locked(step.other) else step.other
             bench.put(values[0], box, (bench.labels[box] == values[0]) | grown(region[box], step.margin_mm, bench.spacing), over=over)
-        return 0
+        return
     for value in values:
         box = bench.box(value)
         wide = bench.box(value, step.margin_mm)
         near = grown(region[wide], step.margin_mm, bench.spacing)[_within(box, wide)]
         bench.put(value, box, (bench.labels[box] == value) & (near if step.operation == "intersect" else ~near))
-    return 0
+        yield 0
 
 
 def _keep(bench: Bench, value: int, chosen: Callable[[IntArray], BoolArray]) -> int:

@@ -273,6 +273,18 @@ def test_each_step_can_be_seen_and_the_rest_left_out(labels):
     np.testing.assert_array_equal(clean(labels, SPACING, chain).labels, seen[-1].labels)
 
 
+def test_a_step_can_be_left_after_each_class_and_comes_to_the_same(labels):
+    steps = [Close(2), RemoveSmall(0.01), Grow(1)]
+    plain = list(cleaning(labels, SPACING, steps))
+    finely = list(cleaning(labels, SPACING, steps, finely=True))
+    assert [each.steps_done for each in plain] == [1, 2, 3]
+    assert [each.steps_done for each in finely] == [0, 0, 1, 1, 1, 2, 2, 2, 3]  # two classes
+    assert [round(each.fraction, 2) for each in finely] == [0, 0, 0.33, 0.33, 0.33, 0.67, 0.67, 0.67, 1]
+    for one, other in zip(plain, [each for each, before in zip(finely[1:], finely, strict=False) if each.steps_done > before.steps_done], strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
+        assert (one.message, one.changed, one.removed_components) == (other.message, other.changed, other.removed_components)
+
+
 def test_the_usual_settings_are_a_chain(labels):
     settings = CleanupSettings(close_mm=2.0, fill=True, min_ml=0.01, largest=True)
     np.testing.assert_array_equal(clean(labels, SPACING, settings).labels, clean(labels, SPACING, settings.chain()).labels)
