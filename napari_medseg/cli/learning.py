@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,14 +11,17 @@ from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
 from napari_medseg.errors import CatalogueError, InvalidInputError, MissingFileError
 
+if TYPE_CHECKING:
+    from napari_medseg.refine import RefineRun
+
 MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
 
 
 @answering
 def refine(
-    images: Annotated[Path, typer.Argument(help="Folder of scans.", show_default=False)],
-    labels: Annotated[Path, typer.Argument(help="Folder of weak labels under the same file names; 255 is unknown.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the rounds' labels, the final ones and the model.", show_default=False)],
+    images: Annotated[Path | None, typer.Argument(help="Folder of scans.", show_default=False)] = None,
+    labels: Annotated[Path | None, typer.Argument(help="Folder of weak labels under the same file names; 255 is unknown.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the rounds' labels, the final ones and the model.", show_default=False)] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says (salah2023: 3).")] = None,
     base: Annotated[str, typer.Option(help="What each round starts from: a segmenter's id, or a model that `medseg refine` wrote.")] = "unet",
     recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`.")] = "salah2023",
@@ -33,6 +36,7 @@ def refine(
     stop_early: Annotated[bool, typer.Option("--stop-early", help="End where another round would be a waste.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run that was cut off in this folder; what it was asked for stands there.")] = None,
 ) -> Answer:
     """Refine weak labels in rounds: train on them, predict the same scans, train again from the base model on the predictions.
 
@@ -40,10 +44,18 @@ def refine(
     given when no round was better.
 
     Example: medseg refine scans weak_labels -o study --rounds 3
+
+    Example: medseg refine --resume study
     """
     from napari_medseg.refine import Folders, RefineRequest, RefineRun, Replay
     from napari_medseg.refine.patients import read_patients
 
+    if resume is not None:
+        if images is not None or labels is not None or out is not None:
+            raise typer.BadParameter("goes on with what was asked for then; give neither IMAGES, LABELS nor -o", param_hint="--resume")
+        return _answer(RefineRun.resume(resume), resume)
+    if images is None or labels is None or out is None:
+        raise typer.BadParameter("IMAGES, LABELS and -o are needed, or --resume")
     if (heldout_images is None) != (heldout_labels is None):
         raise InvalidInputError("one of the two held-out folders is missing", where="--heldout-images, --heldout-labels", todo="Give both or neither")
     again = Folders(replay / "images", replay / "labels") if replay else None
@@ -60,9 +72,14 @@ def refine(
         seed=seed, device=device, patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
         replay=Replay(again) if again else None, every_round=not stop_early,
     )
-    result = last(iter(RefineRun(request))).result
+    return _answer(RefineRun(request), out)
+
+
+def _answer(run: RefineRun, out: Path) -> Answer:
+    """Run to the end and tell what came out."""
+    result = last(iter(run)).result
     if result is None:
-        raise CatalogueError("the recipe ended without a result", where=recipe, todo="Try another recipe")
+        raise CatalogueError("the recipe ended without a result", where="refine", todo="Try another recipe")
     lines = []
     for figures in result.rounds:
         dice = [("Dice verified", figures.dice_verified), ("Dice held out", figures.dice_heldout)]

@@ -1,6 +1,7 @@
 """The other end of `process.RefineRun`: reads a request, runs it, answers with ticks.
 
 Standard input stays open for as long as the parent wants the run; its end, whether by cancelling or because the parent is gone, is the sign to stop.
+Until then it brings what `controls` knows: pause, go on, look.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from napari_medseg.errors import MedsegError, TrainingError
+from napari_medseg.refine.controls import Controls, controlled
 
 GRACE_S = 20.0
 """A step that outlasts this after the sign to stop is cut off."""
@@ -31,11 +34,11 @@ def main() -> None:
         request = pickle.load(inlet)  # from our own parent process
     except (EOFError, pickle.UnpicklingError):
         return  # cancelled before it began
-    stop = threading.Event()
-    threading.Thread(target=_watch, args=(inlet, stop), daemon=True).start()
+    controls = Controls()
+    threading.Thread(target=_listen, args=(inlet, controls), daemon=True).start()
     with suppress(BrokenPipeError):  # the parent is gone; nobody is left to tell
         try:
-            if _run(request, outlet, stop):
+            if _run(request, outlet, controls):
                 _send(outlet, "done")
         except MedsegError as error:
             _send(outlet, error)
@@ -48,17 +51,16 @@ def main() -> None:
     os._exit(0)  # the watcher still reads; torch's threads need no farewell
 
 
-def _run(request: Any, outlet: IO[bytes], stop: threading.Event) -> bool:
-    """Whether it came to its end."""
+def _run(request: Any, outlet: IO[bytes], controls: Controls) -> bool:
+    """Whether it came to its end. A path in place of a request is the folder of a run that was cut off."""
+    from napari_medseg.refine.kept import kept
     from napari_medseg.refine.rounds import refine
 
     _be_modest()
-    with closing(refine(request)) as ticks:  # type: ignore[type-var]
-        for tick in ticks:
-            if stop.is_set():
-                return False
+    with closing(refine(kept(request) if isinstance(request, Path) else request)) as ticks:  # type: ignore[type-var]
+        for tick in controlled(ticks, controls):
             _send(outlet, tick)
-    return True
+    return not controls.stopped()
 
 
 def _be_modest() -> None:
@@ -79,10 +81,8 @@ def _send(outlet: IO[bytes], message: object) -> None:
     outlet.flush()
 
 
-def _watch(inlet: IO[bytes], stop: threading.Event) -> None:
-    with suppress(OSError, ValueError):
-        inlet.read()
-    stop.set()
+def _listen(inlet: IO[bytes], controls: Controls) -> None:
+    controls.listen(inlet)
     time.sleep(GRACE_S)
     os._exit(3)
 

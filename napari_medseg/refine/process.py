@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from napari_medseg.errors import TrainingError
-from napari_medseg.refine.rounds import RefineRequest, Tick
+from napari_medseg.refine.controls import GO_ON, PAUSE
+from napari_medseg.refine.request import RefineRequest
+from napari_medseg.refine.result import Tick
+from napari_medseg.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +34,37 @@ PATIENCE_S = 5.0
 class RefineRun:
     """One run in its own process.
 
-    Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop. Rounds that are written stay.
+    Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop. Rounds that are written stay, and a run with a folder can go
+    on later (`resume`).
 
     Parameters
     ----------
-    request : RefineRequest
-        Cases in memory or folders.
+    request : RefineRequest or Path
+        Cases in memory or folders; or the folder of a run that was cut off.
     """
 
-    def __init__(self, request: RefineRequest) -> None:
+    def __init__(self, request: RefineRequest | Path) -> None:
         self.request = request
         self._cancelled = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._talking = threading.Lock()
+        self._listens = self._paused = False
+
+    @classmethod
+    def resume(cls, out: Path | str) -> RefineRun:
+        """Go on with the run that was cut off in this folder, from its last checkpoint (`kept.unfinished` finds them).
+
+        Raises
+        ------
+        MissingFileError
+            When nothing is unfinished there.
+        TrainingError
+            When what was kept was written by another version, or is damaged.
+        """
+        from napari_medseg.refine.kept import require_kept
+
+        return cls(require_kept(out))
 
     @property
     def pid(self) -> int | None:
@@ -81,6 +102,41 @@ class RefineRun:
                 with suppress(OSError, ValueError):  # it is gone already
                     self._process.stdin.close()
 
+    @property
+    def paused(self) -> bool:
+        """Whether it was told to sleep."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Let it sleep after the current step, with all it holds in memory, until `go_on`; safe from any thread."""
+        self._pause(True)
+
+    def go_on(self) -> None:
+        """Wake it; safe from any thread."""
+        self._pause(False)
+
+    def look(self, image: Volume) -> None:
+        """Ask for the labels of a few slices by the network as it stands; of several wishes the newest counts. Safe from any thread.
+
+        The answer comes as `Tick.look` between two steps, or never where the recipe cannot say.
+        """
+        self._tell(image)
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        self._tell(PAUSE if paused else GO_ON)
+
+    def _tell(self, message: object) -> None:
+        with self._talking:
+            if self._listens:
+                self._send(message)
+
+    def _send(self, message: object) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError, ValueError):  # it is gone, or was cancelled
+                pickle.dump(message, self._process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+                self._process.stdin.flush()
+
     def _start(self, complaints: IO[bytes]) -> None:
         with self._lock:
             if self._process is not None:
@@ -105,9 +161,11 @@ class RefineRun:
         if process is None or process.stdin is None or process.stdout is None or self._cancelled.is_set():
             return
         try:
-            with suppress(OSError, ValueError):  # it died, or was cancelled, while it was being told what to do; told apart below
-                pickle.dump(self.request, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
-                process.stdin.flush()
+            self._send(self.request)  # where it died, or was cancelled, meanwhile: told apart below
+            with self._talking:
+                self._listens = True
+                if self._paused:
+                    self._send(PAUSE)
             while True:
                 message = _receive(process.stdout)
                 if self._cancelled.is_set():
@@ -136,15 +194,15 @@ class RefineRun:
             process.kill()
             process.wait()
 
-    @staticmethod
-    def _crash(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> TrainingError:
+    def _crash(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> TrainingError:
         with suppress(subprocess.TimeoutExpired):
             process.wait(PATIENCE_S)
         complaints.seek(0)
         log.error("training process ended with code %s: %s", process.returncode, complaints.read()[-4000:].decode(errors="replace"))
+        kept = isinstance(self.request, Path) or self.request.out is not None
         return TrainingError(
             "the training stopped by itself, perhaps because the memory was full or another program ended it",
-            todo="Rounds that were finished are kept. Close other programs and start it again",
+            todo="Close other programs and let it go on; little is lost" if kept else "Close other programs and start it again",
         )
 
 

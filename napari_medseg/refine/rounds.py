@@ -27,10 +27,13 @@ from napari_medseg.refine.folder import RunFolder
 from napari_medseg.refine.forgetting import Forgetting
 from napari_medseg.refine.gate import Gate
 from napari_medseg.refine.inputs import Inputs, gather
+from napari_medseg.refine.kept import going_on
 from napari_medseg.refine.request import RefineRequest
 from napari_medseg.refine.result import RefineResult, Tick, ZeroShot
+from napari_medseg.refine.room import enough
 from napari_medseg.refine.scoring import HELD_OUT, Scored, figures_of, model_scores, zero_shot
 from napari_medseg.refine.splits import read_splits, write_splits
+from napari_medseg.refine.tensorboard import recorded
 from napari_medseg.refine.trust import Trust
 from napari_medseg.refine.versions import Version, given_version, stored_version
 
@@ -54,6 +57,8 @@ def refine(request: RefineRequest) -> Iterator[Tick]:
     ------
     NoLabelsError
         When there is nothing to learn from.
+    NoRoomError
+        When it would not fit in the memory.
     InvalidInputError, GridMismatchError, MissingFileError, UnreadableFileError
         When a case, label or model is not what it should be.
     UnwritableFileError
@@ -63,10 +68,11 @@ def refine(request: RefineRequest) -> Iterator[Tick]:
     """
     yield Tick(0.0, "Reading the scans")
     inputs = gather(request, read_splits(Path(request.out)) if request.out else None)
-    with ExitStack() as held:
+    enough(inputs.cases, request.recipe, len(inputs.values), request.device)
+    with going_on(request), ExitStack() as held:
         run = _Run(request, inputs, held)
         yield Tick(0.0, "Loading the base model")
-        yield from run.rounds()
+        yield from recorded(run.rounds(), Path(request.out), going_on=request.resume) if request.out else run.rounds()
 
 
 class _Run:
@@ -152,7 +158,7 @@ class _Run:
             if step.learned is not None:
                 return step.learned
             tick = self._tick(number, LEARNING_SHARE * step.fraction, f"Round {number} of {self.recipe.rounds}: {step.message}")
-            yield replace(tick, loss=step.loss, updates=step.updates, rate=step.rate)
+            yield replace(tick, loss=step.loss, updates=step.updates, rate=step.rate, now=step.now)
         raise TrainingError("the recipe ended without a model", where=self.recipe.name, todo="Choose another recipe")
 
     def _zero_shot(self, base: Model) -> Generator[Tick, None, ZeroShot]:
@@ -220,11 +226,12 @@ class _Run:
         )
 
     def _facts(self, number: int) -> dict[str, Any]:
-        """What a model's plan says beside what the recipe put there."""
+        """What a model's plan says beside what the recipe put there; it names no case, as a model may be passed on."""
         cases, values = self.inputs.cases, self.inputs.values
+        rounds = [{name: value for name, value in asdict(r).items() if name not in ("reason", "notes")} for r in self.figures]
         training = {
             "round": number, "adopted": self.gate.best == number, "seed": self.request.seed, "cases": len(cases), "label_values": list(values),
-            "rounds": [asdict(r) for r in self.figures], "lineage": self.versions[number].lineage,
+            "rounds": rounds, "lineage": lineage.nameless(self.versions[number].lineage),
         }
         return {
             "classes": [self.request.class_names.get(v, f"class {v}") for v in values],

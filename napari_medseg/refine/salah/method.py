@@ -15,13 +15,16 @@ from napari_medseg.refine.method import Example, Freeze, Learned, Learning
 from napari_medseg.refine.salah.recipe import Recipe
 from napari_medseg.refine.salah.saving import Saving
 from napari_medseg.refine.salah.training import fine_tune, predict_labels, probabilities, slice_set, widened
-from napari_medseg.segmenters.unet import UNet
+from napari_medseg.segmenters.slices import SIZE, slice_order
+from napari_medseg.segmenters.unet import WIDTHS, UNet
 from napari_medseg.segmenters.weights import BASE, load_model, save_model
 from napari_medseg.volume import FloatArray, LabelArray, Volume
 
 if TYPE_CHECKING:
+    from napari_medseg.refine.cases import Case
     from napari_medseg.refine.checkpoint import Checkpoints
 
+KEPT_MAPS = 12
 TRAINING_SHARE = 0.95
 """Of a round; the rest is prediction."""
 
@@ -113,6 +116,18 @@ class SalahMethod:
             proposals[one.id] = model.label(one.image)
             yield Learning(TRAINING_SHARE + (1 - TRAINING_SHARE) * (index + 1) / len(asked), f"segmenting {one.id}", updates=updates)
         yield Learning(1.0, "learnt", updates=updates, learned=Learned(model, proposals, updates=updates, loss=loss))
+
+    def memory(self, cases: Sequence[Case], classes: int, device: str) -> tuple[int, int]:
+        """Bytes at the peak of a round: in the processor's memory beside the cases, and on a graphics card; see `refine.room`.
+
+        A batch keeps some twelve maps of each level's width for its gradients; counted on a processor at 128 x 128 (ours).
+        """
+        slices = sum(case.image.geometry.shape[slice_order(case.image.geometry).order[0]] for case in cases)
+        pixels = 4 * SIZE * SIZE
+        prepared = slices * pixels * (cases[0].image.channels + classes + 1)
+        kept = sum(KEPT_MAPS * width // 4**level for level, width in enumerate(WIDTHS))
+        learning = min(self.recipe.batch_for(slices), slices) * pixels * kept
+        return (prepared, learning) if device != "cpu" else (prepared + learning, 0)
 
     def _plan(self, base: Mapping[str, Any], number: int) -> dict[str, Any]:
         training = {

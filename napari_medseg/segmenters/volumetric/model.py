@@ -123,9 +123,13 @@ class VolumetricModel:
 
 
 def window(shape: Shape, plan: VolumetricPlan) -> Shape:
-    """What the network is shown at once of a scan of this shape: all of it along axes where that is not much more than a patch."""
+    """What the network is shown at once of a scan of this shape: all of it along axes where that is not much more than a patch.
+
+    At least two voxels are left at the lowest level, since nothing is normalised over one.
+    """
     sides = zip(shape, plan.patch, plan.network.step, strict=True)
-    return tuple(-(-n // step) * step if n <= LARGER * patch else patch for n, patch, step in sides)  # type: ignore[return-value]
+    z, y, x = (-(-n // step) * step if n <= LARGER * patch else patch for n, patch, step in sides)
+    return (z, y, 2 * x) if (z, y, x) == plan.network.step else (z, y, x)
 
 
 def probabilities(logits: FloatArray) -> FloatArray:
