@@ -23,6 +23,8 @@ def test_the_catalogue_builds_it():
     built = entry.build()
     assert isinstance(built, PointingSegmenter)
     assert set(entry.capabilities["prompts"]) == built.capabilities.prompts
+    assert built.capabilities.interactive
+    assert entry.licence == built.capabilities.licence
 
 
 def test_a_large_object_is_outlined_at_the_scans_resolution():

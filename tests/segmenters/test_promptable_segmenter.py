@@ -1,29 +1,15 @@
-"""The promptable segmenter passes the suite for what is pointed at, and keeps its own promises."""
+"""The promptable network as a segmenter keeps its promises; what ships is built on it and passes the suite (`tests/pointing`)."""
 
 import numpy as np
 import pytest
 
 from napari_medseg.annotation.prompts import ObjectPrompt, Prompts
-from napari_medseg.catalogue import load
 from napari_medseg.errors import MissingFileError
 from napari_medseg.segmenters.promptable.segmenter import PromptableSegmenter
 from napari_medseg.segmenters.protocol import collect
-from napari_medseg.testing.interactive_conformance import InteractiveConformance, ball, centre
+from napari_medseg.testing.interactive_conformance import ball, centre
 from napari_medseg.testing.segmenter_conformance import blob
 from napari_medseg.volume import Geometry, Volume
-
-
-class TestPromptable(InteractiveConformance):
-    def segmenter(self):
-        return PromptableSegmenter()
-
-
-def test_the_catalogue_builds_it_and_says_what_it_takes():
-    entry = load().find("promptable", "segmenter")
-    built = entry.build()
-    assert set(entry.capabilities["prompts"]) == built.capabilities.prompts
-    assert built.capabilities.interactive
-    assert entry.licence == built.capabilities.licence
 
 
 def test_missing_weights_are_named():
