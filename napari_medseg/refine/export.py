@@ -110,13 +110,9 @@ def shareable(facts: Mapping[str, Any]) -> dict[str, Any]:
             kept[key] = [shareable(one) if isinstance(one, Mapping) else one for one in value if not isinstance(one, str)]
         elif not isinstance(value, str) or key in WORDS:
             kept[key] = value
-    taught = (facts.get("lineage") or {}).get("labels") if isinstance(facts.get("lineage"), Mapping) else None
-    if isinstance(taught, Mapping):
-        voxels: dict[str, int] = {}
-        for one in taught.values():
-            for level, count in one.get("voxels", {}).items():
-                voxels[level] = voxels.get(level, 0) + int(count)
-        kept["learnt_from"] = {"cases": len(taught), "patients": len({one.get("patient") for one in taught.values()}), "voxels": voxels}
+    lineage = facts.get("lineage")
+    if isinstance(lineage, Mapping) and "voxels" in lineage:
+        kept["learnt_from"] = {"cases": len(lineage["labels_sha256"]), "patients": lineage["patients"], "voxels": lineage["voxels"]}
     return kept
 
 

@@ -27,10 +27,10 @@ TRAINING = {
         {"round": 0, "updates": 0, "dice_verified": 0.701, "volume_ratio": 1.0, "adopted": False, "reason": "worst in Mrs Doe"},
         {"round": 1, "updates": 80, "dice_verified": 0.812, "volume_ratio": 1.1, "adopted": True, "reason": "better, also in Mrs Doe"},
     ],
-    "lineage": {"labels": {
-        "Doe_Jane.nii.gz": {"sha256": "1" * 64, "patient": "Jane Doe", "voxels": {"weak": 900, "corrected": 100}},
-        "Doe_Jane_2.nii.gz": {"sha256": "2" * 64, "patient": "Jane Doe", "voxels": {"weak": 1000}},
-    }},
+    "lineage": {
+        "recipe": {"name": "salah2023"}, "patients": 1, "voxels": {"weak": 1900, "corrected": 100}, "labels_sha256": ["1" * 64, "2" * 64],
+        "by": "Jane Doe",
+    },
     "note": "trained by Dr Who on /home/who/scans",
 }
 
