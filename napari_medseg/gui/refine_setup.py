@@ -69,7 +69,8 @@ class RefineSetup(QWidget):
 
     def _fill_bases(self) -> None:
         choices = self._desk.session.refine
-        bases: list[tuple[str, Path | None]] = [("M0 (synthetic CT)", None)]
+        own = "M0 (synthetic CT)" if choices.recipe == "salah2023" else "Its own beginning"
+        bases: list[tuple[str, Path | None]] = [(own, None)]
         if choices.model is not None:
             bases.append(("Your last refinement", choices.model))
         if choices.base is not None and choices.base != choices.model:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from napari_medseg.refine.queue import Queued, RunQueue
     from napari_medseg.session.session import Session
 
+OURS = "medseg"
+"""The recipe that is taken where nobody chose one."""
+
 
 @dataclass(slots=True, eq=False)
 class Row:
@@ -90,7 +93,7 @@ class Refining:
         self._session = session
         self._queue: RunQueue | None = None
         self._before: dict[str, Waiting] = {}
-        self._goal: tuple[str, Voxel] | None = None
+        self._goal: tuple[str, Voxel, str] | None = None
         self._looked_in: Path | None = None
         self.unfinished: tuple[Unfinished, ...] = ()
         self.rows: list[Row] = []
@@ -100,6 +103,8 @@ class Refining:
         self.at: int | None = None
         self.paused = False
         self.glimpse = Glimpse(session)
+        if OURS in {entry.id for entry in session.catalogue.of_kind("recipe")}:
+            session.refine.recipe, session.refine.rounds = OURS, session.catalogue.find(OURS, "recipe").build().rounds
         session.scan_opened.connect(self._on_scan)
 
     # -- the training ------------------------------------------------------------------------------------------------------------------------------------
@@ -225,13 +230,7 @@ class Refining:
         return f"Then: {'; '.join(item.title for item in waiting)}" if waiting else ""
 
     def _begin(self, item: Queued) -> None:
-        session = self._session
-        try:
-            made: Training = item.make()
-        except MedsegError as error:
-            if self._queue is not None and self.training is not None and self._queue.waiting:
-                session.report(error)
-            raise
+        session, made = self._session, item.make()
         choices = session.refine
         self.training, self.rows, self.shown, self.at, self.in_use, self._before, self.paused = made, [], None, None, 0, {}, False
         choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
@@ -255,8 +254,10 @@ class Refining:
         self.paused = False
         self.glimpse.forget()
         if self._queue is not None and self._queue.running is not None:
-            running = self._queue.running
-            self._session.jobs.dispatch(lambda: self.queue.ended(running))
+            try:
+                self._queue.ended(self._queue.running)
+            except MedsegError as error:  # what came next has nothing to learn from any more
+                self._session.report(error)
 
     def _apply(self, tick: Tick | Seen) -> None:
         if isinstance(tick, Seen):
@@ -428,19 +429,20 @@ class Refining:
     def visit(self, number: int) -> None:
         """Go to a place of the list."""
         spot, self.at = self.spots[number], number
-        self.go(spot.case, spot.voxel)
-        self._session.notice = f"Place {number + 1} of {len(self.spots)}, {self.name_of(spot.case)}, slice {spot.voxel[0]}: {spot.reason}"
+        where = f"Place {number + 1} of {len(self.spots)}, {self.name_of(spot.case)}, slice {spot.voxel[0]}"
+        self.go(spot.case, spot.voxel, f"{where}: {spot.reason}")
 
-    def go(self, case: str, voxel: Voxel) -> None:
-        """Bring the person to a place of a case or open scan, on its display grid; a case that is not open is opened first."""
+    def go(self, case: str, voxel: Voxel, said: str = "") -> None:
+        """Bring the person to a place of a case or open scan, on its display grid, and say why; a case that is not open is opened first."""
         session, scan = self._session, self._open_scan(case)
         if scan is not None:
             if scan is not session.current:
                 session.activate(scan)
+            session.notice = said
             session.place.emit(scan, voxel)
             session.changed.emit()
         elif session.study.case(case) is not None:
-            self._goal = (case, voxel)
+            self._goal = (case, voxel, said)
             session.study.go(case)
 
     # -- inside ------------------------------------------------------------------------------------------------------------------------------------------

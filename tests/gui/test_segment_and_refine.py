@@ -62,6 +62,7 @@ def test_a_network_answers_live_from_the_slice_in_view(viewer, dock, desk, sessi
 
 def test_a_refinement_trains_draws_its_loss_and_proposes(viewer, dock, desk, session, labelled, base, qtbot, tmp_path):
     session.set(tab="refine")
+    session.refine.recipe = "salah2023"
     session.refine.base, session.refine.out, session.refine.rounds = base, tmp_path / "run", 1
     desk.run()
     qtbot.waitUntil(lambda: not session.job.is_active, timeout=240_000)
@@ -79,6 +80,7 @@ def test_a_refinement_trains_draws_its_loss_and_proposes(viewer, dock, desk, ses
 
 
 def test_stopping_a_refinement_ends_its_process(viewer, dock, desk, session, labelled, base, qtbot, tmp_path):
+    session.refine.recipe = "salah2023"
     session.refine.base, session.refine.out, session.refine.rounds = base, tmp_path / "run", 10
     session.set(tab="refine")
     runs = []

@@ -41,6 +41,7 @@ def test_a_study_is_refined_as_a_whole_and_records_the_run(session, owner, study
     heard = []
     session.problem.connect(heard.append)
     session.set(tab="refine")
+    session.refine.recipe = "salah2023"
     session.refine.base, session.refine.out, session.refine.rounds = base, tmp_path / "run", 1
     session.run()
     owner.run_until(lambda: not session.job.is_active, seconds=240)

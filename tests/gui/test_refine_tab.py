@@ -1,0 +1,163 @@
+"""The Refine tab as a view: it shows what the session knows, and its buttons call the session."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_medseg.gui.refine_tab import RefineTab
+from napari_medseg.gui.weak_tab import WeakTab
+from napari_medseg.refine import RoundFigures
+from napari_medseg.session.history import change
+from napari_medseg.session.refining import Row
+from napari_medseg.session.refining_runs import Spot, Training
+from napari_medseg.session.round_pictures import changed_most
+from napari_medseg.session.state import Preview
+
+pytestmark = pytest.mark.qt
+GIVEN = RoundFigures(0, 0, 0.0, None, 1.0, dice_verified=0.8)
+ROUND = RoundFigures(
+    1, 40, 130.0, 0.2, 1.05, dice_verified=0.86, dice_change=0.06, adopted=True, reason="better on the verified slices", verified_slices=4,
+    verified_patients=2, pieces="2 holes more",
+)
+
+
+@pytest.fixture
+def scan(viewer, session, ball):
+    from napari_medseg.gui.layers import layer_data
+
+    array, keywords, _ = layer_data(ball)
+    viewer.add_image(array, **keywords)
+    opened = session.current
+    opened.preview = Preview((array > 150).astype(np.uint8), "test", (session.label_class,), finished=True)
+    session.accept()
+    session.set(tab="refine")
+    return opened
+
+
+@pytest.fixture
+def tab(dock, desk, scan):
+    desk.refreshed.emit()
+    return dock.findChild(RefineTab)
+
+
+@pytest.fixture
+def rounds(session, desk, tab, scan, ball):
+    """A round that lays the ball two slices lower."""
+    labels = (ball.array > 150).astype(np.uint8)
+    changes = changed_most([("ball", ball)], {"ball": labels}, {"ball": np.roll(labels, 2, 0)})
+    session.refining.training = Training("Refining", session.refine, scans={"ball": scan})
+    spots = (Spot("ball", (4, 30, 26), "rounds disagree about 0.4 ml", False), Spot("ball", (15, 30, 26), "picked at random, to compare with", True))
+    session.refining.rows = [Row(GIVEN), Row(ROUND, {}, changes, spots)]
+    desk.refreshed.emit()
+    return session.refining
+
+
+def test_the_counts_and_the_status_of_each_case_are_shown(tab, session, desk, scan):
+    assert tab.cases.counts.text() == "1 labelled case: 1 weak"
+    assert [tab.cases.table.item(0, column).text() for column in (0, 1)] == ["ball", "◔ weak"]
+    box = slice(3, 4), slice(0, 4), slice(0, 4)
+    session.painted(scan, change(scan.labels, box, np.ones((1, 4, 4), np.uint8)))
+    desk.refreshed.emit()
+    assert tab.cases.counts.text() == "1 labelled case: 1 corrected"
+
+
+def test_the_table_of_rounds_shows_dice_change_volume_time_and_the_reason(tab, rounds):
+    cells = [tab.rounds.table.item(1, column).text() for column in range(5)]
+    assert cells == ["★! 1", "0.860", "+0.060", "× 1.05", "2 min"]
+    assert "4 verified slices of 2 patients" in tab.rounds.scored.text()
+    assert tab.rounds.reason.text() == "Round 1 is adopted: better on the verified slices. Watch: 2 holes more."
+    assert tab.rounds.isVisibleTo(tab)
+
+
+def test_a_click_on_a_picture_leads_to_its_slice(tab, rounds, desk, session, viewer):
+    picture = tab.rounds.pictures[0]
+    assert picture.isVisibleTo(tab)
+    assert f"slice {picture.change.index}" in picture.text()
+    picture.click()
+    assert desk.slice_in_view(0) == picture.change.index
+
+
+def test_choosing_a_row_shows_that_round_and_stays_when_the_tab_is_drawn_anew(tab, rounds, desk):
+    tab.rounds.table.selectRow(0)
+    desk.refreshed.emit()
+    assert rounds.shown == 0
+    assert tab.rounds.reason.text().startswith("Round 0: the labels you gave")
+    assert not tab.rounds.adopt.isEnabled()
+
+
+def test_the_places_to_correct_are_listed_with_the_random_one_told_apart(tab, rounds, desk, session):
+    assert [tab.next.list.item(row).text()[:2] for row in range(2)] == ["1.", "⚄ "]
+    desk.keys._look(1)
+    assert desk.slice_in_view(0) == 4
+    desk.keys._look(-1)
+    assert desk.slice_in_view(0) == 15
+    assert "picked at random" in session.notice
+
+
+def test_a_slice_is_marked_right_by_button_and_key_and_shows_on_strip_and_canvas(dock, tab, desk, session, scan):
+    desk.show_slice(0, 9)
+    tab.single.right.act.click()
+    desk.refreshed.emit()
+    assert session.verified.of(scan) == (9,)
+    assert desk.right_mark.is_shown
+    assert tab.single.right.act.text() == "Not right after all"
+    desk.show_slice(0, 10)
+    assert not desk.right_mark.is_shown
+    assert "9" in tab.single.right.strip.toolTip()
+    desk.show_slice(0, 9)
+    desk.mark_right()
+    assert session.verified.of(scan) == ()
+    desk.refreshed.emit()
+    assert dock.findChild(WeakTab).right.act.text() == "✓ This slice is right"
+
+
+def test_the_rest_can_be_proposed_only_once_a_slice_was_corrected(tab, desk, session, scan):
+    assert not tab.single.propose.isEnabled()
+    box = slice(9, 10), slice(0, 4), slice(0, 4)
+    session.painted(scan, change(scan.labels, box, np.ones((1, 4, 4), np.uint8)))
+    desk.refreshed.emit()
+    assert tab.single.propose.isEnabled()
+    assert tab.single.said.text().startswith("1 slice corrected or right. Correct 2 more slices")
+
+
+def test_what_a_training_network_sees_is_a_line_of_its_own_and_no_label(tab, desk, session, scan, viewer):
+    glimpse = session.refining.glimpse
+    glimpse.scan, glimpse.index, glimpse.labels = scan, 7, (scan.display.array[7] > 150).astype(np.uint8)
+    before, labels = len(viewer.layers), scan.labels.copy()
+    session.changed.emit()
+    layer = desk.glimpse.get()
+    assert layer.visible
+    assert len(viewer.layers) == before + 1
+    assert layer.data[7].any()
+    assert not layer.data[6].any()
+    assert np.array_equal(scan.labels, labels)
+    assert session.scans == [scan]
+    glimpse.forget()
+    session.changed.emit()
+    assert not layer.visible
+
+
+def test_removing_that_line_switches_it_off(tab, desk, session, scan, viewer):
+    glimpse = session.refining.glimpse
+    glimpse.scan, glimpse.index, glimpse.labels = scan, 7, (scan.display.array[7] > 150).astype(np.uint8)
+    session.changed.emit()
+    viewer.layers.remove(desk.glimpse.get())
+    assert not glimpse.on
+    assert session.scans == [scan]
+
+
+def test_a_recipe_brings_its_own_number_of_rounds(tab, desk, session):
+    session.refining.choose_recipe("salah2023")
+    desk.refreshed.emit()
+    assert tab.setup.rounds.value() == 3
+    assert tab.setup.base.itemText(0) == "M0 (synthetic CT)"
+
+
+@pytest.mark.parametrize("figures", [ROUND, replace(ROUND, dice_verified=None, dice_change=None)])
+def test_nothing_of_the_tab_is_wider_than_the_dock(tab, rounds, desk, figures):
+    rounds.rows[1].figures = figures
+    desk.refreshed.emit()
+    from napari_medseg.gui.style import WIDTH
+
+    assert tab.minimumSizeHint().width() < WIDTH - 20
