@@ -20,9 +20,10 @@ FAMILIES = {
 
 
 class _AnyPlan(BaseModel):
-    """As much of a plan as tells the families apart."""
+    """As much of a plan as every family has."""
 
     network: dict[str, Any]
+    sha256: str = ""
 
 
 def family(model: str | Path) -> str:
@@ -40,6 +41,11 @@ def family(model: str | Path) -> str:
         what = f"holds a network of the kind '{kind}', which this version does not know"
         raise SegmenterError(what, where=model_file(model), todo="Update napari-medseg or choose another model")
     return kind
+
+
+def checksum(model: str | Path) -> str:
+    """Of a model's weights, whichever family it is of; raises as `family` does for what is no model."""
+    return read_plan(model, _AnyPlan).sha256
 
 
 def open_model(model: str | Path | None = None, **options: Any) -> Segmenter:

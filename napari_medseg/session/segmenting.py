@@ -301,10 +301,10 @@ def model_hash(model: Path | str | None) -> str:
     """Checksum of a model's weights, from its plan; "" for an engine that has none of ours."""
     if not model:
         return ""
-    from napari_medseg.segmenters.plan import read_plan
+    from napari_medseg.segmenters.opening import checksum
 
     try:
-        return read_plan(model).sha256
+        return checksum(model)
     except MedsegError:
         return ""
 

@@ -7,7 +7,7 @@ import pytest
 
 from napari_medseg.refine.export import export_model
 from napari_medseg.segmenters import collect
-from napari_medseg.segmenters.opening import open_model
+from napari_medseg.segmenters.opening import checksum, open_model
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
 from napari_medseg.segmenters.volumetric.network import new_network
@@ -66,6 +66,10 @@ def test_torchscript_answers_as_the_model_does_on_its_own_grid(saved, tmp_path):
     theirs = collect(TorchScriptSegmenter(tmp_path / "out" / "model.pt").predict(image, device="cpu"), image.geometry.shape)
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() < SAME
+
+
+def test_a_version_can_say_which_model_made_it(saved):
+    assert checksum(saved) == load_volumetric(saved, "cpu").described.sha256 != ""
 
 
 def test_the_card_says_how_it_sees_a_scan(saved, tmp_path):
