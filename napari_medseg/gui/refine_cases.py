@@ -10,7 +10,7 @@ from napari_medseg.gui.style import fit_rows, quiet, right
 from napari_medseg.session.cases import SIGNS
 from napari_medseg.session.study_refinement import Learner, counted, learners
 
-MOST_ROWS = 4
+MOST_ROWS = 3
 EMPTY = "No open scan has an accepted label yet. Make a weak label and accept it, or name two folders below."
 
 

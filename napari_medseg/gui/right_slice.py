@@ -36,7 +36,7 @@ class RightSlice(QWidget):
         column.addLayout(row)
         column.addWidget(self.strip)
         desk.refreshed.connect(self.refresh)
-        desk.moved.connect(self.refresh)
+        desk.moved.connect(self._on_moved)
         self.refresh()
 
     def refresh(self) -> None:
@@ -54,6 +54,11 @@ class RightSlice(QWidget):
         self.said.setText(words)
         self.strip.show_slices(session.rest.slices(scan), session.verified.of(scan), len(scan.display.array), self._desk.slice_in_view(0) or 0)
         mark(self.act, "primary", next_step(session).action == "right")
+
+    def _on_moved(self) -> None:
+        """Another slice is in view; scrolling must cost nothing while nobody sees this."""
+        if self.isVisible():
+            self.refresh()
 
 
 class SliceStrip(QWidget):

@@ -93,7 +93,8 @@ def _while_waiting(session: Session, scan: Scan, job: Job) -> Step:
         network = "The slice in view comes first; look around while the rest is done"
         sentence = "Watch it grow; accept as soon as you like it" if session.tab == "weak" else network
         return Step(sentence, "stop", "K", "Accepting stops it where it is; Stop keeps the preview.", waiting=job.title)
-    return Step(f"{job.title}: getting ready", "stop", "", job.message or "The first run loads the engine.", waiting=job.title)
+    how_far = progress(job) if job.fraction else "getting ready"
+    return Step(f"{job.title}: {how_far}", "stop", "", job.message or "The first run loads the engine.", waiting=job.title)
 
 
 def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
