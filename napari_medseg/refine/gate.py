@@ -19,7 +19,7 @@ from napari_medseg.volume import Spacing
 
 __all__ = ["Evidence", "Gate", "Side", "Verdict", "sides"]
 
-BETTER = 0.75
+BETTER = 0.7
 """Chance of being better from which a round is adopted; chosen on development trials (docs/refinement.md)."""
 SURE = 0.9
 """Chance of being better from which another round is worth its time."""
