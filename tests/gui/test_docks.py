@@ -39,19 +39,17 @@ def test_docks_of_one_viewer_share_one_session(window):
     first.desk.shut()
 
 
-def test_the_dock_takes_under_a_second_of_the_window_s_thread_and_loads_no_torch():
+def test_opening_the_dock_loads_no_torch():
     code = """
-import sys, time
+import sys
 import napari
 from napari_medseg.gui.launch import PLUGIN
 viewer = napari.Viewer(show=False, show_welcome_screen=False)
-began = time.thread_time()
 viewer.window.add_plugin_dock_widget(PLUGIN, "Medseg")
-took = time.thread_time() - began
 heavy = [name for name in ("torch", "monai", "pyqtgraph", "matplotlib.pyplot", "deepbet") if name in sys.modules]
 viewer.close()
-print(took, heavy)
-sys.exit(took >= 1.0 or bool(heavy))
+print(heavy)
+sys.exit(bool(heavy))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
