@@ -154,6 +154,18 @@ def test_a_damaged_checkpoint_only_costs_the_round_it_is_of(patients, base, tmp_
     assert "starts anew" in caplog.text
 
 
+def test_a_look_at_the_network_in_training_changes_nothing(patients, base, tmp_path):
+    plain = last_result(refine(RefineRequest(patients.cases, ONCE, base, tmp_path / "plain", freeze="encoder")))
+    looks = 0
+    for tick in refine(RefineRequest(patients.cases, ONCE, base, tmp_path / "looked", freeze="encoder")):
+        if tick.now is not None:
+            labels = tick.now(patients.cases[0].image)
+            assert labels.shape == patients.cases[0].image.geometry.shape
+            looks += 1
+    assert looks == plain.updates
+    assert same(weights_of(plain.model), weights_of(tmp_path / "looked" / "model"))
+
+
 def earlier_set(patients):
     return tuple(Case(f"old{i}.nii.gz", case.image, patients.truth[case.id]) for i, case in enumerate((*patients.cases, *patients.cases[:1])))
 
@@ -213,7 +225,10 @@ def test_the_record_says_what_made_each_round(patients, base, tmp_path):
     assert two["labels"]["p1.nii.gz"]["sha256"] == one["proposals"]["p1.nii.gz"]
     assert (one["labels_of_round"], two["labels_of_round"], two["seed"]) == (0, 1, 5)
     assert one["base"]["sha256"] == load_model(base)[1]["sha256"]
-    assert load_model(result.models[2])[1]["training"]["lineage"] == two
+    plan = load_model(result.models[2])[1]
+    assert plan["training"]["lineage"]["voxels"] == {"proposed": 11 * 32 * 32, "corrected": 32 * 32}
+    assert two["labels"]["p1.nii.gz"]["sha256"] in plan["training"]["lineage"]["labels_sha256"]
+    assert not any(name in json.dumps(plan) for name in ("p0.nii", "p1.nii", "p2.nii", "Ann"))
 
 
 def test_labels_of_a_class_nobody_teaches_are_refused_before_anything_starts(patients, base, tmp_path):
