@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_medseg import __version__
-from napari_medseg.cli import about, exporting, files, learning, measuring, project, segmenting, weak, weak_tidy, window
+from napari_medseg.cli import about, exporting, files, learning, measuring, project, proposing, segmenting, weak, weak_tidy, window
 
 app = typer.Typer(
     name="medseg",
@@ -50,6 +50,7 @@ for one in (project.init, project.add, project.history, project.restore, project
 project_app.command("list")(project.list_)
 app.command()(segmenting.segment)
 app.command()(learning.refine)
+app.command()(proposing.propose)
 app.command()(exporting.export_model)
 app.command()(measuring.measure)
 app.command()(about.catalogue)

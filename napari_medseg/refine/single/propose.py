@@ -166,7 +166,7 @@ class _Solver:
 
     def _settle(self, k: int, value: int) -> Iterator[float]:
         from napari_medseg.refine.single.agree import agree
-        from napari_medseg.refine.single.outline import choose, learnt, read, shift_of
+        from napari_medseg.refine.single.outline import learnt, read, shift_of
 
         own, depth, near, truth = self.own, self.depth[k], self.near[k], self.own.labels == value
         proof = near & own.locked
@@ -177,13 +177,13 @@ class _Solver:
             here = own.locked & (self.folds == fold)
             blind[here] = read(learnt(depth[rest], truth[rest]), depth[here])
         share = _best_share(self.seen.unseen[k][proof], blind[proof], truth[proof])
-        choice = choose(depth, curve, share * self.seen.odds[k], near & ~own.locked & own.known)
+        odds = read(curve, depth) + share * self.seen.odds[k]
         yield 0.3
-        tested = np.where(own.locked, blind + share * self.seen.unseen[k], choice.odds + share * self.seen.odds[k])
+        tested = np.where(own.locked, blind + share * self.seen.unseen[k], odds)
         wrong = int(np.count_nonzero(((agree(tested, own.image, own.spacing) > 0.5) != truth) & own.locked))
         before = int(np.count_nonzero(((depth > 0) != truth) & own.locked))
         yield 0.6
-        self.chances[k] = agree(choice.odds + share * self.seen.odds[k], own.image, own.spacing)
+        self.chances[k] = agree(odds, own.image, own.spacing)
         self.reports.append(ClassReport(value, wrong < before, before, wrong, shift_of(curve) * own.pixel, share))
         yield 1.0
 
@@ -198,7 +198,7 @@ class _Solver:
         total = np.minimum(chances.sum(0), 1)
         found = np.where(total > 0.5, np.array(classes, np.uint8)[chances.argmax(0)], 0)
         if own.thick:  # no slice begins or ends an object on the word of looks alone
-            found[~weak.any((1, 2))] = 0
+            found[~np.any([(depth > 0).any((1, 2)) for depth in self.depth], axis=0)] = 0
         labels = self.given.weak.copy()
         np.moveaxis(labels, own.axis, 0)[own.box] = found
         doubt = np.zeros(labels.shape, np.float32)
