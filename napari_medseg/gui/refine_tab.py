@@ -56,4 +56,4 @@ class RefineTab(QWidget):
     def _on_scroll(self) -> None:
         area = self.parent().parent() if self.parent() is not None else None
         if isinstance(area, QScrollArea) and self.rounds.isVisible():
-            area.verticalScrollBar().setValue(self.rounds.geometry().bottom() - area.viewport().height())
+            area.verticalScrollBar().setValue(self.rounds.geometry().top())

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.session import by_hand
+from napari_medseg.session.history import count_values
 from napari_medseg.session.making import Making
 from napari_medseg.session.settings import RefineChoices
 from napari_medseg.session.state import Preview, Scan, source_labels
@@ -102,11 +103,12 @@ def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: 
     kept = session.verified.locked(scan)
     if kept is not None and scan.labels is not None:
         display = np.where(kept, scan.labels, display).astype(np.uint8)
-    present = {int(v) for v in np.unique(display)}
+    counts = count_values(display)
+    present = {value for value, count in counts.items() if value and count}
     classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
     if len(classes) == 1 and scan is session.current:
         session.choose_class(classes[0].value)
-    ml = np.count_nonzero(display) * scan.display.geometry.voxel_ml
+    ml = sum(counts[value] for value in present) * scan.display.geometry.voxel_ml
     scan.preview = Preview(display, title, classes, f"{ml:.3g} ml", finished=True, made=made, keeps_settled=True)
     session.preview_changed.emit(scan, None)
 

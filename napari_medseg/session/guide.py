@@ -137,7 +137,7 @@ def _preview(session: Session, scan: Scan) -> Step:
         return Step("It has probably leaked: discard, paint a limit around the organ and grow again", "limit", "Shift+K", preview.detail)
     if preview.doubt:
         return Step(f"{preview.doubt}: compare slice by slice, then accept or discard it", "none", "Shift+K", preview.detail, plain=True)
-    why = "Nothing enters a label without your yes; Ctrl+Z takes it back."
+    why = session.notice if session.notice.startswith("Place ") else "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", why)
 
 

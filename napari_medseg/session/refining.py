@@ -276,7 +276,7 @@ class Refining:
             self.glimpse.ask(training.runs[0])
         training.scans.update({scan.case: scan for scan in session.scans if scan.case in training.ids})
         if tick.labels:
-            self._propose(tick.labels, tick.round, self._making(tick.round))
+            self._propose(tick.labels, tick.round, self._making(tick.round), refused=tick.figures is not None and not tick.figures.adopted)
         if tick.result is not None:
             best = self._making(tick.result.best_round, model=model_hash(tick.result.model))
             if tick.result.best_round:
@@ -326,16 +326,21 @@ class Refining:
                     scan.preview.doubt = size if last.dice_verified is None else f"Round {last.round} is not better than your label"
                     scan.preview.detail = last.reason[:1].upper() + last.reason[1:]
 
-    def _propose(self, proposed: Mapping[str, LabelArray], number: int, made: Making) -> None:
-        """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan."""
+    def _propose(self, proposed: Mapping[str, LabelArray], number: int, made: Making, *, refused: bool = False) -> None:
+        """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan.
+
+        Those of a refused round are shown where a scan is open, and say so; they wait for nobody else.
+        """
         session, title = self._session, f"{engines.PROPOSAL} {number}"
         for name, labels in proposed.items():
             scan = self._open_scan(name)
-            if scan is None and session.study.case(name) is not None:
+            if scan is None and session.study.case(name) is not None and not refused:
                 session.study.propose(name, labels, title, made)
             if scan is None or (scan.preview is not None and not scan.preview.title.startswith(engines.PROPOSAL)) or scan.geometry.shape != labels.shape:
                 continue
             engines.propose(session, scan, labels, title, made)
+            if refused and scan.preview is not None:
+                scan.preview.doubt = f"Round {number} was not adopted"
 
     # -- the table ---------------------------------------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_medseg.errors import MedsegError, NoLabelsError
 from napari_medseg.refine.trust import Trust
 from napari_medseg.session import by_hand
+from napari_medseg.session.history import count_values
 from napari_medseg.session.jobs import PREVIEW
 from napari_medseg.session.making import Making
 from napari_medseg.session.state import Preview, Scan
@@ -100,7 +101,7 @@ class Resting:
 
     def _show(self, scan: Scan, labels: LabelArray, report: Report) -> None:
         session = self._session
-        present = {int(v) for v in np.unique(labels)} - {0, UNKNOWN}
+        present = {value for value, count in count_values(labels).items() if count and value not in (0, UNKNOWN)}
         classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
         if len(classes) == 1 and scan is session.current:
             session.choose_class(classes[0].value)

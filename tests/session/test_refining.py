@@ -210,6 +210,15 @@ def test_the_table_says_in_words_why_a_round_was_not_taken(session, owner, study
     assert "worse on the verified slices" in step.why
 
 
+def test_a_refused_round_waits_in_no_closed_case_and_says_so_in_the_open_one(session, owner, study, ball):
+    train(session, cases_of(study, ball), np.ones(ball.geometry.shape, np.uint8), figures=WORSE, ids=["case-0001", "case-0002"])
+    owner.run_until(lambda: not session.refining.is_training and session.refining.rows[-1].labels)
+    owner.run_until(lambda: study._reader.wait(0) and owner.calls.empty())
+    assert not study.proposals
+    assert study.scan.preview.doubt
+    assert next_step(session).action == "none"
+
+
 def test_before_anything_is_verified_the_guide_says_that_rounds_cannot_be_judged(session, study):
     session.set(tab="refine")
     step = next_step(session)

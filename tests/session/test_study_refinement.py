@@ -48,12 +48,17 @@ def test_a_study_is_refined_as_a_whole_and_records_the_run(session, owner, study
     assert session.job.state == "done", session.trouble
     assert not heard
     assert "2 scans" in session.job.title
-    owner.run_until(lambda: study.project.runs() and study.scan.preview is not None and "case-0001" in study.proposals, seconds=30)
+    owner.run_until(lambda: study.project.runs() and session.refining.row(1).labels, seconds=30)
     run = study.project.runs()[0]
     assert run.cases == ("case-0001", "case-0002")
     assert str(tmp_path) not in str(run.figures)
-    assert study.scan.preview.title.startswith("proposal round")
-    study.go("case-0001")
-    owner.run_until(lambda: study.current == "case-0001" and study.scan is not None and study.scan.preview is not None)
-    assert study.scan.preview.made.tool == "refine"
+    round_one = session.refining.row(1)
+    assert set(round_one.labels) == {"case-0001", "case-0002"}
+    assert study.scan.preview is None or study.scan.preview.made.tool == "refine"
     assert [version.tool for version in study.project.versions("case-0001")] == ["levelset"]
+    proposed = round_one.labels["case-0001"].labels
+    changes = not np.array_equal(proposed, study.project.labels("case-0001").array)
+    session.refining.adopt(1)
+    owner.run_until(lambda: session.refining.in_use == 1)
+    assert np.array_equal(study.project.labels("case-0001").array, proposed)
+    assert [version.tool for version in study.project.versions("case-0001")] == ["levelset", "refine"][:1 + changes]
