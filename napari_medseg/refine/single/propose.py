@@ -166,7 +166,7 @@ class _Solver:
 
     def _settle(self, k: int, value: int) -> Iterator[float]:
         from napari_medseg.refine.single.agree import agree
-        from napari_medseg.refine.single.outline import learnt, read, shift_of
+        from napari_medseg.refine.single.outline import choose, learnt, read, shift_of
 
         own, depth, near, truth = self.own, self.depth[k], self.near[k], self.own.labels == value
         proof = near & own.locked
@@ -177,7 +177,8 @@ class _Solver:
             here = own.locked & (self.folds == fold)
             blind[here] = read(learnt(depth[rest], truth[rest]), depth[here])
         share = _best_share(self.seen.unseen[k][proof], blind[proof], truth[proof])
-        odds = read(curve, depth) + share * self.seen.odds[k]
+        looks = share * self.seen.odds[k]
+        odds = looks + (read(curve, depth) if self.given.before else choose(depth, curve, looks, near & ~own.locked & own.known))
         yield 0.3
         tested = np.where(own.locked, blind + share * self.seen.unseen[k], odds)
         wrong = int(np.count_nonzero(((agree(tested, own.image, own.spacing) > 0.5) != truth) & own.locked))
