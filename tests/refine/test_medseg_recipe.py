@@ -13,6 +13,7 @@ from scipy import ndimage as ndi
 from napari_medseg.catalogue import load as load_catalogue
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.metrics import dice
+from napari_medseg.refine import RefineRequest, last_result, refine
 from napari_medseg.refine.checkpoint import Checkpoints
 from napari_medseg.refine.medseg import round as medseg_round
 from napari_medseg.refine.medseg.align import Aligner, Moves, can_move
@@ -23,6 +24,7 @@ from napari_medseg.refine.medseg.losses import compound, cross_entropy, soft_dic
 from napari_medseg.refine.medseg.recipe import medseg
 from napari_medseg.refine.medseg.round import folds
 from napari_medseg.refine.method import Example, Learned, Learning
+from napari_medseg.refine.models import load as load_model
 from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.volumetric import load_volumetric
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
@@ -419,3 +421,14 @@ def test_a_base_of_another_recipe_is_refused(tmp_path: Path):
         learn([example()], base=BASE)
     with pytest.raises(InvalidInputError, match="medseg"):
         medseg().method().base_model(BASE, (1,), "cpu")
+
+
+def test_the_loop_runs_it_from_nothing_and_its_model_labels_scans(bright_discs, tmp_path: Path):
+    cases = [bright_discs(seed, f"p{seed}.nii.gz") for seed in range(3)]
+    request = RefineRequest(cases, medseg(updates=4, patience=2), out=tmp_path / "run", seed=0)
+    done = last_result(refine(request))
+    assert [r.round for r in done.rounds] == [0, 1]
+    assert done.rounds[1].updates == 4
+    model = load_model(tmp_path / "run" / "models" / "round1")
+    assert model.label(cases[0].image).shape == cases[0].image.geometry.shape
+    assert model.plan["network"]["kind"] == "volumetric"
