@@ -124,7 +124,7 @@ def main(quick: bool = False) -> dict[str, object]:
     """Run it and print what came out."""
     kills = 4 if quick else 20
     cases, truth = cohort(2 if quick else 4)
-    recipe = salah2023(rounds=2, epochs=40 if quick else 150, batch=8, small_batch=8, small_passes=1, learning_rate=3e-3)
+    recipe = salah2023(rounds=2, epochs=40 if quick else 60, batch=8, small_batch=8, small_passes=1, learning_rate=3e-3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = base(folder)

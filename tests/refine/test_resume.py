@@ -80,6 +80,18 @@ def test_the_run_that_goes_on_tells_the_rounds_before(patients, base, tmp_path):
     assert json.loads((tmp_path / "out" / "rounds.json").read_text())["finished"]
 
 
+@pytest.mark.parametrize("updates", [1, 2, 3, 4])
+def test_wherever_in_an_epoch_it_was_cut_off_it_learns_in_the_same_order(patients, base, tmp_path, monkeypatch, updates):
+    monkeypatch.setattr("napari_medseg.refine.salah.saving.EVERY_S", 0.0)
+    asked = RefineRequest(patients.cases, replace(QUICK, rounds=1, epochs=3), base, tmp_path / "cut")
+    whole = [tick.loss for tick in refine(replace(asked, out=tmp_path / "whole")) if tick.loss is not None]
+    ticks = refine(asked)
+    while next(ticks).updates < updates:
+        pass
+    ticks.close()
+    assert [tick.loss for tick in refine(kept(asked.out)) if tick.loss is not None] == whole[updates:]
+
+
 @pytest.mark.slow  # a process that loads torch
 def test_a_pause_and_a_look_reach_the_training_and_change_nothing(patients, base):
     asked = RefineRequest(patients.cases, QUICK, base)

@@ -165,7 +165,7 @@ def fine_tune(
     losses: list[float] = []
     before = saving.restore(network, optimiser, draw, losses) if saving else 0
     try:
-        for epoch in range(before // batches, epochs):
+        for epoch in range(max(before - 1, 0) // batches, epochs):  # one that was just done is drawn again, and passed over
             order = draw.get_state()
             for index, chosen in enumerate(torch.randperm(len(data), generator=draw).tensor_split(batches)):  # even: a batch of one would upset BatchNorm
                 done = epoch * batches + index + 1
