@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_medseg.catalogue import load as load_catalogue
-from napari_medseg.errors import InvalidInputError, NoLabelsError
+from napari_medseg.errors import InvalidInputError, NoLabelsError, NoRoomError
 from napari_medseg.metrics import dice
 from napari_medseg.refine import RefineRequest, last_result, refine
 from napari_medseg.refine.checkpoint import Checkpoints
@@ -432,3 +432,9 @@ def test_the_loop_runs_it_from_nothing_and_its_model_labels_scans(bright_discs, 
     model = load_model(tmp_path / "run" / "models" / "round1")
     assert model.label(cases[0].image).shape == cases[0].image.geometry.shape
     assert model.plan["network"]["kind"] == "volumetric"
+
+
+def test_a_batch_too_large_for_the_memory_is_refused_before_anything_starts(bright_discs, tmp_path: Path):
+    cases = [bright_discs(seed, f"p{seed}.nii.gz") for seed in range(2)]
+    with pytest.raises(NoRoomError, match="GB are free"):
+        last_result(refine(RefineRequest(cases, medseg(updates=1, batch=10**6), out=tmp_path / "run")))

@@ -9,9 +9,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import psutil
+
 from napari_medseg.errors import InvalidInputError, NoLabelsError, SegmenterError
+from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
-from napari_medseg.refine.medseg.data import large, prepared
+from napari_medseg.refine.medseg.data import ROOM, large, prepared
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
 from napari_medseg.refine.method import Example, Freeze, Learning
@@ -19,7 +23,9 @@ from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
 from napari_medseg.segmenters.volumetric.network import VolumetricNet, new_network
-from napari_medseg.segmenters.volumetric.plan import VolumetricPlan, planned
+from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, planned
+
+UPDATE_BYTES = 400  # that an update takes for each voxel of its patches, about, beside channels and classes
 
 
 class MedsegMethod:
@@ -45,6 +51,15 @@ class MedsegMethod:
             return None
         model = _loaded(base, device)
         return model if list(values) == model.described.values else None
+
+    def memory(self, cases: Sequence[Case], classes: int, device: str) -> tuple[int, int]:
+        """Bytes at the peak of a round beside the cases themselves: in the processor's memory, and on the device; see `refine.room.enough`."""
+        sizes = [int(np.prod(case.image.geometry.shape)) for case in cases]
+        channels = max(case.image.channels for case in cases)
+        held = min(sum(sizes) * 2 * (channels + 2 * classes + 2), int(ROOM * psutil.virtual_memory().available))
+        whole = max(sizes) * 4 * (channels + 4 * classes + 4)
+        update = self.recipe.batch * PATCH * (UPDATE_BYTES + 40 * channels + 60 * classes)
+        return held + whole + (0 if device.startswith("cuda") else update), update
 
     def learn(
         self, examples: Sequence[Example], values: Sequence[int], *, number: int, base: Path | None, seed: int, device: str, freeze: Freeze = "none",
