@@ -243,7 +243,7 @@ def aligned(weak: Sequence[LabelArray], truths: Sequence[np.ndarray], trust: Seq
 
 def test_alignment_finds_a_known_shift():
     truth = ball((12, 14, 13))
-    shifts = [(0, 3, 0), (-2, 0, 2), (1, -2, -1), (0, 0, 0)]
+    shifts = [(0, 3, 0), (-2, 0, 2), (1, -2, -1), (1, -1, -1)]  # common to all: nothing
     weak = [np.roll(truth, shift, (0, 1, 2)).astype(np.uint8) for shift in shifts]
     aligner, moves, cases = aligned(weak, [truth] * 4)
     for index, (mask, case) in enumerate(zip(weak, cases, strict=True)):
@@ -252,6 +252,13 @@ def test_alignment_finds_a_known_shift():
         assert dice(case.way.turn.undo(after), truth) > max(0.93, dice(mask > 0, truth) - 0.02)
         found = aligner.shifts_mm(moves)[index] * [-1 if flip else 1 for flip in case.way.turn.flipped]
         np.testing.assert_allclose(found, -np.array(shifts[index]), atol=0.8)
+
+
+def test_what_all_masks_would_do_alike_is_not_done():
+    truth = ball((12, 14, 13))
+    weak = [np.roll(truth, (0, k, 0), (0, 1, 2)).astype(np.uint8) for k in (1, 2, 3)]
+    aligner, moves, _ = aligned(weak, [truth] * 3)
+    np.testing.assert_allclose(aligner.shifts_mm(moves).mean(0), 0, atol=1e-4)
 
 
 def test_alignment_keeps_the_volume_on_average():

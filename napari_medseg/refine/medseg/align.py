@@ -160,7 +160,10 @@ class Aligner:
             optimiser.step()
             offset += (volume.detach().sum(0) / start.sum(0).clamp(min=1e-3) - 1).clamp(-0.5, 0.5)
             yield (step + 1) / steps
-        return Moves(*(part.detach() for part in parts))
+        found = [part.detach() for part in parts]
+        if not any(bool(case.settled.any()) for case in self.cases):  # annotators err to all sides: what is common to all moves is the networks' drift
+            found = [part - part.mean(0) for part in found]
+        return Moves(*found)
 
     def moved(self, moves: Moves, index: int) -> Tensor:
         """The masks of a case after its move, float32 (classes, *box), 0-1, with a soft rim."""
