@@ -115,7 +115,7 @@ def test_a_second_run_replaces_the_first_whole(patients, base, tmp_path):
     out = tmp_path / "out"
     last_result(refine(request(patients, base, out=out)))
     last_result(refine(RefineRequest(patients.cases[:1], replace(QUICK, rounds=1), base, out)))
-    assert sorted(p.name for p in out.iterdir()) == ["final", "model", "models", "round1", "rounds.json", "splits.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["final", "model", "models", "round1", "rounds.json", "splits.json", "tensorboard"]
     assert [p.name for p in (out / "final").iterdir()] == ["p0.nii.gz"]
 
 
