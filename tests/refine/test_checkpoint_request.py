@@ -148,6 +148,9 @@ def test_a_folder_that_has_changed_since_is_named(tmp_path):
         kept(tmp_path / "o")
 
 
-def test_a_run_without_a_folder_keeps_nothing(patients):
+def test_a_run_without_a_folder_keeps_nothing(patients, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     with going_on(RefineRequest(patients.cases, QUICK)):
-        pass
+        assert list(here.iterdir()) == []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_medseg.errors import InvalidInputError
+from napari_medseg.refine.building import built
 
 if TYPE_CHECKING:
     from napari_medseg.refine.medseg.method import MedsegMethod
@@ -93,8 +94,4 @@ def medseg(**overrides: Any) -> Medseg:
     InvalidInputError
         When there is no such attribute, or its value makes no sense.
     """
-    known = [f.name for f in fields(Medseg)]
-    unknown = set(overrides) - set(known)
-    if unknown:
-        raise InvalidInputError(f"a recipe has no '{min(unknown)}'", where="recipe", todo="Use: " + ", ".join(known))
-    return Medseg(**{**overrides, **({"phases": tuple(overrides["phases"])} if "phases" in overrides else {})})
+    return built(Medseg, {**overrides, **({"phases": tuple(overrides["phases"])} if "phases" in overrides else {})})

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_medseg.errors import InvalidInputError
+from napari_medseg.refine.building import built
 
 if TYPE_CHECKING:
     from napari_medseg.refine.method import Method
@@ -89,7 +90,4 @@ def salah2023(**overrides: Any) -> Recipe:
     InvalidInputError
         When there is no such attribute, or its value makes no sense.
     """
-    unknown = set(overrides) - {f.name for f in fields(Recipe)}
-    if unknown:
-        raise InvalidInputError(f"a recipe has no '{min(unknown)}'", where="recipe", todo="Use: " + ", ".join(f.name for f in fields(Recipe)))
-    return Recipe(**overrides)
+    return built(Recipe, overrides)
