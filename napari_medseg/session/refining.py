@@ -130,9 +130,12 @@ class Refining:
         self.queue.add(f"{recipe}, {choices.rounds} round{'s' if choices.rounds != 1 else ''}", lambda: refining_runs.prepared(self._session, choices))
 
     def look_for_unfinished(self) -> None:
-        """Find out beside the window whether a run of this study was cut off; looks once a study."""
+        """Find out beside the window whether a run of this study was cut off; looks once a study, and after each training."""
+        if self.is_training:
+            self._looked_in = None
+            return
         folder = refining_runs.runs_folder(self._session)
-        if folder == self._looked_in or self.is_training:
+        if folder == self._looked_in:
             return
         self._looked_in, self.unfinished = folder, ()
         found: list[tuple[Unfinished, ...]] = []

@@ -1,5 +1,6 @@
 """Rounds as a session shows them: taken into every case and back again, and nothing a person settled ever changes."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -241,3 +242,28 @@ def test_runs_of_another_study_are_never_offered(session, owner, study, ball, tm
     assert session.refining.unfinished[0].cases == ("case-0001", "case-0002")
     session.refining.forget_unfinished()
     assert not session.refining.unfinished
+
+
+def test_a_training_that_is_cut_off_is_offered_without_opening_the_study_again(session, owner, study, ball):
+    from napari_medseg.refine.kept import going_on
+    from napari_medseg.refine.salah.recipe import salah2023
+
+    session.refining.look_for_unfinished()
+    owner.run_until(lambda: not session.jobs.active)
+    assert session.refining.unfinished == ()
+    switched_off = threading.Event()
+
+    def training():
+        with going_on(RefineRequest(cases_of(study, ball), salah2023(rounds=2), out=runs_folder(session) / "one")):
+            yield Tick(0.0, "Training")
+            switched_off.wait(20)
+            raise KeyError
+
+    session.jobs.start("training", "Refining", training, apply=lambda tick: None, done=lambda: None, failed=lambda error: None, own_thread=True)
+    owner.run_until(lambda: session.jobs.of("training").message == "Training")
+    session.refining.look_for_unfinished()
+    switched_off.set()
+    owner.run_until(lambda: not session.refining.is_training)
+    session.refining.look_for_unfinished()
+    owner.run_until(lambda: session.refining.unfinished)
+    assert session.refining.unfinished[0].out == runs_folder(session) / "one"
