@@ -1,0 +1,1 @@
+"""Blinded choice: which of two masks is better, asked without telling whose they are."""
