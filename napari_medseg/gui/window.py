@@ -11,12 +11,13 @@ from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
 from napari_medseg.gui.labels_table import LabelsTable
 from napari_medseg.gui.refine_tab import RefineTab
+from napari_medseg.gui.review_tab import ReviewTab
 from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
 from napari_medseg.gui.style import SPACING, WIDTH
 from napari_medseg.gui.weak_tab import WeakTab
 
-TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab))
+TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab), ("review", "Review", ReviewTab))
 
 
 class MedsegWidget(Dock):
@@ -28,7 +29,7 @@ class MedsegWidget(Dock):
     tabs : ids of the tabs to show
     """
 
-    def __init__(self, napari_viewer: Any, tabs: tuple[str, ...] = ("segment", "weak", "refine")) -> None:
+    def __init__(self, napari_viewer: Any, tabs: tuple[str, ...] = ("segment", "weak", "refine", "review")) -> None:
         super().__init__(napari_viewer, WIDTH)
         session = self.desk.session
         self.setObjectName("medseg")
@@ -87,6 +88,13 @@ class RefineDock(MedsegWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, ("refine",))
+
+
+class ReviewDock(MedsegWidget):
+    """The Review tab alone."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, ("review",))
 
 
 def _scrolling(widget: QWidget) -> QScrollArea:

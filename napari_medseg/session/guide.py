@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_medseg.session import guide_pointing, guide_refine, guide_tools
+from napari_medseg.session import guide_pointing, guide_refine, guide_review, guide_tools
 from napari_medseg.session.guide_step import Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
@@ -25,6 +25,10 @@ def next_step(session: Session) -> Step:
     scan, job = session.current, session.job
     if session.declined:
         return Step(session.declined, "open", "Ctrl+O", "Labels are made on one three-dimensional grey-value scan at a time.")
+    if session.tab == "review" and not session.study.found:
+        reviewed = guide_review.reviewing(session)
+        if reviewed is not None:
+            return reviewed
     if session.study.is_open and (scan is None or session.study.found):
         return _in_study(session)
     if scan is None and session.study.locked is not None:
@@ -67,7 +71,7 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _preview(session, scan)
     if session.notice.startswith("Verified"):
         return Step(f"{session.notice}. Go on with the next case", "next", "N", "Its labels count as checked; you can still change them.", plain=True)
-    steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak}
+    steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak, "review": _after_accept}
     return steps[session.tab](session, scan)
 
 

@@ -29,6 +29,7 @@ from napari_medseg.session.patches import Patch
 from napari_medseg.session.prompting import Prompting
 from napari_medseg.session.refining import Refining
 from napari_medseg.session.resting import Resting
+from napari_medseg.session.reviewing import Reviewing
 from napari_medseg.session.scribbles_live import LiveScribbles
 from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
@@ -144,6 +145,7 @@ class Session:
         self.doubt = Doubting(self)
         self.tidy = Tidying(self)
         self.between = Interpolating(self)
+        self.reviewing = Reviewing(self)
 
     # -- scans and classes ---------------------------------------------------------------------------------------------------------------------------
 
@@ -369,6 +371,8 @@ class Session:
         try:
             if self.tab == "refine":
                 self.refining.start()
+            elif self.tab == "review":
+                self.reviewing.run()
             elif self.tab == "segment":
                 self.prompting.start() if self.prompting.interactive else segmenting.start(self)
             elif self.mode in ("levelset", "limit"):
@@ -404,12 +408,15 @@ class Session:
 
     def stop(self) -> None:
         """Stop what runs in the open tab; the preview so far stays."""
-        self.refining.stop() if self.tab == "refine" else self.jobs.stop(PREVIEW)
+        if self.tab == "review":
+            self.reviewing.stop()
+        else:
+            self.refining.stop() if self.tab == "refine" else self.jobs.stop(PREVIEW)
 
     @property
     def job(self) -> Job | None:
         """The job to show: the open tab's if it is active, else any active one, else the tab's last."""
-        own = self.jobs.of(TRAINING if self.tab == "refine" else PREVIEW)
+        own = self.jobs.of(self.reviewing.lane if self.tab == "review" else TRAINING if self.tab == "refine" else PREVIEW)
         if own is not None and own.is_active:
             return own
         return next((job for job in self.jobs.active if not job.quiet), own)

@@ -23,7 +23,7 @@ from napari_medseg.volume.windows import Window
 if TYPE_CHECKING:
     from napari_medseg.session.levelset_live import LiveLevelSet
 
-Tab = Literal["segment", "weak", "refine"]
+Tab = Literal["segment", "weak", "refine", "review"]
 Mode = Literal["levelset", "scribbles", "limit", "interpolate", "cleanup"]
 Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble", "point", "box", "lasso"]
 PointLPS = tuple[float, float, float]

@@ -13,7 +13,7 @@ from napari_medseg.session import next_step
 
 pytestmark = pytest.mark.qt
 
-NAMES = ["Medseg", "Segment", "Weak label", "Refine"]
+NAMES = ["Medseg", "Segment", "Weak label", "Refine", "Review"]
 
 
 def test_the_manifest_is_valid_and_names_what_exists():
@@ -27,7 +27,7 @@ def test_the_manifest_is_valid_and_names_what_exists():
 def test_every_dock_opens_from_the_menu(window, name):
     _, widget = window.window.add_plugin_dock_widget("napari-medseg", name)
     assert widget.guide.sentence.text()
-    assert widget.tabs.count() == (3 if name == "Medseg" else 1)
+    assert widget.tabs.count() == (4 if name == "Medseg" else 1)
     widget.desk.shut()
 
 

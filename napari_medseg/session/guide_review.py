@@ -1,0 +1,47 @@
+"""What the Guide says in the Review tab: one function a page, which may leave the word to the Guide's other rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_medseg.session.guide_step import Step
+from napari_medseg.session.reviewing import Page
+from napari_medseg.session.session import Session
+
+
+def reviewing(session: Session) -> Step | None:
+    """The step of the open page; None where the Guide has something else to say, such as that a scan is to be opened or a preview accepted."""
+    if session.trouble:
+        return Step(session.trouble.rstrip("."), trouble=True)
+    return PAGES[session.reviewing.page](session)
+
+
+def busy(session: Session) -> bool:
+    """Whether a preview waits for a yes, or long work is under way."""
+    waits = session.current is not None and session.current.preview is not None
+    return waits or (session.job is not None and session.job.is_active and not session.job.quiet)
+
+
+def _statistics(session: Session) -> Step | None:
+    scan = session.current
+    if scan is None or busy(session):
+        return None
+    if not scan.has_labels:
+        return Step("First accept or paint a label; then its size and grey values stand here", "weak", "", "Measured is what was accepted, not a preview.")
+    found = session.reviewing.statistics
+    if found.of(scan) is None:
+        return Step("The labels are being measured", waiting="Measuring the labels") if found.is_running else Step("Measure the labels", "run", "G")
+    return Step("Click on a row to see a label's diameters where it is longest", "none", "", "Ctrl+C copies the table with its units.")
+
+
+def _nothing(session: Session) -> Step | None:
+    return None
+
+
+PAGES: dict[Page, Callable[[Session], Step | None]] = {
+    "statistics": _statistics,
+    "blinded": _nothing,
+    "agreement": _nothing,
+    "compare": _nothing,
+    "report": _nothing,
+}
