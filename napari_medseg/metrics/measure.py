@@ -5,18 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from scipy import ndimage
 
-from napari_medseg.errors import InvalidInputError
 from napari_medseg.metrics.overlap import dice, iou, precision, recall, require_same_shape
 from napari_medseg.metrics.pieces import centroid, components, false_alarms, hole_count
-from napari_medseg.metrics.surface import surface_distances
+from napari_medseg.metrics.regions import around, boxes_of, flat_axes, require_label_map
+from napari_medseg.metrics.surface import TOLERANCE_MM, surface_distances
 from napari_medseg.volume import Array, BoolArray, Spacing
 
-TOLERANCE_MM = 2.0
-
 Figures = dict[str, float | None]
-Box = tuple[slice, ...]
 
 
 def measure(pred: Array, truth: Array, spacing: Spacing) -> dict[str, Figures]:
@@ -42,14 +38,13 @@ def measure(pred: Array, truth: Array, spacing: Spacing) -> dict[str, Figures]:
         When the shapes differ, a map is not (z, y, x), or it holds anything but whole numbers.
     """
     require_same_shape(pred, truth)
-    for name, labels in (("pred", pred), ("truth", truth)):
-        if labels.ndim != 3 or labels.dtype.kind not in "biu":
-            raise InvalidInputError(f"{labels.dtype} with {labels.ndim} axes is no label map", where=name, todo="Give whole numbers as (z, y, x)")
-    predicted, true = _boxes(pred), _boxes(truth)
+    require_label_map(pred, "pred")
+    require_label_map(truth, "truth")
+    predicted, true, flat = boxes_of(pred), boxes_of(truth), flat_axes(pred.shape)
     figures = {}
     for value in sorted(predicted.keys() | true.keys()):
-        box = _around([boxes[value] for boxes in (predicted, true) if value in boxes])
-        figures[str(value)] = _figures(pred[box] == value, truth[box] == value, spacing)
+        box = around([boxes[value] for boxes in (predicted, true) if value in boxes])
+        figures[str(value)] = _figures(pred[box] == value, truth[box] == value, spacing, flat)
     return figures
 
 
@@ -66,7 +61,7 @@ def confusion(pred: Array, truth: Array) -> dict[str, dict[str, int]]:
         `[true][predicted]`, voxels, values as strings, "0" for background; only what occurs, and not background predicted as background.
     """
     require_same_shape(pred, truth)
-    box = _around([b for labels in (pred, truth) for b in _boxes(labels).values()] or [(slice(0, 0),) * 3])
+    box = around([b for labels in (pred, truth) for b in boxes_of(labels).values()])
     pairs = np.bincount((truth[box].astype(np.uint16) << 8 | pred[box]).ravel(), minlength=1)
     pairs[0] = 0
     found: dict[str, dict[str, int]] = {}
@@ -75,8 +70,8 @@ def confusion(pred: Array, truth: Array) -> dict[str, dict[str, int]]:
     return found
 
 
-def _figures(pred: BoolArray, truth: BoolArray, spacing: Spacing) -> Figures:
-    surfaces = surface_distances(pred, truth, spacing)
+def _figures(pred: BoolArray, truth: BoolArray, spacing: Spacing, flat: tuple[bool, ...]) -> Figures:
+    surfaces = surface_distances(pred, truth, spacing, flat)
     voxel_ml = float(np.prod(spacing)) / 1000.0
     ml_pred, ml_truth = (int(np.count_nonzero(mask)) * voxel_ml for mask in (pred, truth))
     with ThreadPoolExecutor(2) as pool:  # labelling lets go of the interpreter; on large masks it takes most of the time
@@ -102,18 +97,3 @@ def _figures(pred: BoolArray, truth: BoolArray, spacing: Spacing) -> Figures:
         "holes_truth": pierced[1].result(),
         "false_positives": false_alarms(pieces, count, truth),
     }
-
-
-def _boxes(labels: Array) -> dict[int, Box]:
-    """Where each class lies; one pass over a map of one or two bytes."""
-    if labels.dtype.kind == "b":
-        labels = labels.view(np.uint8)
-    if labels.dtype.kind == "u" and labels.dtype.itemsize <= 2:
-        return {value: box for value, box in enumerate(ndimage.find_objects(labels), 1) if box is not None}
-    values, ranks = np.unique(labels, return_inverse=True)
-    boxes = ndimage.find_objects(ranks.reshape(labels.shape) + 1)
-    return {int(value): box for value, box in zip(values, boxes, strict=True) if value}
-
-
-def _around(boxes: list[Box]) -> Box:
-    return tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in range(3))

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from napari_medseg.metrics.area import surface_cm2
+from napari_medseg.metrics.diameters import Diameters, diameters
+from napari_medseg.metrics.overlap import require_same_shape
 from napari_medseg.metrics.pieces import components
-from napari_medseg.volume import Array
+from napari_medseg.metrics.regions import Box, boxes_of, require_label_map
+from napari_medseg.volume import Array, BoolArray
 from napari_medseg.volume.geometry import Spacing
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -59,19 +62,28 @@ class LabelStatistics:
     value : int
     voxels : int
     ml : float
+    surface_cm2 : float
+        By Crofton's formula, see `area`.
     pieces : int
         Voxels that share a face, an edge or a corner are one piece.
     values : Values
+    diameters : Diameters
+        Their voxel positions are those of the whole map.
+    centre : (z, y, x)
+        The middle of its box, in voxels.
     """
 
     value: int
     voxels: int
     ml: float
+    surface_cm2: float
     pieces: int
     values: Values
+    diameters: Diameters
+    centre: tuple[float, float, float]
 
 
-def label_statistics(labels: Array, image: Array, spacing: Spacing, wanted: Iterable[int] | None = None) -> Iterator[LabelStatistics]:
+def label_statistics(labels: Array, image: Array, spacing: Spacing, *, wanted: Iterable[int] | None = None, axis: int = 0) -> Iterator[LabelStatistics]:
     """Measure labels one by one, each within its own box.
 
     Parameters
@@ -81,14 +93,27 @@ def label_statistics(labels: Array, image: Array, spacing: Spacing, wanted: Iter
         The grey values.
     spacing : (z, y, x) mm
     wanted : values to measure, every one that occurs when left out; one that does not occur yields nothing
+    axis : int
+        The slices that diameters are taken on lie across it; 0 for z.
+
+    Raises
+    ------
+    InvalidInputError
+        When `labels` is no label map, or its size is not that of `image`.
     """
-    boxes = ndimage.find_objects(labels)
-    chosen = range(1, len(boxes) + 1) if wanted is None else sorted(set(wanted))
-    for value in chosen:
-        box = boxes[value - 1] if 0 < value <= len(boxes) else None
-        if box is None:
-            continue
-        mask = labels[box] == value
-        voxels = int(np.count_nonzero(mask))
-        ml = voxels * float(np.prod(spacing)) / 1000
-        yield LabelStatistics(value, voxels, ml, components(mask)[1], Values.of(image[box][mask]))
+    require_label_map(labels, "labels")
+    require_same_shape(labels, image)
+    boxes = boxes_of(labels)
+    for value in boxes if wanted is None else sorted(set(wanted) & set(boxes)):
+        mask = labels[boxes[value]] == value
+        lines = diameters(mask, spacing, axis)
+        if lines is not None:  # painted away while it was looked for
+            yield _measured(value, mask, image[boxes[value]], spacing, boxes[value], lines, axis)
+
+
+def _measured(value: int, mask: BoolArray, image: Array, spacing: Spacing, box: Box, lines: Diameters, axis: int) -> LabelStatistics:
+    voxels = int(np.count_nonzero(mask))
+    begin = [part.start for part in box]
+    z, y, x = ((part.start + part.stop - 1) / 2 for part in box)
+    ml = voxels * float(np.prod(spacing)) / 1000
+    return LabelStatistics(value, voxels, ml, surface_cm2(mask, spacing), components(mask)[1], Values.of(image[mask]), lines.moved(begin, axis), (z, y, x))

@@ -7,6 +7,7 @@ These are MONAI's conventions (compute_hausdorff_distance, compute_average_surfa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,24 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from napari_medseg.metrics.overlap import require_same_shape
+from napari_medseg.metrics.regions import flat_axes
 from napari_medseg.volume import Array, BoolArray, Spacing
+
+TOLERANCE_MM = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """The surface of one mask, made once however many others it is compared with.
+
+    Attributes
+    ----------
+    points : float (n, axes) mm
+    tree : cKDTree of the points
+    """
+
+    points: npt.NDArray[np.float64]
+    tree: cKDTree
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +66,7 @@ class SurfaceDistances:
         return float(near / (self.to_truth.size + self.to_pred.size))
 
 
-def surface_distances(pred: Array, truth: Array, spacing: Spacing) -> SurfaceDistances | None:
+def surface_distances(pred: Array, truth: Array, spacing: Spacing, flat: Sequence[bool] | None = None) -> SurfaceDistances | None:
     """Distances between two surfaces.
 
     Parameters
@@ -56,6 +74,8 @@ def surface_distances(pred: Array, truth: Array, spacing: Spacing) -> SurfaceDis
     pred, truth : (z, y, x) of one shape
         Every value but 0 is inside.
     spacing : (z, y, x) mm
+    flat : (z, y, x), optional
+        Which axes of the whole grid have one voxel, where the masks are cut out of it.
 
     Returns
     -------
@@ -68,17 +88,28 @@ def surface_distances(pred: Array, truth: Array, spacing: Spacing) -> SurfaceDis
         When the shapes differ.
     """
     require_same_shape(pred, truth)
-    pred, truth = pred != 0, truth != 0
-    if not pred.any() or not truth.any():
+    found = [surface(mask != 0, spacing, flat) for mask in (pred, truth)]
+    return None if found[0] is None or found[1] is None else between(found[0], found[1])
+
+
+def surface(mask: BoolArray, spacing: Spacing, flat: Sequence[bool] | None = None) -> Surface | None:
+    """The surface of a mask; None of an empty one. As `surface_distances`."""
+    if not mask.any():
         return None
-    step = np.array([s for s, n in zip(spacing, pred.shape, strict=True) if n > 1] or [1.0])
-    ends = [np.argwhere(_surface(mask.reshape([n for n in mask.shape if n > 1] or [1]))) * step for mask in (pred, truth)]
+    flat = flat_axes(mask.shape) if flat is None else flat
+    kept = [axis for axis in range(3) if not flat[axis]]
+    step = np.array([spacing[axis] for axis in kept] or [1.0])
+    points = np.argwhere(_shell(mask.reshape([mask.shape[axis] for axis in kept] or [1]))) * step
     # A tree of the surface's points gives the distances that a distance transform of the whole box would, in a tenth of its time.
-    to_pred, to_truth = (cKDTree(points, balanced_tree=False, compact_nodes=False) for points in ends)
-    return SurfaceDistances(to_truth.query(ends[0], workers=-1)[0], to_pred.query(ends[1], workers=-1)[0])
+    return Surface(points, cKDTree(points, balanced_tree=False, compact_nodes=False))
 
 
-def _surface(mask: BoolArray) -> BoolArray:
+def between(pred: Surface, truth: Surface) -> SurfaceDistances:
+    """Distances between two surfaces on one grid."""
+    return SurfaceDistances(truth.tree.query(pred.points, workers=-1)[0], pred.tree.query(truth.points, workers=-1)[0])
+
+
+def _shell(mask: BoolArray) -> BoolArray:
     """The voxels that touch the outside, or the edge of the array, through a face."""
     inner = mask.copy()
     for axis in range(mask.ndim):
