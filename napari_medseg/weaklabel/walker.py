@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import FloatArray, LabelArray, Spacing
 from napari_medseg.weaklabel.compiled import compiled
-from napari_medseg.weaklabel.multigrid import Lattice, Multigrid, applied, flow, lattice, over_slices
+from napari_medseg.weaklabel.lattice_kernels import SpanArray, flow
+from napari_medseg.weaklabel.multigrid import Lattice, Multigrid, applied, lattice, over_slices
 
 LEAST_EASE = 1e-4
 TOLERANCE = 5e-3
@@ -181,13 +183,12 @@ def _solved(grid: Lattice, cycle: Multigrid, known: FloatArray, found: FloatArra
     """Preconditioned conjugate gradients in place; yields how much the cycle would still change."""
     slices = found.shape[0]
     products, largest = np.empty(slices), np.empty(slices)
-    left, change, direction, image = (np.empty_like(found) for _ in range(4))
+    left, change, direction, image = (np.zeros_like(found) for _ in range(4))
     applied(grid, found, image, products)
-    np.subtract(known, image, out=left)
-    left[grid.inverse == 0] = 0
+    over_slices(_begin, found, grid.span, known, grid.inverse, image, left)
     cycle.cycle(left, change)
     direction[:] = change
-    over_slices(_product, found, left, change, products, largest)
+    over_slices(_product, found, grid.span, left, change, products, largest)
     gain = float(products.sum())
     for _ in range(MOST_STEPS):
         if largest.max() <= tolerance or gain <= 0:
@@ -195,11 +196,11 @@ def _solved(grid: Lattice, cycle: Multigrid, known: FloatArray, found: FloatArra
         curvature = applied(grid, direction, image, products)
         if curvature <= 0:
             return
-        over_slices(_step, found, np.float32(gain / curvature), direction, image, found, left)
+        over_slices(_step, found, grid.span, np.float32(gain / curvature), direction, image, found, left)
         cycle.cycle(left, change)
-        over_slices(_product, found, left, change, products, largest)
+        over_slices(_product, found, grid.span, left, change, products, largest)
         before, gain = gain, float(products.sum())
-        over_slices(_turn, found, np.float32(gain / before), change, direction)
+        over_slices(_turn, found, grid.span, np.float32(gain / before), change, direction)
         yield float(largest.max())
 
 
@@ -243,7 +244,7 @@ def _arriving(start: int, stop: int, z: FloatArray, y: FloatArray, x: FloatArray
     for k in range(start, stop):
         for j in range(out.shape[1]):
             row = out[k, j]
-            flow(z, y, x, sources, k, j, row)
+            flow(z, y, x, sources, k, j, 0, row.size, row)
             for i in range(row.size):
                 row[i] *= free[k, j, i]
 
@@ -264,28 +265,41 @@ def _detach(start: int, stop: int, free: FloatArray, z: FloatArray, y: FloatArra
 
 
 @compiled
-def _step(start: int, stop: int, length: np.float32, direction: FloatArray, image: FloatArray, found: FloatArray, left: FloatArray) -> None:
+def _begin(start: int, stop: int, span: SpanArray, known: FloatArray, inverse: FloatArray, image: FloatArray, left: FloatArray) -> None:
+    """What is left to solve at first."""
+    for k in range(start, stop):
+        for j in range(left.shape[1]):
+            for i in range(span[k, j, 0], span[k, j, 1]):
+                left[k, j, i] = known[k, j, i] - image[k, j, i] if inverse[k, j, i] > 0 else np.float32(0)
+
+
+@compiled
+def _step(
+    start: int, stop: int, span: SpanArray, length: np.float32, direction: FloatArray, image: FloatArray, found: FloatArray, left: FloatArray,
+) -> None:
     for k in range(start, stop):
         for j in range(found.shape[1]):
-            for i in range(found.shape[2]):
+            for i in range(span[k, j, 0], span[k, j, 1]):
                 found[k, j, i] += length * direction[k, j, i]
                 left[k, j, i] -= length * image[k, j, i]
 
 
 @compiled
-def _turn(start: int, stop: int, share: np.float32, change: FloatArray, direction: FloatArray) -> None:
+def _turn(start: int, stop: int, span: SpanArray, share: np.float32, change: FloatArray, direction: FloatArray) -> None:
     for k in range(start, stop):
         for j in range(change.shape[1]):
-            for i in range(change.shape[2]):
+            for i in range(span[k, j, 0], span[k, j, 1]):
                 direction[k, j, i] = change[k, j, i] + share * direction[k, j, i]
 
 
 @compiled
-def _product(start: int, stop: int, left: FloatArray, change: FloatArray, products: FloatArray, largest: FloatArray) -> None:
+def _product(
+    start: int, stop: int, span: SpanArray, left: FloatArray, change: FloatArray, products: npt.NDArray[np.float64], largest: npt.NDArray[np.float64],
+) -> None:
     for k in range(start, stop):
-        total, most = 0.0, 0.0
+        total, most = 0.0, np.float32(0)
         for j in range(left.shape[1]):
-            for i in range(left.shape[2]):
+            for i in range(span[k, j, 0], span[k, j, 1]):
                 total += left[k, j, i] * change[k, j, i]
                 most = max(most, abs(change[k, j, i]))
         products[k], largest[k] = total, most
