@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 FORMAT = "medseg-blinded-plan"
@@ -136,19 +135,16 @@ class Plan:
     cases: tuple[PlannedCase, ...]
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = ()
-    _hash: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def sha256(self) -> str:
         """What rater files name the plan by: the SHA-256 of all it says."""
-        if not self._hash:
-            text = json.dumps(self._facts(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-            self._hash.append(hashlib.sha256(text.encode()).hexdigest())
-        return self._hash[0]
+        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with format, version and hash."""
-        return {"format": FORMAT, "version": VERSION, "sha256": self.sha256, **self._facts()}
+        return {"format": FORMAT, "version": VERSION, "sha256": self.sha256, **asdict(self)}
 
     def case(self, name: str) -> PlannedCase:
         """A case by name."""
@@ -157,7 +153,3 @@ class Plan:
     def title_of(self, which: str) -> str:
         """What the result calls "a", "b" or "tie"."""
         return {"a": self.a.title, "b": self.b.title}.get(which, "tie")
-
-    def _facts(self) -> dict[str, Any]:
-        facts: Mapping[str, Any] = asdict(self)
-        return {name: value for name, value in facts.items() if not name.startswith("_")}
