@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.into_view import IntoView
 from napari_medseg.gui.refine_cases import RefineCases
 from napari_medseg.gui.refine_next import RefineNext
 from napari_medseg.gui.refine_rounds import RefineRounds
@@ -15,8 +16,6 @@ from napari_medseg.gui.refine_single import RefineSingle
 from napari_medseg.gui.refine_unfinished import RefineUnfinished
 from napari_medseg.gui.style import SPACING
 
-SOON_MS = 50
-
 
 class RefineTab(QWidget):
     """Views of the session's refinement."""
@@ -25,10 +24,8 @@ class RefineTab(QWidget):
         super().__init__()
         self._desk = desk
         self._seen = 0
-        self._scroll = QTimer(self)
-        self._scroll.setSingleShot(True)
-        self._scroll.setInterval(SOON_MS)
-        self._scroll.timeout.connect(self._on_scroll)
+        self._offered = False
+        self.view = IntoView(self)
         self.cases = RefineCases(desk)
         self.setup = RefineSetup(desk)
         self.running = RefineRun(desk)
@@ -47,13 +44,16 @@ class RefineTab(QWidget):
 
     def refresh(self) -> None:
         """Bring what has just come into view, once it has its place."""
-        rows = self._desk.session.refining.rows
+        refining = self._desk.session.refining
+        rows, offered = refining.rows, bool(refining.left) and not refining.is_training
         seen = len(rows) + sum(bool(row.changes) for row in rows)
         if seen > self._seen:
-            self._scroll.start()
-        self._seen = seen
+            self.view.want(self.rounds)
+        if offered and not self._offered:
+            self.view.want(self.unfinished)
+        self._seen, self._offered = seen, offered
 
-    def _on_scroll(self) -> None:
-        area = self.parent().parent() if self.parent() is not None else None
-        if isinstance(area, QScrollArea) and self.rounds.isVisible():
-            area.verticalScrollBar().setValue(self.rounds.geometry().top())
+    def showEvent(self, event: QShowEvent) -> None:
+        """What came while the person was elsewhere."""
+        super().showEvent(event)
+        self.view.again()

@@ -101,6 +101,8 @@ class Tick:
         Whether the run sleeps until it is told to go on.
     look : uint8 (z, y, x) or None
         What the network as it stands makes of the scan that `RefineRun.look` asked about last.
+    warning : str
+        What went wrong without ending the run, for people; "" for nothing.
     """
 
     fraction: float
@@ -117,6 +119,7 @@ class Tick:
     rate: float | None = None
     paused: bool = False
     look: LabelArray | None = None
+    warning: str = ""
 
 
 def last_result(ticks: Iterator[Tick]) -> RefineResult:

@@ -38,6 +38,7 @@ from napari_medseg.refine.trust import Trust
 from napari_medseg.refine.versions import Version, given_version, stored_version
 
 if TYPE_CHECKING:
+    from napari_medseg.refine.checkpoint import Checkpoints
     from napari_medseg.refine.method import Example, Learned, Method, Model
 
 Answer = TypeVar("Answer")
@@ -66,20 +67,23 @@ def refine(request: RefineRequest) -> Iterator[Tick]:
     TrainingError
         When training fails.
     """
+    from napari_medseg.segmenters.devices import choose
+
     yield Tick(0.0, "Reading the scans")
     inputs = gather(request, read_splits(Path(request.out)) if request.out else None)
     enough(inputs.cases, request.recipe, len(inputs.values), request.device)
+    yield Tick(0.0, "Loading the base model")
+    base = request.recipe.method().base_model(request.base, inputs.values, choose(request.device))
     with going_on(request), ExitStack() as held:
-        run = _Run(request, inputs, held)
-        yield Tick(0.0, "Loading the base model")
+        run = _Run(request, inputs, base, held)
         yield from recorded(run.rounds(), Path(request.out), going_on=request.resume) if request.out else run.rounds()
 
 
 class _Run:
-    def __init__(self, request: RefineRequest, inputs: Inputs, held: ExitStack) -> None:
+    def __init__(self, request: RefineRequest, inputs: Inputs, base: Model | None, held: ExitStack) -> None:
         from napari_medseg.segmenters.devices import choose
 
-        self.request, self.recipe, self.inputs = request, request.recipe, inputs
+        self.request, self.recipe, self.inputs, self.base = request, request.recipe, inputs, base
         self.in_memory = isinstance(request.cases, tuple)
         self.folder = RunFolder(Path(request.out), going_on=request.resume) if request.out else None
         if self.folder:
@@ -107,12 +111,12 @@ class _Run:
 
     def _begun(self) -> Generator[Tick, None, int]:
         """The labels given and the base model scored, or what an earlier process left; gives how many rounds are finished."""
-        base = self.method.base_model(self.request.base, self.inputs.values, self.device)
         record = self.folder.read_record() if self.folder and self.request.resume else {}
         if self.folder and record:
             self.shot, self.forgetting = ZeroShot(**record["zero_shot"]), Forgetting.from_dict(record["forgetting"])
-        elif base is not None:
-            self.shot = yield from self._zero_shot(base)
+        elif self.base is not None:
+            self.shot = yield from self._zero_shot(self.base)
+        self.base = None  # its memory is wanted
         yield Tick(0.0, "Scored the labels given", figures=self.figures[0])
         for figures, made in zip(record.get("rounds", [])[1:], record.get("lineage", []), strict=True):
             number = int(figures["round"])
@@ -150,9 +154,10 @@ class _Run:
 
     def _learn(self, number: int, examples: list[Example]) -> Generator[Tick, None, Learned]:
         base = self.versions[number - 1].path if self.request.start == "continue" and number > 1 else self.request.base
+        checkpoints = yield from self._checkpoints(number)
         steps = self.method.learn(
             examples, self.inputs.values, number=number, base=base, seed=self.request.seed, device=self.device, freeze=self.request.freeze,
-            checkpoints=self.folder.checkpoints() if self.folder else None,
+            checkpoints=checkpoints,
         )
         for step in steps:
             if step.learned is not None:
@@ -160,6 +165,20 @@ class _Run:
             tick = self._tick(number, LEARNING_SHARE * step.fraction, f"Round {number} of {self.recipe.rounds}: {step.message}")
             yield replace(tick, loss=step.loss, updates=step.updates, rate=step.rate, now=step.now)
         raise TrainingError("the recipe ended without a model", where=self.recipe.name, todo="Choose another recipe")
+
+    def _checkpoints(self, number: int) -> Generator[Tick, None, Checkpoints | None]:
+        """Where a round saves itself. What it saved before and cannot be read is given up, and the person told."""
+        if self.folder is None:
+            return None
+        found = self.folder.checkpoints()
+        if self.request.resume:
+            try:
+                found.load()
+            except TrainingError:
+                found.clear()
+                said = f"The checkpoint of round {number} was cut short or damaged, so this round starts anew; finished rounds and your labels are untouched."
+                yield replace(self._tick(number, 0.0, f"Round {number} of {self.recipe.rounds}: starts anew, its checkpoint was damaged"), warning=said)
+        return found
 
     def _zero_shot(self, base: Model) -> Generator[Tick, None, ZeroShot]:
         scores = yield from self._score(base, 0)

@@ -6,7 +6,7 @@ from napari_medseg.session.guide_step import Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.refining import Row
 from napari_medseg.session.resting import TITLE
-from napari_medseg.session.round_words import verdict
+from napari_medseg.session.round_words import left_over, verdict
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study_refinement import learners
@@ -22,6 +22,8 @@ def refining(session: Session, scan: Scan) -> Step:
         return Step(f"{session.notice}. Look through its slices and mark those that are right", "right", "Alt+K", _useful(session, scan), plain=True)
     if session.notice.startswith("Accepted proposal"):
         return Step(f"{session.notice}. Save it, or train again from here", "save", "", "Each accepted correction makes the next round better.", plain=True)
+    if session.refining.left:
+        return _left_over(session)
     if choices.images or choices.labels:
         if not (choices.images and choices.labels):
             return Step("Name both folders: the scans, and their label maps under the same file names", "none")
@@ -62,6 +64,15 @@ def _after_rounds(session: Session) -> Step:
         number = best.figures.round
         return Step(f"Look at what round {number} changed, then adopt it for all cases, or open them one by one", "adopt", "", verdict(best, over=True))
     return _refused(session, rounds)
+
+
+def _left_over(session: Session) -> Step:
+    """A training was not brought to its end."""
+    left = session.refining.left
+    what = left_over(left.runs, len(left.waiting))
+    if left.runs:
+        return Step("A training is not finished: go on with it, or forget it", "resume", "", what)
+    return Step("Trainings still wait: start them, or forget them", "resume", "", what)
 
 
 def _refused(session: Session, rounds: list[Row]) -> Step:

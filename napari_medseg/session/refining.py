@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_medseg.errors import InvalidInputError, MedsegError
-from napari_medseg.session import engines, refining_runs, scan_rounds, study_refinement
+from napari_medseg.session import engines, rounds_again, scan_rounds, study_refinement
 from napari_medseg.session.glimpse import Glimpse
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
-from napari_medseg.session.refining_runs import Seen, Spot, Training
-from napari_medseg.session.round_pictures import Change, Voxel
+from napari_medseg.session.refining_left import Asked, Left, Looked
+from napari_medseg.session.refining_runs import Seen, Training, runs_folder
+from napari_medseg.session.round_pictures import Change
+from napari_medseg.session.rounds_again import Again, Redrawn
+from napari_medseg.session.run_notes import Spot, Voxel
 from napari_medseg.session.segmenting import REFINED, model_hash
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study_adopting import RUN
-from napari_medseg.session.study_refinement import Waiting
+from napari_medseg.session.study_refinement import Proposal, Waiting
 from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.refine import RoundFigures, Tick
-    from napari_medseg.refine.kept import Unfinished
     from napari_medseg.refine.queue import Queued, RunQueue
     from napari_medseg.session.session import Session
 
@@ -38,29 +40,25 @@ class Row:
     Attributes
     ----------
     figures : RoundFigures
-    labels : dict of Waiting
-        By case; empty for round 0 and for folders.
+    labels : dict of Waiting or Stored
+        By case; empty for round 0, for folders, and where they lie on another machine.
     changes : tuple of Change
     spots : tuple of Spot
         What to correct next.
     """
 
     figures: RoundFigures
-    labels: Mapping[str, Waiting] = field(default_factory=dict)
+    labels: Mapping[str, Proposal] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     spots: tuple[Spot, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A step of small work beside the window."""
-
-    fraction: float | None = None
-    message: str = ""
-
-
 def _ignore(_: object) -> None:
     """Nothing is to be told."""
+
+
+def _nothing() -> None:
+    """Nothing follows."""
 
 
 class Refining:
@@ -84,8 +82,10 @@ class Refining:
         The place to correct that was gone to last.
     paused : bool
         Whether the training sleeps.
-    unfinished : tuple of Unfinished
-        Runs of this study that were cut off, the latest first.
+    warning : str
+        What went wrong in the training shown without ending it; "" for nothing.
+    left : Left
+        Trainings that were not brought to their end.
     glimpse : Glimpse
     """
 
@@ -94,18 +94,20 @@ class Refining:
         self._queue: RunQueue | None = None
         self._before: dict[str, Waiting] = {}
         self._goal: tuple[str, Voxel, str] | None = None
-        self._looked_in: Path | None = None
-        self.unfinished: tuple[Unfinished, ...] = ()
+        self._folder: Path | None = None
         self.rows: list[Row] = []
         self.training: Training | None = None
         self.in_use = 0
         self.shown: int | None = None
         self.at: int | None = None
         self.paused = False
+        self.warning = ""
+        self.left = Left(session)
         self.glimpse = Glimpse(session)
         if OURS in {entry.id for entry in session.catalogue.of_kind("recipe")}:
             session.refine.recipe, session.refine.rounds = OURS, session.catalogue.find(OURS, "recipe").build().rounds
         session.scan_opened.connect(self._on_scan)
+        session.changed.connect(self._on_changed)
 
     # -- the training ------------------------------------------------------------------------------------------------------------------------------------
 
@@ -120,57 +122,12 @@ class Refining:
         if self.is_training:
             self.enqueue()
             return
-        choices = copy.deepcopy(self._session.refine)
-        self.queue.add("Refinement", lambda: refining_runs.prepared(self._session, choices))
+        self.queue.add("Refinement", Asked(self._session, copy.deepcopy(self._session.refine)))
 
     def enqueue(self) -> None:
         """Train once more with the present choices, on the labels as they are then, when what runs has ended."""
-        choices = copy.deepcopy(self._session.refine)
-        recipe = self._session.catalogue.find(choices.recipe, "recipe").title
-        self.queue.add(f"{recipe}, {choices.rounds} round{'s' if choices.rounds != 1 else ''}", lambda: refining_runs.prepared(self._session, choices))
-
-    def look_for_unfinished(self) -> None:
-        """Find out beside the window whether a run of this study was cut off; looks once a study, and after each training."""
-        if self.is_training:
-            self._looked_in = None
-            return
-        folder = refining_runs.runs_folder(self._session)
-        if folder == self._looked_in:
-            return
-        self._looked_in, self.unfinished = folder, ()
-        found: list[tuple[Unfinished, ...]] = []
-
-        def look() -> Iterator[Looked]:
-            from napari_medseg.refine.kept import unfinished
-
-            found.append(unfinished(folder))
-            yield Looked()
-
-        def done() -> None:
-            if self._looked_in == folder and found:
-                self.unfinished = found[0]
-
-        title = "Looking for trainings that were cut off"
-        self._session.jobs.start("unfinished", title, look, apply=_ignore, done=done, failed=_ignore, own_thread=True, quiet=True)
-
-    def resume(self) -> None:
-        """Go on with the run that was cut off last."""
-        if not self.unfinished:
-            return
-        run, self.unfinished = self.unfinished[0], self.unfinished[1:]
-        try:
-            self.queue.add("Refinement", lambda: refining_runs.resumed(self._session, run.out, run.cases, self._session.refine))
-        except MedsegError as error:
-            self._session.report(error)
-
-    def forget_unfinished(self) -> None:
-        """Give up the run that was cut off last; its finished rounds stay in its folder."""
-        if self.unfinished:
-            from napari_medseg.refine.kept import forget
-
-            forget(self.unfinished[0].out)
-            self.unfinished = self.unfinished[1:]
-            self._session.changed.emit()
+        asked = Asked(self._session, copy.deepcopy(self._session.refine))
+        self.queue.add(asked.title, asked)
 
     def export(self, folder: Path) -> None:
         """Write the run's model into a folder that any catalogue can load, with its card; beside the window."""
@@ -212,8 +169,9 @@ class Refining:
         self._session.changed.emit()
 
     def stop(self) -> None:
-        """Stop the training; finished rounds stay, and what is queued waits for the next Start."""
+        """Stop the training; finished rounds stay, and the rest of it and what is queued are offered again."""
         if self._queue is not None:
+            self.left.put_back(item.make for item in self._queue.waiting if isinstance(item.make, Asked))
             self._queue.clear()
         self._session.jobs.stop(TRAINING)
         self._ended()
@@ -224,8 +182,13 @@ class Refining:
         if self._queue is None:
             from napari_medseg.refine.queue import RunQueue
 
-            self._queue = RunQueue(self._begin, self._session.changed.emit)
+            self._queue = RunQueue(self._begin, self._requeued)
         return self._queue
+
+    def _requeued(self) -> None:
+        if self._queue is not None:
+            self.left.write([item.make for item in self._queue.waiting if isinstance(item.make, Asked)])
+        self._session.changed.emit()
 
     def waiting_words(self) -> str:
         """What is queued; "" for nothing."""
@@ -234,9 +197,7 @@ class Refining:
 
     def _begin(self, item: Queued) -> None:
         session, made = self._session, item.make()
-        choices = session.refine
-        self.training, self.rows, self.shown, self.at, self.in_use, self._before, self.paused = made, [], None, None, 0, {}, False
-        choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
+        self._clear(made)
         session.notice = ""
 
         def cancel() -> None:
@@ -251,7 +212,20 @@ class Refining:
             session.report(error)
             self._ended()
 
-        session.jobs.start(TRAINING, made.title, made.ticks, apply=self._apply, done=done, failed=failed, own_thread=True, cancel=cancel)
+        def ticks() -> Iterator[Tick | Seen]:
+            try:
+                yield from made.ticks()
+            finally:  # its process is gone, and lets go of its folder: what is left of it can be offered
+                session.jobs.dispatch(self.left.look_again)
+
+        session.jobs.start(TRAINING, made.title, ticks, apply=self._apply, done=done, failed=failed, own_thread=True, cancel=cancel)
+
+    def _clear(self, training: Training | None) -> None:
+        """Another run is shown, or none."""
+        choices = self._session.refine
+        self.training, self.rows, self.shown, self.at, self.in_use, self._before, self.paused = training, [], None, None, 0, {}, False
+        self.warning = ""
+        choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
 
     def _ended(self) -> None:
         self.paused = False
@@ -273,6 +247,7 @@ class Refining:
         if training is None:
             return
         self._note(tick)
+        self.warning = tick.warning or self.warning
         if tick.look is not None:
             self.glimpse.take(tick.look)
         elif tick.loss is not None and training.runs and not self.paused:
@@ -373,7 +348,8 @@ class Refining:
 
     def can_adopt(self, row: Row | None) -> bool:
         """Whether a round's labels can be taken into its cases now."""
-        return row is not None and bool(row.labels) and row.figures.round != self.in_use and not self._session.study.busy
+        study = self._session.study
+        return row is not None and bool(row.labels) and row.figures.round != self.in_use and not study.busy and not study.readonly
 
     def adopt(self, number: int) -> None:
         """Take a round's labels into all of its cases as new versions; what a person painted or verified stays."""
@@ -412,6 +388,58 @@ class Refining:
         else:
             made = Making("refine", "weak", {"rolled_back": training.began})
             done(sum(scan_rounds.adopt(session, scan, self._before[name].labels, made) for name, scan in self._open() if name in self._before))
+
+    # -- another day -------------------------------------------------------------------------------------------------------------------------------------
+
+    def _on_changed(self) -> None:
+        """Another study was opened, or this one was closed: rounds belong to their study, and so does what trains on it."""
+        study = self._session.study
+        folder = study.folder
+        if folder == self._folder:
+            return
+        self._folder = folder
+        if self.is_training and (self.training is None or not self.training.ids):
+            return
+        self._queue = None  # what waits stays on the disk
+        self.left.left_study()
+        self._session.jobs.stop(TRAINING)
+        self.glimpse.forget()
+        self._clear(None)
+        if folder is not None:
+            runs = runs_folder(self._session)
+            study.beside(lambda project: rounds_again.latest_run(project, runs), lambda again: self._show_again(again, folder))
+
+    def _show_again(self, again: Again | None, folder: Path) -> None:
+        """The rounds of an earlier time, as they were left."""
+        session = self._session
+        if again is None or folder != session.study.folder or self.is_training or self.rows:
+            return
+        choices = session.refine
+        settings = copy.deepcopy(choices)
+        settings.recipe, settings.rounds = again.notes.recipe, again.notes.rounds
+        self.training, self.in_use = Training("", settings, ids=list(again.ids), began=again.notes.began), again.in_use
+        choices.figures, choices.best_round, choices.model = list(again.figures), again.best, again.model or choices.model
+        self.rows = [Row(each, again.labels.get(each.round, {}), spots=again.notes.spots.get(each.round, ())) for each in again.figures]
+        best = again.labels.get(again.best, {})
+        if not again.in_use:
+            session.study.proposals = {**{case: best[case] for case in again.untouched if case in best}, **session.study.proposals}
+        session.changed.emit()
+        self._draw_again(again)
+
+    def _draw_again(self, again: Again) -> None:
+        project, shown = self._session.study.project, self.training
+        if project is None:
+            return
+
+        def apply(drawn: Redrawn) -> None:
+            row = self.row(drawn.round)
+            if row is not None and self.training is shown:
+                row.changes = drawn.changes
+
+        title = "Drawing what the rounds changed"
+        self._session.jobs.start(
+            "pictures", title, lambda: rounds_again.pictures(project, again), apply=apply, done=_nothing, failed=_ignore, own_thread=True, quiet=True,
+        )
 
     # -- the way to a place ------------------------------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ import platformdirs
 from napari_medseg.refine.next_up import Candidate, Place, rank
 from napari_medseg.session import engines, study_refinement
 from napari_medseg.session.making import Making
-from napari_medseg.session.round_pictures import Change, Voxel, changed_most
+from napari_medseg.session.round_pictures import Change, changed_most
+from napari_medseg.session.run_notes import RunNotes, Spot, read_notes
 from napari_medseg.session.settings import RefineChoices
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study_refinement import Waiting
@@ -84,27 +85,6 @@ class Seen:
     spots: tuple[Spot, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place where a correction would teach.
-
-    Attributes
-    ----------
-    case : str
-    voxel : (z, y, x)
-        On the display grid.
-    reason : str
-        For people.
-    control : bool
-        Whether it was picked at random, to compare with.
-    """
-
-    case: str
-    voxel: Voxel
-    reason: str
-    control: bool
-
-
 def runs_folder(session: Session) -> Path:
     """Where the runs of the open study lie, apart from those of others: what they learnt must never be taken into another study's cases."""
     top = platformdirs.user_data_path("napari-medseg", appauthor=False) / "refinements"
@@ -135,8 +115,10 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
             session.study.wait()
             known = study_refinement.checks(project, ids)
             cases, taught = study_refinement.gathered(project, ids, known)
-            made.runs.append(RefineRun(engines.request(session, choices, cases, taught, known)))
-            return watched(made.runs[0], cases, engines.settled_slices(taught, known.verified))
+            notes = RunNotes(made.began, choices.recipe, choices.rounds, {case: project.version(case).number for case in ids})
+            asked = engines.request(session, choices, cases, taught, known)
+            made.runs.append(RefineRun(asked))
+            return noted(watched(made.runs[0], cases, engines.settled_slices(taught, known.verified)), notes, asked.out)
     else:
         request = engines.request(session, choices)
         named = {} if choices.images else {name: scan for scan, name in engines.named(session, choices)}
@@ -158,16 +140,30 @@ def resumed(session: Session, out: Path, cases: Sequence[str], choices: RefineCh
 
     ids = [case for case in cases if session.study.case(case) is not None]
     scans = {scan.name: scan for scan in session.scans if scan.name in cases} if not ids else {}
-    made = Training(f"Going on with {_title(len(cases)).lower()}", copy.copy(choices), ids=ids, scans=scans)
+    made, notes = Training(f"Going on with {_title(len(cases)).lower()}", copy.copy(choices), ids=ids, scans=scans), read_notes(out)
+    if notes is not None:  # a round that was taken before belongs to the same run
+        made.began, made.choices.recipe, made.choices.rounds = notes.began, notes.recipe, notes.rounds
 
     def ticks() -> Iterator[Tick | Seen]:
         made.runs.append(RefineRun.resume(out))
         asked = kept(out)
         done = engines.settled_slices(*(maps if isinstance(maps, dict) else {} for maps in (asked.corrected, asked.verified)))
-        return watched(made.runs[0], asked.cases if isinstance(asked.cases, tuple) else (), done)
+        seen = watched(made.runs[0], asked.cases if isinstance(asked.cases, tuple) else (), done)
+        return seen if notes is None else noted(seen, notes, out)
 
     made.ticks = ticks
     return made
+
+
+def noted(ticks: Iterator[Tick | Seen], notes: RunNotes, out: Path | None) -> Iterator[Tick | Seen]:
+    """The same, and what was seen of each round is kept in the run's folder for another day."""
+    if out is not None:
+        notes.write(out)
+    for tick in ticks:
+        if out is not None and isinstance(tick, Seen):
+            notes.add(tick.round, [change.where for change in tick.changes], tick.spots)
+            notes.write(out)
+        yield tick
 
 
 def watched(ticks: Iterator[Tick] | RefineRun, cases: Sequence[Case], done: Mapping[str, Collection[int]]) -> Iterator[Tick | Seen]:

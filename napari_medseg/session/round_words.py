@@ -45,12 +45,18 @@ def scored_on(rows: Sequence[Row]) -> str:
     return f"Dice on {slices} verified slice{'s' if slices != 1 else ''} of {patients} patient{'s' if patients != 1 else ''} that no round learns from."
 
 
-def cut_off(run: Unfinished, count: int) -> str:
-    """What is known of a training that was cut off."""
+def left_over(runs: Sequence[Unfinished], waiting: int) -> str:
+    """What is known of trainings that were not brought to their end."""
+    behind = f"{waiting} training{'s' if waiting != 1 else ''}"
+    if not runs:
+        return f"{behind} had not begun when the window was closed or stopped." if waiting else ""
+    run = runs[0]
     when = f"{run.written:%H:%M}" if run.written.date() == datetime.now().date() else f"{run.written:%Y-%m-%d %H:%M}"
-    more = f" ({count - 1} older ones wait too)" if count > 1 else ""
     of = f"{len(run.cases)} scan{'s' if len(run.cases) != 1 else ''}" if run.cases else "a folder of scans"
-    return f"A training on {of} was cut off at {when}, with {run.round} of {run.rounds} rounds done{more}."
+    done = f"with {run.round} of {run.rounds} round{'s' if run.rounds != 1 else ''} done"
+    more = [f"{len(runs) - 1} older too"] if len(runs) > 1 else []
+    more += [f"{behind} waited behind it"] if waiting else []
+    return f"A training on {of} is not finished: it ended at {when}, {done}" + (f" ({'; '.join(more)})." if more else ".")
 
 
 def verdict(row: Row, *, over: bool) -> str:

@@ -14,7 +14,7 @@ from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
 from napari_medseg.session.state import Scan, full_box, labels_for
 from napari_medseg.session.study_beside import StudyBeside
-from napari_medseg.session.study_refinement import BY_HAND, Waiting, by_hand, settled
+from napari_medseg.session.study_refinement import BY_HAND, Proposal, by_hand, settled
 from napari_medseg.volume import BoolArray
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Written:
 class StudyAdopting(StudyBeside):
     """The rounds of a refinement as versions."""
 
-    def adopt(self, labels: Mapping[str, Waiting], made: Making, done: Callable[[int], None]) -> None:
+    def adopt(self, labels: Mapping[str, Proposal], made: Making, done: Callable[[int], None]) -> None:
         """Save a round's labels as the latest version of its cases; what a person settled stays. `done` gets how many cases changed."""
         self._write_all(list(labels), lambda project, case: adopted(project, case, labels[case], made), done)
 
@@ -96,7 +96,7 @@ class StudyAdopting(StudyBeside):
         self.session.labels_changed.emit(scan, None)
 
 
-def adopted(project: Project, case_id: str, proposal: Waiting, made: Making) -> Version | None:
+def adopted(project: Project, case_id: str, proposal: Proposal, made: Making) -> Version | None:
     """Save a round's labels as a case's latest version, what a person settled left as it is; None when nothing would change. On the store thread."""
     latest = project.version(case_id)
     if latest.kind == "verified":
@@ -104,7 +104,8 @@ def adopted(project: Project, case_id: str, proposal: Waiting, made: Making) -> 
     now = project.labels(case_id)
     labels = np.asarray(now.array)
     kept, painted = settled(project, case_id), by_hand(project, case_id)
-    wanted = proposal.labels if kept is None else np.where(kept, labels, proposal.labels)
+    proposed = proposal.labels
+    wanted = proposed if kept is None else np.where(kept, labels, proposed)
     if np.array_equal(wanted, labels):
         return None
     arrays = {} if painted is None or not painted.any() else {BY_HAND: painted.astype(np.uint8)}
@@ -114,14 +115,19 @@ def adopted(project: Project, case_id: str, proposal: Waiting, made: Making) -> 
     )
 
 
-def rolled_back(project: Project, case_id: str, run: str) -> Version | None:
-    """Go back to a case's labels of before a refinement; None when none of its rounds was taken there. On the store thread."""
-    versions = project.versions(case_id)
+def in_force(versions: Sequence[Version], run: str) -> list[Version]:
+    """The versions of a case that rounds of a refinement made, and that were not taken back since."""
     of_run = [version for version in versions if version.tool == "refine" and version.parameters.get(RUN) == run]
     undone = [version for version in versions if version.tool == "refine" and version.parameters.get("rolled_back") == run]
     restored = [version for version in versions if version.tool == "restore" and of_run and version.parameters.get("number") == of_run[0].parent]
     last_undone = max((version.number for version in (*undone, *restored)), default=0)
-    of_run = [version for version in of_run if version.number > last_undone]
+    return [version for version in of_run if version.number > last_undone]
+
+
+def rolled_back(project: Project, case_id: str, run: str) -> Version | None:
+    """Go back to a case's labels of before a refinement; None when none of its rounds was taken there. On the store thread."""
+    versions = project.versions(case_id)
+    of_run = in_force(versions, run)
     if not of_run or of_run[0].parent is None:
         return None
     parent = of_run[0].parent

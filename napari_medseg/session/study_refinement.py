@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from napari_medseg.errors import NoLabelsError, NoRoomError
 from napari_medseg.session.cases import STATUSES
 from napari_medseg.session.making import Making
-from napari_medseg.volume import BoolArray, LabelArray, Volume
+from napari_medseg.volume import BoolArray, Geometry, LabelArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.annotation import Side
@@ -70,6 +71,32 @@ class Waiting:
     def labels(self) -> LabelArray:
         """Unpacked, in the file's voxel order."""
         return np.frombuffer(zlib.decompress(self.packed), np.uint8).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """A round's labels in the folder of its run; read when they are wanted, beside the window."""
+
+    path: Path
+    geometry: Geometry
+    title: str
+    made: Making
+
+    @property
+    def labels(self) -> LabelArray:
+        """In the file's voxel order.
+
+        Raises
+        ------
+        MissingFileError, UnreadableFileError, InvalidInputError, GridMismatchError
+            When the file is not there any more, or is not what was written.
+        """
+        from napari_medseg.io import read_labels
+
+        return np.asarray(read_labels(self.path, like=self.geometry).channel(), np.uint8)
+
+
+Proposal = Waiting | Stored
 
 
 def learners(session: Session) -> list[Learner]:

@@ -18,7 +18,7 @@ from napari_medseg.session.making import Making
 from napari_medseg.session.pictures import Found, Picture
 from napari_medseg.session.state import Scan, open_scan
 from napari_medseg.session.store_thread import StoreThread
-from napari_medseg.session.study_refinement import Waiting, by_hand
+from napari_medseg.session.study_refinement import Proposal, by_hand
 from napari_medseg.session.work_clock import WorkClock
 from napari_medseg.volume import BoolArray, Volume
 
@@ -132,7 +132,7 @@ class StudyState:
         self.locked: Locked | None = None
         self.busy = ""
         self.saved: Saved = ""
-        self.proposals: dict[str, Waiting] = {}
+        self.proposals: dict[str, Proposal] = {}
         self.order = Order()
         self.preferences = preferences.load()
         self.clock = WorkClock()

@@ -1,17 +1,23 @@
 """The Refine tab as a view: it shows what the session knows, and its buttons call the session."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint
 
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.weak_tab import WeakTab
 from napari_medseg.refine import RoundFigures
+from napari_medseg.refine.kept import Unfinished
 from napari_medseg.session.history import change
 from napari_medseg.session.refining import Row
-from napari_medseg.session.refining_runs import Spot, Training
+from napari_medseg.session.refining_left import Asked
+from napari_medseg.session.refining_runs import Training
 from napari_medseg.session.round_pictures import changed_most
+from napari_medseg.session.run_notes import Spot
+from napari_medseg.session.settings import RefineChoices
 from napari_medseg.session.state import Preview
 
 pytestmark = pytest.mark.qt
@@ -161,3 +167,76 @@ def test_nothing_of_the_tab_is_wider_than_the_dock(tab, rounds, desk, figures):
     from napari_medseg.gui.style import WIDTH
 
     assert tab.minimumSizeHint().width() < WIDTH - 20
+
+
+def test_a_warning_of_the_training_stands_below_its_buttons(tab, desk, session):
+    assert not tab.running.warning.isVisibleTo(tab)
+    session.refining.warning = "The checkpoint of round 1 was cut short or damaged, so this round starts anew."
+    desk.refreshed.emit()
+    assert tab.running.warning.isVisibleTo(tab)
+    assert "starts anew" in tab.running.warning.text()
+
+
+@pytest.fixture
+def cut_off(session, desk, tab, qtbot, tmp_path):
+    """A training that was cut off is found."""
+    qtbot.waitUntil(lambda: not session.jobs.active)
+
+    def found():
+        run = Unfinished(tmp_path / "run", "medseg", 1, 3, datetime(2026, 11, 20, 21, 5), ("a", "b"))
+        session.refining.left.runs = (run,)
+        desk.refreshed.emit()
+
+    return found
+
+
+def shown(dock, qtbot):
+    """The dock on a screen that is too low for the whole tab."""
+    dock.resize(352, 420)
+    dock.show()
+    qtbot.waitExposed(dock)
+    dock.tabs.setCurrentIndex(dock._keys.index("refine"))
+    return dock.tabs.currentWidget()
+
+
+def test_a_training_that_was_cut_off_comes_into_view_by_itself(dock, tab, rounds, desk, session, qtbot, cut_off, monkeypatch):
+    monkeypatch.setattr("napari_medseg.gui.into_view.REST_MS", 20)
+    area = shown(dock, qtbot)
+    bar = area.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0 and not tab.view.waits)
+    bar.setValue(bar.maximum())
+    cut_off()
+    assert "not finished: it ended at 2026-11-20 21:05, with 1 of 3 rounds done" in tab.unfinished.said.text()
+    qtbot.waitUntil(lambda: not tab.view.waits)
+    top = tab.unfinished.mapTo(area.viewport(), QPoint(0, 0)).y()
+    assert 0 <= top < area.viewport().height()
+    assert tab.unfinished.go_on.property("primary")
+
+
+def test_nothing_scrolls_behind_the_back_of_a_person_in_another_tab(dock, tab, rounds, desk, session, qtbot, cut_off, monkeypatch):
+    monkeypatch.setattr("napari_medseg.gui.into_view.REST_MS", 20)
+    area = shown(dock, qtbot)
+    bar = area.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0 and not tab.view.waits)
+    bar.setValue(bar.maximum())
+    dock.tabs.setCurrentIndex(0)
+    before = bar.value()
+    cut_off()
+    qtbot.wait(120)
+    assert bar.value() == before
+    assert dock.tabs.currentIndex() == 0
+    dock.tabs.setCurrentIndex(dock._keys.index("refine"))
+    qtbot.waitUntil(lambda: not tab.view.waits)
+    assert bar.value() < before
+
+
+def test_what_waited_is_offered_by_another_name(tab, desk, session, qtbot):
+    qtbot.waitUntil(lambda: not session.jobs.active)
+    session.refining.left.waiting = (Asked(session, RefineChoices(recipe="medseg", rounds=1)),) * 2
+    desk.refreshed.emit()
+    assert tab.unfinished.isVisibleTo(tab)
+    assert tab.unfinished.go_on.text() == "Start them"
+    assert tab.unfinished.said.text() == "2 trainings had not begun when the window was closed or stopped."
+    session.refining.left.waiting = ()
+    desk.refreshed.emit()
+    assert not tab.unfinished.isVisibleTo(tab)

@@ -144,14 +144,16 @@ def test_a_training_that_saved_itself_goes_on_in_the_middle_of_a_round(patients,
     assert same(weights_of(tmp_path / "cut" / "model"), weights_of(whole.model))
 
 
-def test_a_damaged_checkpoint_only_costs_the_round_it_is_of(patients, base, tmp_path, caplog):
+def test_a_damaged_checkpoint_only_costs_the_round_it_is_of_and_the_person_is_told(patients, base, tmp_path):
     asked = RefineRequest(patients.cases, ONCE, base, tmp_path / "out")
     ticks = refine(asked)
     next(tick for tick in ticks if tick.loss is not None)
     ticks.close()
     (tmp_path / "out" / "checkpoint" / "checkpoint.safetensors").write_bytes(b"cut short")
-    assert last_result(refine(replace(asked, resume=True))).updates == 4
-    assert "starts anew" in caplog.text
+    again = list(refine(replace(asked, resume=True)))
+    assert again[-1].result.updates == 4
+    (warning,) = {tick.warning for tick in again} - {""}
+    assert warning.startswith("The checkpoint of round 1 was cut short or damaged")
 
 
 def test_a_look_at_the_network_in_training_changes_nothing(patients, base, tmp_path):

@@ -236,21 +236,21 @@ def test_runs_of_another_study_are_never_offered(session, owner, study, ball, tm
         request = RefineRequest(cases_of(study, ball), salah2023(rounds=2), out=folder / "one")
         with pytest.raises(KeyboardInterrupt), going_on(request):
             raise KeyboardInterrupt  # the machine was switched off
-    session.refining.look_for_unfinished()
-    owner.run_until(lambda: session.refining.unfinished)
-    assert [run.out for run in session.refining.unfinished] == [here / "one"]
-    assert session.refining.unfinished[0].cases == ("case-0001", "case-0002")
-    session.refining.forget_unfinished()
-    assert not session.refining.unfinished
+    session.refining.left.look()
+    owner.run_until(lambda: session.refining.left.runs)
+    assert [run.out for run in session.refining.left.runs] == [here / "one"]
+    assert session.refining.left.runs[0].cases == ("case-0001", "case-0002")
+    session.refining.left.forget()
+    assert not session.refining.left.runs
 
 
 def test_a_training_that_is_cut_off_is_offered_without_opening_the_study_again(session, owner, study, ball):
     from napari_medseg.refine.kept import going_on
     from napari_medseg.refine.salah.recipe import salah2023
 
-    session.refining.look_for_unfinished()
+    session.refining.left.look()
     owner.run_until(lambda: not session.jobs.active)
-    assert session.refining.unfinished == ()
+    assert session.refining.left.runs == ()
     switched_off = threading.Event()
 
     def training():
@@ -261,9 +261,9 @@ def test_a_training_that_is_cut_off_is_offered_without_opening_the_study_again(s
 
     session.jobs.start("training", "Refining", training, apply=lambda tick: None, done=lambda: None, failed=lambda error: None, own_thread=True)
     owner.run_until(lambda: session.jobs.of("training").message == "Training")
-    session.refining.look_for_unfinished()
+    session.refining.left.look()
     switched_off.set()
     owner.run_until(lambda: not session.refining.is_training)
-    session.refining.look_for_unfinished()
-    owner.run_until(lambda: session.refining.unfinished)
-    assert session.refining.unfinished[0].out == runs_folder(session) / "one"
+    session.refining.left.look()
+    owner.run_until(lambda: session.refining.left.runs)
+    assert session.refining.left.runs[0].out == runs_folder(session) / "one"

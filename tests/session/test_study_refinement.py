@@ -37,12 +37,15 @@ def study(session, owner, ball, tmp_path):
 
 
 @pytest.mark.slow  # trains a round in a process of its own
-def test_a_study_is_refined_as_a_whole_and_records_the_run(session, owner, study, base, tmp_path):
+def test_a_study_is_refined_as_a_whole_records_the_run_and_shows_it_another_day(session, owner, study, base, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSEG_PREFERENCES", str(tmp_path / "preferences.json"))
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "data"))
     heard = []
     session.problem.connect(heard.append)
     session.set(tab="refine")
     session.refine.recipe = "salah2023"
-    session.refine.base, session.refine.out, session.refine.rounds = base, tmp_path / "run", 1
+    session.refine.base, session.refine.rounds = base, 1
     session.run()
     owner.run_until(lambda: not session.job.is_active, seconds=240)
     assert session.job.state == "done", session.trouble
@@ -62,3 +65,20 @@ def test_a_study_is_refined_as_a_whole_and_records_the_run(session, owner, study
     owner.run_until(lambda: session.refining.in_use == 1)
     assert np.array_equal(study.project.labels("case-0001").array, proposed)
     assert [version.tool for version in study.project.versions("case-0001")] == ["levelset", "refine"][:1 + changes]
+    before, changed, spots = session.refining.rows, [change.where for change in round_one.changes], round_one.spots
+    folder = study.folder
+    study.leave()
+    assert not session.refining.rows
+    study.open(folder)
+    owner.run_until(lambda: session.refining.rows)
+    again = session.refining.row(1)
+    assert [row.figures for row in session.refining.rows] == [row.figures for row in before]
+    assert session.refining.in_use == changes
+    assert np.array_equal(again.labels["case-0001"].labels, proposed)
+    assert again.spots == spots
+    owner.run_until(lambda: len(session.refining.row(1).changes) == len(changed))
+    assert [change.where for change in again.changes] == changed
+    assert session.refine.model is not None
+    session.refining.roll_back()
+    owner.run_until(lambda: not session.refining.in_use and not study.busy)
+    assert np.array_equal(study.project.labels("case-0001").array, study.project.labels("case-0001", 1).array)

@@ -1,0 +1,73 @@
+"""Brings a part of a scrolled page into view when there is something new in it, and never under the hand of a person who is at work there."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, QPoint, QTimer
+from qtpy.QtGui import QCursor
+from qtpy.QtWidgets import QScrollArea, QWidget
+
+SOON_MS = 50
+"""Until a part that has just appeared has its place."""
+REST_MS = 800
+"""A mouse over the page that has not moved for so long is at rest."""
+MARGIN = 6
+
+
+class IntoView(QObject):
+    """Scrolls a page.
+
+    Parameters
+    ----------
+    page : QWidget
+        Inside a QScrollArea; while it is not on screen what is wanted waits until `again`.
+    """
+
+    def __init__(self, page: QWidget) -> None:
+        super().__init__(page)
+        self._page = page
+        self._part: QWidget | None = None
+        self._seen: tuple[QPoint, int] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._look)
+
+    def want(self, part: QWidget) -> None:
+        """Bring a part of the page into view soon."""
+        self._part, self._seen = part, None
+        self._timer.start(SOON_MS)
+
+    def again(self) -> None:
+        """The page is on screen; bring what was wanted meanwhile."""
+        if self._part is not None:
+            self._timer.start(SOON_MS)
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is still to be brought into view."""
+        return self._part is not None
+
+    def _look(self) -> None:
+        area, part = self._area(), self._part
+        if area is None or part is None or not self._page.isVisible():
+            return
+        if part.isHidden() or self._is_in_view(area, part):
+            self._part = None
+            return
+        now = QCursor.pos(), area.verticalScrollBar().value()
+        if area.rect().contains(area.mapFromGlobal(now[0])) and now != self._seen:
+            self._seen = now
+            self._timer.start(REST_MS)
+            return
+        self._part = None
+        area.verticalScrollBar().setValue(max(0, part.mapTo(self._page, QPoint(0, 0)).y() - MARGIN))
+
+    def _is_in_view(self, area: QScrollArea, part: QWidget) -> bool:
+        """All of it, or as much as there is room for."""
+        top = part.mapTo(self._page, QPoint(0, 0)).y() - area.verticalScrollBar().value()
+        high = area.viewport().height()
+        return 0 <= top and top + min(part.height(), high) <= high
+
+    def _area(self) -> QScrollArea | None:
+        parent = self._page.parent()
+        area = parent.parent() if parent is not None else None
+        return area if isinstance(area, QScrollArea) else None
