@@ -1,10 +1,11 @@
-"""Refinement measured: `python benchmarks/refinement.py [--only recipes cohort gate single kills] [--quick]`.
+"""Refinement measured: `python benchmarks/refinement.py [--only recipes cohort gate gate_loop single kills] [--quick]`.
 
 | part | asks |
 |---|---|
 | recipes | how much of what weak labels lack does each recipe recover, on real hippocampi |
 | cohort | the published loop on a made CT to MR cohort, round by round |
 | gate | are poisoned rounds refused and good ones adopted |
+| gate_loop | the same, decided within whole runs of the recipe that is the default |
 | single | three corrected slices of one scan: what becomes of the others |
 | kills | does a killed training go on and end with the same figures |
 
@@ -19,7 +20,7 @@ import platform
 import sys
 from importlib import metadata, util
 
-PARTS = ("recipes", "cohort", "gate", "single", "kills")
+PARTS = ("recipes", "cohort", "gate", "gate_loop", "single", "kills")
 PACKAGES = ("numpy", "scipy", "torch", "monai", "SimpleITK")
 
 

@@ -1,6 +1,6 @@
 """kill -9 of a training process at random moments: it goes on, ends with the same figures, and no label is lost.
 
-    python benchmarks/refinement_kills.py [--quick]
+    python benchmarks/refinement_kills.py [--recipe salah2023|medseg] [--quick]
 
 A small cohort of made scans, so that twenty kills take minutes. Moments are drawn evenly over start-up and a quarter of the rest of an undisturbed run; after
 each kill what lies on the disk is compared with what was given. The run that was killed is set beside an undisturbed one of the same seed, and that one beside
@@ -26,6 +26,7 @@ from napari_medseg.errors import MissingFileError, TrainingError
 from napari_medseg.io import read_labels
 from napari_medseg.refine import Case, RefineRequest, RefineResult, RefineRun, last_result, salah2023
 from napari_medseg.refine.kept import kept
+from napari_medseg.refine.medseg.recipe import medseg
 from napari_medseg.volume import Geometry, LabelArray, Volume
 
 KILL = signal.SIGTERM if os.name == "nt" else signal.SIGKILL  # on Windows both end it without a word
@@ -120,14 +121,16 @@ def timed(request: RefineRequest) -> tuple[RefineResult, float, float]:
     return result, begins, time.monotonic() - started
 
 
-def main(quick: bool = False) -> dict[str, object]:
+def main(quick: bool = False, recipe_name: str = "salah2023") -> dict[str, object]:
     """Run it and print what came out."""
     kills = 4 if quick else 20
     cases, truth = cohort(2 if quick else 4)
-    recipe = salah2023(rounds=2, epochs=40 if quick else 60, batch=8, small_batch=8, small_passes=1, learning_rate=3e-3)
+    ours = recipe_name == "medseg"
+    published = salah2023(rounds=2, epochs=40 if quick else 60, batch=8, small_batch=8, small_passes=1, learning_rate=3e-3)
+    recipe = medseg(rounds=2, updates=120 if quick else 300) if ours else published
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        network = base(folder)
+        network = None if ours else base(folder)
 
         def asked(out: str, seed: int = 0) -> RefineRequest:
             return RefineRequest(cases, recipe, network, folder / out, truth=truth, seed=seed)
@@ -143,7 +146,8 @@ def main(quick: bool = False) -> dict[str, object]:
         took = time.monotonic() - started
     figures = [[round(r.dice_refined or 0.0, 4) for r in each.rounds] for each in (whole, *runs, other)]
     answer: dict[str, object] = {
-        "kills": len(fell), "runs": len(runs), "first_update_s": round(begins, 1), "undisturbed_s": round(seconds, 1), "killed_s": round(took, 1),
+        "recipe": recipe.name, "kills": len(fell), "runs": len(runs),
+        "first_update_s": round(begins, 1), "undisturbed_s": round(seconds, 1), "killed_s": round(took, 1),
         "lost": problems, "dice_undisturbed": figures[0], "dice_killed": figures[1:-1], "dice_other_seed": figures[-1],
         "same_labels": [all(np.array_equal(whole.labels[n], run.labels[n]) for n in whole.labels) for run in runs],
         "updates": [each.updates for each in (whole, *runs)], "fell": fell,
@@ -155,4 +159,6 @@ def main(quick: bool = False) -> dict[str, object]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="four kills")
-    main(parser.parse_args().quick)
+    parser.add_argument("--recipe", choices=("salah2023", "medseg"), default="salah2023")
+    chosen = parser.parse_args()
+    main(chosen.quick, chosen.recipe)

@@ -83,6 +83,25 @@ def numbers(text: str, option: str, kind: Callable[[str], T]) -> list[T]:
         raise typer.BadParameter(f"'{text}' is no list of numbers such as {example}", param_hint=option) from error
 
 
+def named_values(given: list[str], example: str) -> dict[str, str]:
+    """What `--set NAME=VALUE` says, given several times.
+
+    Raises
+    ------
+    InvalidInputError
+        When one is not written so, or is there twice.
+    """
+    found: dict[str, str] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name.strip():
+            raise InvalidInputError(f"'{one}' is not NAME=VALUE", where="--set", todo=f"Write for example --set {example}")
+        if name.strip() in found:
+            raise InvalidInputError(f"'{name.strip()}' is given twice", where="--set", todo="Give it once")
+        found[name.strip()] = value
+    return found
+
+
 def uint8(labels: Volume, path: Path) -> LabelArray:
     """Label values of one byte.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
+from napari_medseg.cli.arguments import named_values
 from napari_medseg.errors import CatalogueError, InvalidInputError, MissingFileError
 
 if TYPE_CHECKING:
     from napari_medseg.refine import RefineRun
 
+BASE_HELP = "What each round starts from: a model that the recipe wrote, or a segmenter's id; else nothing (medseg) or the U-Net that ships (salah2023)."
 MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
 
 
@@ -22,9 +25,10 @@ def refine(
     images: Annotated[Path | None, typer.Argument(help="Folder of scans.", show_default=False)] = None,
     labels: Annotated[Path | None, typer.Argument(help="Folder of weak labels under the same file names; 255 is unknown.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the rounds' labels, the final ones and the model.", show_default=False)] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says (salah2023: 3).")] = None,
-    base: Annotated[str, typer.Option(help="What each round starts from: a segmenter's id, or a model that `medseg refine` wrote.")] = "unet",
-    recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`.")] = "salah2023",
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says (medseg 1, salah2023 3).")] = None,
+    base: Annotated[str | None, typer.Option(help=BASE_HELP, show_default=False)] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`: medseg (3D, from nothing) or salah2023 (the paper's).")] = "medseg",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe, for example batch=1.")] = None,
     corrected: Annotated[Path | None, typer.Option(help="Folder of corrected labels: taught from; 255 is unknown.")] = None,
     verified: Annotated[Path | None, typer.Option(help="Folder of verified labels: only checked against, never trained on; 255 is not verified.")] = None,
     heldout_images: Annotated[Path | None, typer.Option(help="Folder of scans that are only predicted and scored.")] = None,
@@ -38,12 +42,14 @@ def refine(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="Go on with the run that was cut off in this folder; what it was asked for stands there.")] = None,
 ) -> Answer:
-    """Refine weak labels in rounds: train on them, predict the same scans, train again from the base model on the predictions.
+    """Refine weak labels in rounds: learn from them, propose better ones for the same scans, learn again from those.
 
     Writes DIR/round1/NAME, DIR/round2/NAME, ..., DIR/final/NAME and DIR/model/. The final labels are those of the round that was adopted, or those
     given when no round was better.
 
-    Example: medseg refine scans weak_labels -o study --rounds 3
+    Example: medseg refine scans weak_labels -o study --verified verified
+
+    Example: medseg refine scans weak_labels -o study --recipe salah2023 --rounds 3
 
     Example: medseg refine --resume study
     """
@@ -66,8 +72,8 @@ def refine(
             raise InvalidInputError("would be written into", where=folder, todo="Give another folder with -o")
     request = RefineRequest(
         cases=Folders(images, labels),
-        recipe=catalogue.load().find(recipe, "recipe").build(**({} if rounds is None else {"rounds": rounds})),
-        base=_base(base), out=out, corrected=corrected, verified=verified,
+        recipe=catalogue.load().find(recipe, "recipe").build(**_settings(settings or [], rounds)),
+        base=None if base is None else _base(base), out=out, corrected=corrected, verified=verified,
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
         seed=seed, device=device, patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
         replay=Replay(again) if again else None, every_round=not stop_early,
@@ -90,15 +96,30 @@ def _answer(run: RefineRun, out: Path) -> Answer:
     return Answer(answer, "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
 
 
-def _base(name: str) -> Path | None:
-    """Where the model to start from lies; None for the shipped M0."""
+def _settings(given: list[str], rounds: int | None) -> dict[str, Any]:
+    """Settings of a recipe, numbers and lists as JSON has them."""
+    found: dict[str, Any] = {}
+    for name, text in named_values(given, "batch=1").items():
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    if rounds is not None and "rounds" in found:
+        raise InvalidInputError("is given twice", where="--rounds, --set rounds", todo="Give it once")
+    return found if rounds is None else {**found, "rounds": rounds}
+
+
+def _base(name: str) -> Path:
+    """Where the model to start from lies."""
+    from napari_medseg.segmenters.plan import BASE
+
     entries = catalogue.load().entries
     entry = entries.get(name)
     if entry is not None and entry.kind == "segmenter":
         if not entry.capabilities.get("fine_tunable"):
             raise InvalidInputError("cannot be trained further", where=name, todo="Choose a base with fine_tunable in `plugins.yaml`, such as unet")
         model = entry.parameters.get("model")
-        return None if model is None else Path(str(model))
+        return BASE if model is None else Path(str(model))
     if not Path(name).exists():
         raise MissingFileError("is neither a segmenter's id nor a model", where=name, todo=MODEL_OR_ID)
     return Path(name)

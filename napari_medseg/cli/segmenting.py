@@ -15,7 +15,7 @@ from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_prompts
 from napari_medseg.annotation.classes import palette
 from napari_medseg.cli.answer import Answer, answering, shown
-from napari_medseg.cli.arguments import Image, Output, drawn_on, output, tell, told_by_class, voxels_by_class
+from napari_medseg.cli.arguments import Image, Output, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
 from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
@@ -49,7 +49,7 @@ def segment(
     """
     _outputs(image, out, probabilities, uncertainty)
     started = time.monotonic()
-    segmenter = _segmenter(with_, _answers(answers or []), also or [], mirror or [])
+    segmenter = _segmenter(with_, named_values(answers or [], "folder=my_model"), also or [], mirror or [])
     volume = read(image)
     tell(volume)
     asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
@@ -124,19 +124,6 @@ def _one_segmenter(name: str, answers: Mapping[str, str]) -> Segmenter:
     _only_asked(answers, [], name)
     refined: Segmenter = parts.find("unet", "segmenter").build(model=name)
     return refined
-
-
-def _answers(given: list[str]) -> dict[str, str]:
-    """NAME=VALUE, several times, as a mapping."""
-    answers: dict[str, str] = {}
-    for one in given:
-        name, sign, value = one.partition("=")
-        if not sign or not name.strip():
-            raise InvalidInputError(f"'{one}' is not NAME=VALUE", where="--set", todo="Write for example --set folder=my_model")
-        if name.strip() in answers:
-            raise InvalidInputError(f"'{name.strip()}' is given twice", where="--set", todo="Give it once")
-        answers[name.strip()] = value
-    return answers
 
 
 def _only_asked(answers: Mapping[str, str], names: list[str], title: str) -> None:

@@ -85,8 +85,8 @@ def settled(rounds: Sequence[RoundFigures], best: int) -> tuple[RoundFigures, ..
 
 
 def mean_dice(answers: Mapping[str, LabelArray], truths: Mapping[str, LabelArray], values: Sequence[int]) -> float | None:
-    """Mean over cases of the mean Dice over classes, where the truth is known; None without a truth."""
-    each = [dice_known(answers[name], truth, values) for name, truth in truths.items()]
+    """Mean over cases of the mean Dice over classes, where the truth is known; None where it is known nowhere."""
+    each = [dice_known(answers[name], truth, values) for name, truth in truths.items() if (truth != UNKNOWN).any()]
     return float(np.mean(each)) if each else None
 
 

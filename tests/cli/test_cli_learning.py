@@ -101,7 +101,7 @@ def test_a_refinement_writes_every_round_the_final_labels_and_a_model_that_segme
         (study.folder / folder).mkdir()
         for name in ("a.nii.gz", "b.nii.gz"):
             shutil.copy(path, study.folder / folder / name)
-    done = medseg("refine", "scans", "weak", "-o", "out", "--rounds", "2", "--base", model, "--verified", "true",
+    done = medseg("refine", "scans", "weak", "-o", "out", "--recipe", "salah2023", "--rounds", "2", "--base", model, "--verified", "true",
                   "--heldout-images", "scans", "--heldout-labels", "true", "--device", "cpu", "--json")
     assert done.code == 0, done.err
     answer = done.answer

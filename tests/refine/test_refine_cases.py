@@ -8,6 +8,8 @@ import pytest
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MissingFileError, NoLabelsError
 from napari_medseg.io import write
 from napari_medseg.refine.cases import checked, class_values, load_cases, load_labels
+from napari_medseg.refine.figures import mean_dice
+from napari_medseg.refine.medseg.recipe import medseg
 from napari_medseg.refine.salah.recipe import salah2023
 from napari_medseg.volume import Volume
 
@@ -130,3 +132,24 @@ def test_a_recipe_knows_its_names():
         salah2023(epoch=3)
     with pytest.raises(InvalidInputError):
         salah2023(rounds=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"updates": "many"}, "'many'. Give a whole number"), ({"batch": 1.5}, "1.5"), ({"batch": True}, "True"), ({"phases": [2]}, "rising shares"),
+     ({"phases": "0.3"}, "brackets"), ({"learning_rate": "fast"}, "'fast'. Give a number"), ({"folds": 0}, "1 or more")],
+)
+def test_a_setting_that_makes_no_sense_is_a_sentence(settings, said):
+    with pytest.raises(InvalidInputError, match=said):
+        medseg(**settings)
+
+
+def test_a_setting_may_be_a_whole_number_where_a_number_is_wanted_and_a_list_where_several_are():
+    assert medseg(bend=2, phases=[0.25, 0.5], updates=None) == medseg(bend=2.0, phases=(0.25, 0.5))
+
+
+def test_labels_that_verify_nothing_give_no_figure(patients):
+    nothing = np.full(patients.cases[0].labels.array.shape, 255, np.uint8)
+    answer = patients.cases[0].labels.channel()
+    assert mean_dice({"a": answer}, {"a": nothing}, (1,)) is None
+    assert mean_dice({"a": answer, "b": answer}, {"a": nothing, "b": answer}, (1,)) == 1

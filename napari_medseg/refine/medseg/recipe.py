@@ -94,4 +94,4 @@ def medseg(**overrides: Any) -> Medseg:
     InvalidInputError
         When there is no such attribute, or its value makes no sense.
     """
-    return built(Medseg, {**overrides, **({"phases": tuple(overrides["phases"])} if "phases" in overrides else {})})
+    return built(Medseg, overrides)
