@@ -2,6 +2,6 @@
 
 from napari_medseg.project.journal import Draft
 from napari_medseg.project.project import Project
-from napari_medseg.project.records import KINDS, STATUSES, Case, Event, Kind, Problem, Run, Status, Unsaved, VerifiedSlice, Version
+from napari_medseg.project.records import KINDS, STATUSES, Case, Event, Kind, Problem, Review, Run, Status, Unsaved, VerifiedSlice, Version
 
-__all__ = ["KINDS", "STATUSES", "Case", "Draft", "Event", "Kind", "Problem", "Project", "Run", "Status", "Unsaved", "VerifiedSlice", "Version"]
+__all__ = ["KINDS", "STATUSES", "Case", "Draft", "Event", "Kind", "Problem", "Project", "Review", "Run", "Status", "Unsaved", "VerifiedSlice", "Version"]

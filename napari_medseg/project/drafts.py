@@ -14,12 +14,12 @@ from napari_medseg.project import rows
 from napari_medseg.project.durable import looking, writing
 from napari_medseg.project.journal import Base, Draft, difference, read_journal, replay
 from napari_medseg.project.records import Case, Unsaved, Version
-from napari_medseg.project.verified import Verified
+from napari_medseg.project.reviews import Reviews
 from napari_medseg.project.versions import counts
 from napari_medseg.volume import Geometry
 
 
-class Drafts(Verified):
+class Drafts(Reviews):
     """Autosave and recovery."""
 
     def __init__(self, *given: Any) -> None:

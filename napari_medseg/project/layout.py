@@ -5,6 +5,7 @@
 - `sources.json`: where the scans lie and what they are called; never exported
 - `labels/case-0001/0001.ome.zarr/`: one label version, written once
 - `drafts/case-0001.journal`: autosaved work that is no version yet
+- `reviews/0001/`: one blinded review: its plan and the raters' answers
 - `backups/`: copies of project.db
 - `lock`, `lock.json`: who is writing
 """
@@ -81,6 +82,11 @@ class Layout:
     def backups(self) -> Path:
         """Copies of the database."""
         return self.folder / "backups"
+
+    @property
+    def reviews(self) -> Path:
+        """Blinded reviews, a folder each."""
+        return self.folder / "reviews"
 
     @property
     def lock(self) -> Path:

@@ -159,6 +159,39 @@ class VerifiedSlice:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What one person said of a version beside another one, without knowing which was which.
+
+    Attributes
+    ----------
+    case : str
+    number : int
+        The version that is judged.
+    against : int
+        The version it was shown beside.
+    author : str
+        Who judged.
+    created : datetime
+        UTC, of the end of the review.
+    verdict : str
+        "preferred", "tie" or "not preferred".
+    seconds : float
+        The judgement took.
+    details : dict
+        `plan` (hash), `question`, `view`, `slice`, `left`, ...
+    """
+
+    case: str
+    number: int
+    against: int
+    author: str
+    created: datetime
+    verdict: str
+    seconds: float
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Unsaved:
     """Work that was autosaved and never became a version.
 
@@ -220,7 +253,7 @@ class Event:
     author : str
     action : str
         "created", "added", "saved", "restored", "relocated", "classes", "discarded", "exported", "ran", "repaired", "migrated", "settings",
-        "marked", "unmarked", "side".
+        "marked", "unmarked", "side", "reviewed".
     case : str
         "" when it is about the whole study.
     number : int or None

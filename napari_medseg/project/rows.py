@@ -18,10 +18,11 @@ from napari_medseg.errors import InvalidInputError, ProjectDamagedError
 from napari_medseg.project import schema
 from napari_medseg.project.database import REPAIR
 from napari_medseg.project.layout import case_id, case_key
-from napari_medseg.project.records import KINDS, Event, Run, Version
+from napari_medseg.project.records import KINDS, Event, Review, Run, Version
 from napari_medseg.volume import Geometry
 
 t = schema
+VERDICTS = ("preferred", "tie", "not preferred")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,22 @@ def runs(connection: Connection) -> list[Run]:
     ]
 
 
+def add_review(connection: Connection, review: Review) -> None:
+    """Record what a person said of a version."""
+    connection.execute(insert(t.reviews).values(
+        case_id=case_key(review.case), number=review.number, author=review.author, created=review.created, verdict=review.verdict, seconds=review.seconds,
+        details=plain({**review.details, "against": review.against}),
+    ))
+
+
+def reviews(connection: Connection, case: str | None = None) -> list[Review]:
+    """What was said of versions, oldest first."""
+    asked = select(t.reviews).order_by(t.reviews.c.id)
+    if case is not None:
+        asked = asked.where(t.reviews.c.case_id == case_key(case))
+    return [_review(row) for row in connection.execute(asked)]
+
+
 def grid_facts(geometry: Geometry) -> dict[str, Any]:
     """A grid as plain JSON."""
     return {"shape": list(geometry.shape), "spacing": list(geometry.spacing), "origin": list(geometry.origin), "direction": list(geometry.direction)}
@@ -296,6 +313,15 @@ def _mark(row: Row[Any]) -> Mark:
     if not whole or not 0 <= row.axis <= 2 or not 0 <= row.at < grid_from_facts(row.grid).shape[row.axis]:
         raise _odd(case)
     return Mark(case, row.number, row.axis, row.at, row.author, row.created)
+
+
+def _review(row: Row[Any]) -> Review:
+    case, details = case_id(row.case_id), dict(row.details)
+    against, seconds = details.pop("against", None), float(row.seconds)
+    whole = type(against) is int and row.verdict in VERDICTS and isinstance(row.author, str) and math.isfinite(seconds)
+    if not whole:
+        raise _odd(case)
+    return Review(case, row.number, against, row.author, row.created, row.verdict, seconds, details)
 
 
 def _odd(case: str) -> ProjectDamagedError:
