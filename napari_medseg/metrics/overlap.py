@@ -6,36 +6,80 @@ empty truth are 0/0 and stay undefined (None), never 0 or 1.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import Array, format_shape
 
 
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How many voxels two masks share, and how many each has.
+
+    Attributes
+    ----------
+    both, pred, truth : int
+    """
+
+    both: int
+    pred: int
+    truth: int
+
+    @property
+    def dice(self) -> float:
+        """2|A and B| / (|A| + |B|)."""
+        return 2 * self.both / (self.pred + self.truth) if self.pred + self.truth else 1.0
+
+    @property
+    def iou(self) -> float:
+        """|A and B| / |A or B| (Jaccard)."""
+        union = self.pred + self.truth - self.both
+        return self.both / union if union else 1.0
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted voxels that are true; None when nothing was predicted."""
+        return self.both / self.pred if self.pred else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the true voxels that were predicted; None when there is no true voxel."""
+        return self.both / self.truth if self.truth else None
+
+
+def overlap(pred: Array, truth: Array) -> Overlap:
+    """Count two masks of one shape; every value but 0 is inside.
+
+    Raises
+    ------
+    InvalidInputError
+        When the shapes differ.
+    """
+    require_same_shape(pred, truth)
+    pred, truth = pred != 0, truth != 0
+    return Overlap(int(np.count_nonzero(pred & truth)), int(np.count_nonzero(pred)), int(np.count_nonzero(truth)))
+
+
 def dice(a: Array, b: Array) -> float:
-    """2|A and B| / (|A| + |B|) of two masks of one shape; every value but 0 is inside."""
-    both, only_a, only_b = _counts(a, b)
-    total = 2 * both + only_a + only_b
-    return 2 * both / total if total else 1.0
+    """Dice of two masks of one shape; every value but 0 is inside."""
+    return overlap(a, b).dice
 
 
 def iou(a: Array, b: Array) -> float:
-    """|A and B| / |A or B| of two masks of one shape (Jaccard)."""
-    both, only_a, only_b = _counts(a, b)
-    union = both + only_a + only_b
-    return both / union if union else 1.0
+    """Intersection over union of two masks of one shape."""
+    return overlap(a, b).iou
 
 
 def precision(pred: Array, truth: Array) -> float | None:
     """Share of the predicted voxels that are true; None when nothing was predicted."""
-    both, only_pred, _ = _counts(pred, truth)
-    return both / (both + only_pred) if both + only_pred else None
+    return overlap(pred, truth).precision
 
 
 def recall(pred: Array, truth: Array) -> float | None:
     """Share of the true voxels that were predicted; None when there is no true voxel."""
-    both, _, only_truth = _counts(pred, truth)
-    return both / (both + only_truth) if both + only_truth else None
+    return overlap(pred, truth).recall
 
 
 def require_same_shape(a: Array, b: Array) -> None:
@@ -49,10 +93,3 @@ def require_same_shape(a: Array, b: Array) -> None:
     if a.shape != b.shape:
         what = f"{format_shape(a.shape)} voxels cannot be compared with {format_shape(b.shape)}"
         raise InvalidInputError(what, where="masks", todo="Give two masks on one grid")
-
-
-def _counts(a: Array, b: Array) -> tuple[int, int, int]:
-    require_same_shape(a, b)
-    a, b = a != 0, b != 0
-    both = int(np.count_nonzero(a & b))
-    return both, int(np.count_nonzero(a)) - both, int(np.count_nonzero(b)) - both

@@ -1,35 +1,47 @@
-"""Pieces and holes of a mask, and which pieces of a prediction are false alarms.
+"""Pieces and holes of a mask, and which pieces have nothing to do with another.
 
 Voxels belong together when they share a face, an edge or a corner (26 neighbours); the outside is joined through faces only (6), as it must be for the
-two to agree. A hole is outside that reaches no edge of the mask's box.
+two to agree. A hole is outside that cannot be reached from the edge of the grid; on a single slice that is in its plane.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
+from napari_medseg.metrics.regions import flat_axes
+from napari_medseg.metrics.runs import Runs, runs_of
 from napari_medseg.volume import Array, BoolArray
 
 _ALL = np.ones((3, 3, 3), bool)
 
 
 def components(mask: BoolArray) -> tuple[Array, int]:
-    """The pieces of a (z, y, x) mask, numbered from 1, and how many they are."""
+    """The pieces of a (z, y, x) mask, numbered from 1, and how many they are. To only count them, `runs.piece_count` is many times faster."""
     return ndimage.label(mask, _ALL)  # type: ignore[no-any-return]
 
 
-def hole_count(mask: BoolArray) -> int:
-    """How many closed holes a (z, y, x) mask has; on a single slice, holes in its plane."""
-    rim = [(int(mask.shape[0] > 1),) * 2, (1, 1), (1, 1)]
-    return int(ndimage.label(np.pad(~mask, rim, constant_values=True))[1]) - 1  # the rim joins what is outside
+def pieces_and_strays(mask: Runs, other: Runs) -> tuple[int, int]:
+    """How many pieces a mask has, and how many of them share no voxel with another mask of its shape."""
+    count, piece = mask.joined(corners=True)
+    return count, count - np.unique(piece[mask.touched_by(other)]).size
 
 
-def false_alarms(pieces: Array, count: int, truth: BoolArray) -> int:
-    """How many of the numbered pieces of a prediction touch no true voxel."""
-    return count - int(np.count_nonzero(np.unique(pieces[truth])))
+def hole_count(mask: BoolArray, flat: Sequence[bool] | None = None) -> int:
+    """How many closed holes a (z, y, x) mask has.
+
+    Parameters
+    ----------
+    flat : (z, y, x), optional
+        Which axes of the whole grid have one voxel, where the mask is cut out of it.
+    """
+    rim = [(0, 0) if one else (1, 1) for one in (flat_axes(mask.shape) if flat is None else flat)]
+    outside, _ = runs_of(np.pad(~mask, rim, constant_values=True)).joined(corners=False)
+    return max(outside - 1, 0)  # the rim joins what is outside
 
 
 def centroid(mask: BoolArray) -> Array:
     """Mean voxel position of a mask that is not empty, (z, y, x)."""
-    return np.array([np.arange(n) @ mask.sum(tuple(a for a in range(3) if a != axis)) for axis, n in enumerate(mask.shape)]) / np.count_nonzero(mask)
+    return runs_of(mask).centroid

@@ -10,7 +10,7 @@ from napari_medseg.errors import InvalidInputError
 from napari_medseg.metrics import confusion, measure, surface_distances
 
 KEYS = {"dice", "iou", "precision", "recall", "hd95_mm", "assd_mm", "surface_dice_2mm", "volume_ml_pred", "volume_ml_truth", "centroid_mm",
-        "volume_error_ml", "volume_error", "components_pred", "components_truth", "holes_pred", "holes_truth", "false_positives"}
+        "volume_error_ml", "volume_error", "components_pred", "components_truth", "holes_pred", "holes_truth", "false_positives", "missed"}
 
 
 def blob(seed: int, shape=(9, 24, 26), share=0.3) -> np.ndarray:
