@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_medseg import __version__
-from napari_medseg.cli import about, exporting, files, learning, measuring, project, proposing, segmenting, weak, weak_tidy, window
+from napari_medseg.cli import about, exporting, files, learning, learning_sets, measuring, project, proposing, reviewing, segmenting, weak, weak_tidy, window
 
 app = typer.Typer(
     name="medseg",
@@ -50,8 +50,10 @@ for one in (project.init, project.add, project.history, project.restore, project
 project_app.command("list")(project.list_)
 app.command()(segmenting.segment)
 app.command()(learning.refine)
+app.command()(learning_sets.refine_sets)
 app.command()(proposing.propose)
 app.command()(exporting.export_model)
 app.command()(measuring.measure)
+app.command()(reviewing.review)
 app.command()(about.catalogue)
 app.command()(about.doctor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Annotated
@@ -35,17 +36,30 @@ def window(
     for path in opened:
         if not path.exists():
             raise MissingFileError("there is no such file or folder", where=path, todo="Check the path")
+    chosen = [] if sample is None else ["--sample", sample]
+    chosen += [] if series is None else ["--series", series]
+    run_window([*chosen, "--", *map(str, opened)])
+    return Answer({"opened": opened}, "")
+
+
+def run_window(arguments: Sequence[str]) -> None:
+    """Run the window as a process of its own, until it is closed.
+
+    Raises
+    ------
+    UnavailableError
+        When there is no Qt binding or no display.
+    MedsegError
+        When it ended with an error.
+    """
     if not any(_installed(name) for name in BINDINGS):
         raise UnavailableError("no Qt binding is installed", where="window", todo=install_hint(["napari-medseg[pyqt6]"]))
     if not has_display():
         raise UnavailableError("there is no display", where="window", todo="Run `medseg demo --out medseg-demo`, or any other command: none needs a window")
-    chosen = [] if sample is None else ["--sample", sample]
-    chosen += [] if series is None else ["--series", series]
-    command = [sys.executable, "-m", "napari_medseg.gui", *chosen, "--", *map(str, opened)]
+    command = [sys.executable, "-m", "napari_medseg.gui", *arguments]
     code = subprocess.run(command, env={**_preferred_binding(), **os.environ}, check=False).returncode
     if code:
         raise MedsegError(f"the window ended with code {code}", where="window", todo="See the lines above, and `medseg doctor`")
-    return Answer({"opened": opened}, "")
 
 
 def has_display() -> bool:
