@@ -33,11 +33,13 @@ from napari_medseg.gui.prompt_layers import PromptLayers
 from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
 from napari_medseg.gui.right_mark import RightMark
+from napari_medseg.gui.rulers import RulerTool
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
 from napari_medseg.gui.surface import PreviewSurface
 from napari_medseg.gui.turns import show
 from napari_medseg.session import barrier, levelset_live, showing
+from napari_medseg.session.rulers import KINDS as RULERS
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Mode, Scan, labels_for
 from napari_medseg.session.study import is_study
@@ -137,6 +139,7 @@ class Desk(QObject):
         self.picking = PickTool(self, viewer)
         self.keys = Keys(viewer, self)
         self.pictures = Pictures(self.session, viewer)
+        self.rulers = RulerTool(self, viewer, self._add)
         self.opener = Opener(self.session, viewer, self.pictures, self)
         self.drops = Drops(lambda path: is_study(path) or is_ours(path), self.open_path, self)
         self.letters = EdgeLetters(self.session, viewer, self)
@@ -185,6 +188,7 @@ class Desk(QObject):
         self.bubble.close()
         self.pointing.close()
         self.picking.close()
+        self.rulers.close()
         self.drops.close()
         self.letters.close()
         self.right_mark.close()
@@ -231,6 +235,8 @@ class Desk(QObject):
                 levelset_live.begin_bubble(session)
             elif tool == "pick":
                 session.begin_pick()
+            elif tool in RULERS:
+                session.reviewing.rulers.arm(tool)
             elif session.current is None:
                 raise InvalidInputError(session.declined or "no scan is open", where="Seeds", todo="Drop a scan on the window, or try a sample")
             else:
@@ -453,6 +459,7 @@ class Desk(QObject):
             self.doubt.show(scan)
             self.glimpse.show()
             self.writer.follow_brush(scan)
+            self.writer.follow_front(scan, session.classes)
         self.right_mark.show(self.is_right())
         if wanted == self._armed:
             return
@@ -460,7 +467,7 @@ class Desk(QObject):
         if scan is None:
             return
         layer: Layer | None = None
-        self.writer.expect(scan if session.tool in ("seeds", "bubble", "scribbles", *POINTING) else None)
+        self.writer.expect(scan if session.tool in ("seeds", "bubble", "scribbles", *POINTING) else None, grows=session.tool in ("seeds", "bubble"))
         if session.tool in POINTING:
             self.prompts.prepare(scan)
         if session.tool == "seeds":
@@ -471,7 +478,7 @@ class Desk(QObject):
                 layer.selected_label = 255 if session.background else session.chosen
         elif session.tool == "barrier":
             layer = self.writer.barrier_brush(scan)
-        elif session.tool in ("bubble", "pick", *POINTING):
+        elif session.tool in ("bubble", "pick", *RULERS, *POINTING):
             layer = self.pictures.image(scan)
         elif was[0]:
             layer = self.pictures.image(scan)
@@ -491,7 +498,7 @@ class Desk(QObject):
                 self.bubble.arm(layer)
             elif session.tool in POINTING and isinstance(layer, Image):
                 self.pointing.arm(layer, session.tool)
-            elif session.tool == "pick":
+            elif session.tool in ("pick", *RULERS):
                 layer.mode = "pan_zoom"
             elif session.tool == "limit":
                 layer.mode = "erase" if session.limit_brush.erase else "paint"

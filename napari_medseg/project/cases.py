@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_medseg.annotation.rulers import Ruler, rulers_from
 from napari_medseg.errors import InvalidInputError, ProjectError
 from napari_medseg.project import rows
 from napari_medseg.project.durable import writing
@@ -15,6 +17,8 @@ from napari_medseg.project.records import Case, status_of
 from napari_medseg.project.sources import Source, fingerprint, pick, read_sources, source_of, write_sources
 from napari_medseg.project.study import Study
 from napari_medseg.volume import require_same_grid
+
+RULERS = "rulers of case"  # the setting that holds them
 
 
 class Cases(Study):
@@ -133,6 +137,29 @@ class Cases(Study):
             key = case_key(self._row(connection, case_id).id)
             cases = rows.t.cases
             connection.execute(cases.update().where(cases.c.id == key).values(seconds=cases.c.seconds + float(seconds)))
+
+    def rulers(self, case_id: str) -> tuple[Ruler, ...]:
+        """What was measured on a case with rulers.
+
+        Raises
+        ------
+        InvalidInputError
+            When the case is unknown, or what is stored is no list of rulers.
+        """
+        with self._database.reading() as connection:
+            key = self._row(connection, case_id).id
+            return rulers_from(rows.setting(connection, f"{RULERS} {key}", []), f"rulers of {case_id}")
+
+    def set_rulers(self, case_id: str, rulers: Iterable[Ruler]) -> None:
+        """Keep the rulers of a case in the place of those before.
+
+        Raises
+        ------
+        InvalidInputError, UnwritableFileError
+        """
+        with self._mutex, self._database.writing() as connection:
+            key = self._row(connection, case_id).id
+            rows.set_setting(connection, f"{RULERS} {key}", [ruler.as_dict() for ruler in rulers])
 
     def _write_sources(self, sources: dict[str, Source]) -> None:
         try:

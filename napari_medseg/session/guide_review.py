@@ -34,12 +34,27 @@ def _statistics(session: Session) -> Step | None:
     return Step("Click on a row to see a label's diameters where it is longest", "none", "", "Ctrl+C copies the table with its units.")
 
 
+def _rulers(session: Session) -> Step | None:
+    if session.current is None or busy(session):
+        return None
+    rulers = session.reviewing.rulers
+    if rulers.kind == "angle":
+        asked = ("the end of one side", "the corner", "the end of the other side")[len(rulers.places)]
+        return Step(f"Click on {asked}", "none", "Alt+R", "Drag an end to move it. Ctrl+Z takes a ruler back.")
+    if rulers.kind == "ruler":
+        which = "ends" if rulers.places else "begins"
+        return Step(f"Click where the distance {which}", "none", "Shift+R", "Drag an end to move it. Ctrl+Z takes a ruler back.")
+    why = "Right on every plane, whatever the voxels measure; scroll between two clicks to go deep."
+    return Step("Press Distance or Angle, then click on the slice", "none", "Shift+R", why)
+
+
 def _nothing(session: Session) -> Step | None:
     return None
 
 
 PAGES: dict[Page, Callable[[Session], Step | None]] = {
     "statistics": _statistics,
+    "rulers": _rulers,
     "blinded": _nothing,
     "agreement": _nothing,
     "compare": _nothing,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, get_args
 
+from napari_medseg.session.rulers import Rulers
 from napari_medseg.session.statistics import Statistics
 
 if TYPE_CHECKING:
     from napari_medseg.session.session import Session
 
-Page = Literal["statistics", "blinded", "agreement", "compare", "report"]
+Page = Literal["statistics", "rulers", "blinded", "agreement", "compare", "report"]
 PAGES: tuple[Page, ...] = get_args(Page)
 
 
@@ -25,6 +26,7 @@ class Reviewing:
     ----------
     page : Page
     statistics : Statistics
+    rulers : Rulers
     runs : page to callable
         What Run (G) does on a page; pages without an entry have no such act.
     """
@@ -33,6 +35,7 @@ class Reviewing:
         self._session = session
         self.page: Page = "statistics"
         self.statistics = Statistics(session)
+        self.rulers = Rulers(session)
         self.runs: dict[Page, Callable[[], None]] = {"statistics": self.statistics.start}
 
     @property

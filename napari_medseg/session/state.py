@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.annotation.classes import BACKGROUND
+from napari_medseg.annotation.rulers import Ruler
 from napari_medseg.errors import GridMismatchError, InvalidInputError
 from napari_medseg.session.history import Box, History, Step, count_values
 from napari_medseg.session.making import Making, brush
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Tab = Literal["segment", "weak", "refine", "review"]
 Mode = Literal["levelset", "scribbles", "limit", "interpolate", "cleanup"]
-Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble", "point", "box", "lasso"]
+Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble", "point", "box", "lasso", "ruler", "angle"]
 PointLPS = tuple[float, float, float]
 LARGE_BYTES = 1 << 26
 """Scans from this size on are shown without a copy."""
@@ -86,9 +87,13 @@ class Preview:
     def is_empty(self) -> bool:
         """Whether nothing was outlined. Asked for with every redraw, so a voxel that was filled the last time is looked at first."""
         if self._filled is None or not self.labels[self._filled]:
-            found = self.labels.size and self.labels.max()
-            self._filled = np.unravel_index(int(self.labels.argmax()), self.labels.shape) if found else None
+            self.look()
         return self._filled is None
+
+    def look(self) -> None:
+        """Find a voxel that is filled; beside the window where a whole result comes at once."""
+        found = self.labels.size and self.labels.max()
+        self._filled = np.unravel_index(int(self.labels.argmax()), self.labels.shape) if found else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,10 +105,13 @@ class Learned:
     title : str
         The segmenter's.
     chance : float16 (z, y, x) on the display grid, 0-1
+    apart : float16 (z, y, x) or None
+        How far those whose mean this is lie apart (standard deviation, 0-0.5); None for one that answered alone.
     """
 
     title: str
     chance: Array
+    apart: Array | None = None
 
 
 @dataclass(eq=False)
@@ -188,6 +196,8 @@ class Scan:
         Voxels of the accepted labels by value, kept by every step, so that nothing counts a whole map to show a volume.
     by_hand : uint8 (z, y, x) or None
         1 where a person painted on the accepted labels, see `by_hand`; None before the first stroke.
+    rulers : tuple of Ruler
+        Distances and angles that were drawn.
     spare : uint8 (z, y, x) or None
         An empty label map for the next preview; views may show it before, so that nothing changes on screen when an engine begins.
     """
@@ -226,6 +236,7 @@ class Scan:
     blend: float = 0.6
     arriving: bool = False
     title: str = ""
+    rulers: tuple[Ruler, ...] = ()
     spare: LabelArray | None = None
 
     def __post_init__(self) -> None:

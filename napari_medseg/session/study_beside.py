@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_medseg.annotation.rulers import Ruler
 from napari_medseg.errors import MedsegError
 from napari_medseg.session import pictures
 from napari_medseg.session.cases import Amount
@@ -54,6 +56,18 @@ class StudyBeside(StudyVersions):
             self._refresh()
 
         self._store.submit(lambda: project.discard_unsaved(case_id), done, self._gave_up)
+
+    def fetch_rulers(self, case_id: str, done: Callable[[tuple[Ruler, ...]], None]) -> None:
+        """Hand over what was measured on a case; nothing is handed over where that cannot be read, and why is said."""
+        project = self._project
+        if project is not None:
+            self._store.submit(lambda: project.rulers(case_id), lambda found: done(found) if self._project is project else None, self._gave_up)
+
+    def keep_rulers(self, case_id: str, rulers: tuple[Ruler, ...]) -> None:
+        """Keep what was measured on a case; a study that is only looked at keeps nothing."""
+        project = self._project
+        if project is not None and not self.readonly:
+            self._store.submit(lambda: project.set_rulers(case_id, rulers), lambda _: None, self._gave_up)
 
     def _look_for_unsaved(self) -> None:
         project = self._project

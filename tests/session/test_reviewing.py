@@ -32,7 +32,7 @@ def test_run_on_the_statistics_page_measures_the_labels(reviewed, owner):
     scan.hold(labels)
     reviewed.run()
     owner.run_until(lambda: reviewed.reviewing.statistics.of(scan) is not None)
-    row, = reviewed.reviewing.statistics.of(scan)
+    row, = reviewed.reviewing.statistics.of(scan).rows
     assert (row.voxels, row.pieces) == (24, 1)
     assert row.values.mean == pytest.approx(float(np.mean(scan.display.array[2:4, 3:6, 3:7])))
     assert "Click on a row" in next_step(reviewed).sentence
