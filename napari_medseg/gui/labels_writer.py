@@ -52,6 +52,7 @@ class ScanLabels:
     barrier: Labels | None = None
 
     shows: Preview | None = None
+    filled: Preview | None = None
 
     def all(self) -> tuple[Labels, ...]:
         """Those that exist."""
@@ -93,6 +94,7 @@ class LabelsWriter(QObject):
         self._timer.timeout.connect(self._redraw)
         self._turns = Turns(self)
         self._awaited: Scan | None = None
+        self._grows = False
 
     def close(self) -> None:
         """The window goes."""
@@ -140,7 +142,7 @@ class LabelsWriter(QObject):
         self._later(held.labels)
 
     def show_preview(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
-        """Show the preview as an outline with a light fill, the fill a turn later; put both away when there is none."""
+        """Show the preview as an outline with a light fill, the fill a turn later, or when a front stands still; put both away when there is none."""
         held, preview = self.of(scan), scan.preview
         if preview is None:
             held.shows = None
@@ -154,12 +156,28 @@ class LabelsWriter(QObject):
             self._turns.add(lambda: self._fill_in(scan, preview, known.values()))
             return
         for layer in (held.outline, held.preview):
-            if layer is not None and layer.data is preview.labels:
+            if layer is not None and layer.data is preview.labels and layer.visible:
                 self._later(layer)
 
+    def follow_front(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
+        """A front that grew may stand still now: then the fill comes."""
+        held, preview = self.of(scan), scan.preview
+        if preview is None or held.shows is not preview or preview is held.filled or _moves(preview):
+            return
+        held.filled = preview
+        known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
+        self._turns.add(lambda: self._fill_in(scan, preview, known.values()))
+
     def _fill_in(self, scan: Scan, preview: Preview, classes: Collection[LabelClass]) -> None:
-        if self.of(scan).shows is preview and scan.preview is preview:
-            self._put_in(self._fill(scan, preview.labels), preview.labels, f"{scan.name} {preview.title}", classes)
+        held = self.of(scan)
+        if held.shows is not preview or scan.preview is not preview:
+            return
+        if _moves(preview):  # drawing both takes half as long again, and where a front is is told by its edge
+            if held.preview is not None:
+                show(held.preview, False)
+            return
+        held.filled = preview
+        self._put_in(self._fill(scan, preview.labels), preview.labels, f"{scan.name} {preview.title}", classes)
 
     def _put_in(self, layer: Labels, array: Array, name: str, classes: Collection[LabelClass]) -> None:
         _replace(layer, array, name, classes)
@@ -170,18 +188,18 @@ class LabelsWriter(QObject):
         held = self.of(scan)
         if layer is None or held.shows is not None or layer not in (held.preview, held.outline):
             return
-        if self._awaited is not scan:
+        if self._awaited is not scan or (self._grows and layer is held.preview):
             show(layer, False)
-        elif layer.data is not scan.lay_out():
+        if self._awaited is scan and layer.data is not scan.lay_out():
             layer.data = scan.lay_out()
 
-    def expect(self, scan: Scan | None) -> None:
-        """A tool that will give a preview of this scan is in hand, or none is.
+    def expect(self, scan: Scan | None, *, grows: bool = False) -> None:
+        """A tool that will give a preview of this scan is in hand, or none is; `grows`: a front, whose fill comes when it stands still.
 
         Adding layers and bringing them in sight takes napari long, so it is done while the tool is not used yet, each layer in a turn of its own; then the
         preview is there with the next redraw.
         """
-        before, self._awaited = self._awaited, scan
+        before, self._awaited, self._grows = self._awaited, scan, grows
         if before is not None and before is not scan and before.preview is None and id(before) in self._of:
             self._turns.add(lambda: self._put_away(before, self.of(before).outline))
             self._turns.add(lambda: self._put_away(before, self.of(before).preview))
@@ -195,7 +213,7 @@ class LabelsWriter(QObject):
             layer = make(scan, empty)
             if layer.data is not empty:
                 layer.data = empty
-            show(layer, self._flat)
+            show(layer, self._flat and not (self._grows and layer is self.of(scan).preview))
 
     def _outline(self, scan: Scan, array: Array) -> Labels:
         """The outline of a scan's preview."""
@@ -208,16 +226,17 @@ class LabelsWriter(QObject):
         """Its light fill."""
         held = self.of(scan)
         if held.preview is None:
-            held.preview = self._make(scan, array, "preview", opacity=0.25, editable=False, visible=self._flat)
+            held.preview = self._make(scan, array, "preview", opacity=0.25, editable=False, visible=self._flat and not self._grows)
         return held.preview
 
     def show_flat(self, scan: Scan | None, flat: bool) -> None:
         """Whether slices are looked at; in 3D another layer shows the preview."""
         self._flat = flat
         held = self.of(scan) if scan is not None and (scan.preview is not None or self._awaited is scan) else ScanLabels()
+        without_fill = self._grows if held.shows is None else _moves(held.shows)
         for layer in (held.preview, held.outline):
             if layer is not None:
-                show(layer, flat)
+                show(layer, flat and not (layer is held.preview and without_fill))
 
     def brush(self, scan: Scan, kind: str, classes: Sequence[LabelClass]) -> Labels | None:
         """The layer a person paints the limit or the scribbles on; made when the session has its array."""
@@ -467,6 +486,11 @@ def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelCl
         layer.data = array
     if layer.name != name:
         layer.name = name
+
+
+def _moves(preview: Preview) -> bool:
+    """Whether a front is growing into it."""
+    return preview.live is not None and preview.live.state == "running"
 
 
 def _look(classes: Collection[LabelClass]) -> list[tuple[float, ...]]:

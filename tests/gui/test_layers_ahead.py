@@ -47,7 +47,7 @@ def test_a_layer_that_is_shown_already_is_not_shown_again(viewer):
 def test_while_a_tool_is_in_hand_the_preview_s_layers_lie_there_empty(viewer, dock, desk, session, open_sample, qtbot, told):
     scan = open_sample()
     assert desk.writer.of(scan).outline is None
-    desk.arm("seeds")
+    desk.arm("scribbles")
     held = desk.writer.of(scan)
     assert held.outline is None, "arming a tool makes none of them at once"
     qtbot.waitUntil(lambda: held.outline is not None and held.preview is not None and held.preview.visible)
@@ -58,22 +58,27 @@ def test_while_a_tool_is_in_hand_the_preview_s_layers_lie_there_empty(viewer, do
     qtbot.waitUntil(lambda: not held.preview.visible and not held.outline.visible)
 
 
-def test_a_run_changes_what_the_layers_hold_and_nothing_else(viewer, dock, desk, session, open_sample, qtbot, told):
+def test_a_run_changes_what_the_outline_holds_and_its_fill_comes_when_it_stands_still(viewer, dock, desk, session, open_sample, qtbot, told):
     scan = open_sample()
     desk.arm("seeds")
     held = desk.writer.of(scan)
-    qtbot.waitUntil(lambda: held.preview is not None and held.preview.visible)
+    qtbot.waitUntil(lambda: held.preview is not None and held.outline.visible)
+    assert not held.preview.visible
     middle = tuple(n // 2 for n in scan.display.geometry.shape)
     desk.seeds.get(scan).add(np.array([middle], float))
     count, lay_there = len(viewer.layers), held.outline.data
     told.clear()
     desk.run()
     assert scan.preview.labels is held.outline.data is lay_there
-    qtbot.waitUntil(lambda: held.preview.data is scan.preview.labels)
+    assert not held.preview.visible
+    qtbot.waitUntil(lambda: held.preview.visible)
+    assert session.front.state == "settled"
+    assert held.preview.data is scan.preview.labels
     session.discard()
-    qtbot.waitUntil(lambda: held.preview.data is held.outline.data is scan.spare)
+    qtbot.waitUntil(lambda: held.outline.data is scan.spare and not held.preview.visible)
+    assert held.outline.visible
     assert not scan.spare.any()
-    assert not told, "no layer came in sight or went"
+    assert len(told) == 2, "the fill came in sight and went; nothing else did"
     assert len(viewer.layers) == count
 
 
