@@ -63,8 +63,8 @@ def measure(pred: Array, truth: Array, spacing: Spacing, tolerance_mm: float = T
 
 
 def _figures(pred: BoolArray, truth: BoolArray, spacing: Spacing, flat: tuple[bool, ...], tolerances: Sequence[float]) -> Figures:
-    surfaces = surface_distances(pred, truth, spacing, flat)
     found, real = runs_of(pred), runs_of(truth)
+    surfaces = surface_distances(found, real, spacing, flat)
     shared = Overlap(found.overlap(real), found.voxels, real.voxels)
     pieces, strays = pieces_and_strays(found, real)
     true_pieces, missed = pieces_and_strays(real, found)
@@ -85,8 +85,8 @@ def _figures(pred: BoolArray, truth: BoolArray, spacing: Spacing, flat: tuple[bo
         "volume_error": (ml_pred - ml_truth) / ml_truth if ml_truth else None,
         "components_pred": pieces,
         "components_truth": true_pieces,
-        "holes_pred": hole_count(pred, flat),
-        "holes_truth": hole_count(truth, flat),
+        "holes_pred": hole_count(found, flat),
+        "holes_truth": hole_count(real, flat),
         "false_positives": strays,
         "missed": missed,
     }

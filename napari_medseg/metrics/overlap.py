@@ -7,6 +7,7 @@ empty truth are 0/0 and stay undefined (None), never 0 or 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -82,7 +83,15 @@ def recall(pred: Array, truth: Array) -> float | None:
     return overlap(pred, truth).recall
 
 
-def require_same_shape(a: Array, b: Array) -> None:
+class Shaped(Protocol):
+    """An array, or what stands for one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Along each axis."""
+
+
+def require_same_shape(a: Shaped, b: Shaped) -> None:
     """Refuse masks that cannot lie on one grid.
 
     Raises

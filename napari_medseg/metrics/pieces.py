@@ -29,7 +29,7 @@ def pieces_and_strays(mask: Runs, other: Runs) -> tuple[int, int]:
     return count, count - np.unique(piece[mask.touched_by(other)]).size
 
 
-def hole_count(mask: BoolArray, flat: Sequence[bool] | None = None) -> int:
+def hole_count(mask: BoolArray | Runs, flat: Sequence[bool] | None = None) -> int:
     """How many closed holes a (z, y, x) mask has.
 
     Parameters
@@ -37,9 +37,9 @@ def hole_count(mask: BoolArray, flat: Sequence[bool] | None = None) -> int:
     flat : (z, y, x), optional
         Which axes of the whole grid have one voxel, where the mask is cut out of it.
     """
-    rim = [(0, 0) if one else (1, 1) for one in (flat_axes(mask.shape) if flat is None else flat)]
-    outside, _ = runs_of(np.pad(~mask, rim, constant_values=True)).joined(corners=False)
-    return max(outside - 1, 0)  # the rim joins what is outside
+    runs = mask if isinstance(mask, Runs) else runs_of(mask)
+    z, y, x = (int(not one) for one in (flat_axes(runs.shape) if flat is None else flat))
+    return max(runs.outside((z, y, x)).joined(corners=False)[0] - 1, 0)  # the rim joins what is outside
 
 
 def centroid(mask: BoolArray) -> Array:

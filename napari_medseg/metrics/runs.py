@@ -8,6 +8,7 @@ voxel.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,52 @@ class Runs:
         found[self._beside(other, (0, 0), 0)[0]] = True
         return found
 
+    def outside(self, rim: tuple[int, int, int]) -> Runs:
+        """The runs of everything else.
+
+        Parameters
+        ----------
+        rim : (z, y, x)
+            How many voxels of outside to add on either side of the box.
+        """
+        z, y = np.divmod(self.row, self.shape[1])
+        shape = (self.shape[0] + 2 * rim[0], self.shape[1] + 2 * rim[1], self.shape[2] + 2 * rim[2])
+        moved = Runs(shape, (z + rim[0]) * shape[1] + y + rim[1], self.start + rim[2], self.end + rim[2])
+        rows = np.arange(shape[0] * shape[1])
+        return Runs(shape, rows, np.zeros_like(rows), np.full_like(rows, shape[2])).without(moved)
+
+    def without(self, inner: Runs) -> Runs:
+        """What is left when runs that lie inside of these are taken out."""
+        wide = self.shape[2] + 1
+        starts = np.sort(np.concatenate([self.row * wide + self.start, inner.row * wide + inner.end]), kind="stable")
+        ends = np.sort(np.concatenate([self.row * wide + self.end, inner.row * wide + inner.start]), kind="stable")
+        kept = starts < ends
+        row, start = np.divmod(starts[kept], wide)
+        return Runs(self.shape, row, start, start + ends[kept] - starts[kept])
+
+    def shell(self, flat: Sequence[bool]) -> Runs:
+        """The voxels that touch the outside, or the edge of the box, through a face.
+
+        Parameters
+        ----------
+        flat : (z, y, x)
+            Axes along which nothing counts as outside.
+        """
+        inset = int(not flat[2])
+        inner = self._where(self.end - self.start > 2 * inset, inset)
+        for axis, step in ((0, (-1, 0)), (0, (1, 0)), (1, (0, -1)), (1, (0, 1))):
+            if not flat[axis]:
+                one, two = inner._beside(self, step, 0)
+                inner = Runs(self.shape, inner.row[one], np.maximum(inner.start[one], self.start[two]), np.minimum(inner.end[one], self.end[two]))
+        return self.without(inner)
+
+    def points(self) -> Ints:
+        """The position of every voxel, (n, 3) as z, y, x, in order."""
+        length = self.end - self.start
+        x = np.arange(length.sum()) + np.repeat(self.start - length.cumsum() + length, length)
+        z, y = np.divmod(np.repeat(self.row, length), self.shape[1])
+        return np.stack([z, y, x], axis=1)
+
     def joined(self, corners: bool) -> tuple[int, npt.NDArray[np.int32]]:
         """How many pieces there are, and to which, from 0, each run belongs.
 
@@ -90,6 +137,9 @@ class Runs:
         one, two = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
         graph = sparse.coo_array((np.ones(one.size, np.int8), (one, two)), shape=(n, n))
         return csgraph.connected_components(graph, directed=False)  # type: ignore[no-any-return]
+
+    def _where(self, kept: BoolArray, inset: int) -> Runs:
+        return Runs(self.shape, self.row[kept], self.start[kept] + inset, self.end[kept] - inset)
 
     def _beside(self, other: Runs, step: tuple[int, int], reach: int) -> tuple[Ints, Ints]:
         """Pairs of a run here and one of the other's, `step` (z, y) rows on, that overlap, or come within `reach` voxels along x."""

@@ -16,9 +16,11 @@ from scipy.spatial import cKDTree
 
 from napari_medseg.metrics.overlap import require_same_shape
 from napari_medseg.metrics.regions import flat_axes
-from napari_medseg.volume import Array, BoolArray, Spacing
+from napari_medseg.metrics.runs import Runs, runs_of
+from napari_medseg.volume import Array, Spacing
 
 TOLERANCE_MM = 2.0
+_LEAF = 64  # points a leaf; the quickest of 6 to 100 for neighbours on a surface
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +68,12 @@ class SurfaceDistances:
         return float(near / (self.to_truth.size + self.to_pred.size))
 
 
-def surface_distances(pred: Array, truth: Array, spacing: Spacing, flat: Sequence[bool] | None = None) -> SurfaceDistances | None:
+def surface_distances(pred: Array | Runs, truth: Array | Runs, spacing: Spacing, flat: Sequence[bool] | None = None) -> SurfaceDistances | None:
     """Distances between two surfaces.
 
     Parameters
     ----------
-    pred, truth : (z, y, x) of one shape
+    pred, truth : (z, y, x) of one shape, or their runs
         Every value but 0 is inside.
     spacing : (z, y, x) mm
     flat : (z, y, x), optional
@@ -88,33 +90,22 @@ def surface_distances(pred: Array, truth: Array, spacing: Spacing, flat: Sequenc
         When the shapes differ.
     """
     require_same_shape(pred, truth)
-    found = [surface(mask != 0, spacing, flat) for mask in (pred, truth)]
+    found = [surface(mask, spacing, flat) for mask in (pred, truth)]
     return None if found[0] is None or found[1] is None else between(found[0], found[1])
 
 
-def surface(mask: BoolArray, spacing: Spacing, flat: Sequence[bool] | None = None) -> Surface | None:
+def surface(mask: Array | Runs, spacing: Spacing, flat: Sequence[bool] | None = None) -> Surface | None:
     """The surface of a mask; None of an empty one. As `surface_distances`."""
-    if not mask.any():
+    runs = mask if isinstance(mask, Runs) else runs_of(mask != 0)
+    if not runs.row.size:
         return None
-    flat = flat_axes(mask.shape) if flat is None else flat
-    kept = [axis for axis in range(3) if not flat[axis]]
-    step = np.array([spacing[axis] for axis in kept] or [1.0])
-    points = np.argwhere(_shell(mask.reshape([mask.shape[axis] for axis in kept] or [1]))) * step
+    flat = flat_axes(runs.shape) if flat is None else flat
+    kept = [axis for axis in range(3) if not flat[axis]] or [2]
+    points = runs.shell([axis not in kept for axis in range(3)]).points()[:, kept] * np.array(spacing)[kept]
     # A tree of the surface's points gives the distances that a distance transform of the whole box would, in a tenth of its time.
-    return Surface(points, cKDTree(points, balanced_tree=False, compact_nodes=False))
+    return Surface(points, cKDTree(points, leafsize=_LEAF, balanced_tree=False, compact_nodes=False))
 
 
 def between(pred: Surface, truth: Surface) -> SurfaceDistances:
     """Distances between two surfaces on one grid."""
     return SurfaceDistances(truth.tree.query(pred.points, workers=-1)[0], pred.tree.query(truth.points, workers=-1)[0])
-
-
-def _shell(mask: BoolArray) -> BoolArray:
-    """The voxels that touch the outside, or the edge of the array, through a face."""
-    inner = mask.copy()
-    for axis in range(mask.ndim):
-        here, towards = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
-        here[1:] &= towards[:-1]
-        here[:-1] &= towards[1:]
-        here[0] = here[-1] = False
-    return mask & ~inner

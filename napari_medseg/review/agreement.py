@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError
-from napari_medseg.metrics.overlap import dice
+from napari_medseg.metrics.overlap import Overlap
 from napari_medseg.metrics.regions import Box, around, boxes_of, flat_axes, require_label_map
+from napari_medseg.metrics.runs import Runs, runs_of
 from napari_medseg.metrics.summary import mean
 from napari_medseg.metrics.surface import TOLERANCE_MM, Surface, between, surface
-from napari_medseg.volume import Array, BoolArray, Spacing, format_shape
+from napari_medseg.volume import Array, Spacing, format_shape
 
 Matrix = tuple[tuple[float | None, ...], ...]
 
@@ -169,7 +170,7 @@ def require_comparable(maps: Mapping[str, Array]) -> None:
 def _one_class(
     value: int, maps: Mapping[str, Array], box: Box, spacing: Spacing, flat: tuple[bool, ...], tolerance_mm: float, voxel_ml: float,
 ) -> ClassAgreement:
-    masks: list[BoolArray] = [labels[box] == value for labels in maps.values()]
+    masks = [runs_of(labels[box] == value) for labels in maps.values()]
     surfaces = [surface(mask, spacing, flat) for mask in masks]  # one tree for each, however many pairs it is in
     n = len(masks)
     tables: dict[str, list[list[float | None]]] = {name: [[None] * n for _ in range(n)] for name in ("dice", "surface_dice", "assd_mm", "hd95_mm")}
@@ -183,7 +184,7 @@ def _one_class(
     dices, overlaps, means, worst = (tuple(tuple(row) for row in tables[name]) for name in ("dice", "surface_dice", "assd_mm", "hd95_mm"))
     return ClassAgreement(
         value, tuple(name for name, found in zip(maps, surfaces, strict=True) if found is not None), dices, overlaps, means, worst,
-        tuple(int(np.count_nonzero(mask)) * voxel_ml for mask in masks), _over_pairs(dices), _over_pairs(overlaps), _over_pairs(means), _over_pairs(worst),
+        tuple(mask.voxels * voxel_ml for mask in masks), _over_pairs(dices), _over_pairs(overlaps), _over_pairs(means), _over_pairs(worst),
     )
 
 
@@ -191,10 +192,11 @@ def _over_pairs(matrix: Matrix) -> float | None:
     return mean(matrix[i][j] for i, j in combinations(range(len(matrix)), 2))
 
 
-def _pair(a: BoolArray, b: BoolArray, of_a: Surface | None, of_b: Surface | None, tolerance_mm: float) -> dict[str, float | None]:
+def _pair(a: Runs, b: Runs, of_a: Surface | None, of_b: Surface | None, tolerance_mm: float) -> dict[str, float | None]:
     if of_a is None and of_b is None:
         return {}
     if of_a is None or of_b is None:
         return {"dice": 0.0, "surface_dice": 0.0}
     found = between(of_a, of_b)
-    return {"dice": dice(a, b), "surface_dice": found.dice_within(tolerance_mm), "assd_mm": found.assd_mm, "hd95_mm": found.hd95_mm}
+    shared = Overlap(a.overlap(b), a.voxels, b.voxels)
+    return {"dice": shared.dice, "surface_dice": found.dice_within(tolerance_mm), "assd_mm": found.assd_mm, "hd95_mm": found.hd95_mm}
