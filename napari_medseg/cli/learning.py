@@ -11,7 +11,7 @@ import typer
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
 from napari_medseg.cli.arguments import named_values
-from napari_medseg.errors import CatalogueError, InvalidInputError, MissingFileError
+from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError, MissingFileError
 
 if TYPE_CHECKING:
     from napari_medseg.refine import RefineRun
@@ -72,8 +72,8 @@ def refine(
             raise InvalidInputError("would be written into", where=folder, todo="Give another folder with -o")
     request = RefineRequest(
         cases=Folders(images, labels),
-        recipe=catalogue.load().find(recipe, "recipe").build(**_settings(settings or [], rounds)),
-        base=None if base is None else _base(base), out=out, corrected=corrected, verified=verified,
+        recipe=catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds)),
+        base=None if base is None else base_of(base), out=out, corrected=corrected, verified=verified,
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
         seed=seed, device=device, patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
         replay=Replay(again) if again else None, every_round=not stop_early,
@@ -83,7 +83,14 @@ def refine(
 
 def _answer(run: RefineRun, out: Path) -> Answer:
     """Run to the end and tell what came out."""
-    result = last(iter(run)).result
+    from napari_medseg.refine.kept import unfinished
+
+    try:
+        result = last(iter(run)).result
+    except (MedsegError, KeyboardInterrupt):
+        if any(left.out == out for left in unfinished(out)):
+            typer.echo(f"Note: what was learnt so far is kept; go on with: medseg refine --resume {out}", err=True)
+        raise
     if result is None:
         raise CatalogueError("the recipe ended without a result", where="refine", todo="Try another recipe")
     lines = []
@@ -96,7 +103,7 @@ def _answer(run: RefineRun, out: Path) -> Answer:
     return Answer(answer, "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
 
 
-def _settings(given: list[str], rounds: int | None) -> dict[str, Any]:
+def settings_of(given: list[str], rounds: int | None) -> dict[str, Any]:
     """Settings of a recipe, numbers and lists as JSON has them."""
     found: dict[str, Any] = {}
     for name, text in named_values(given, "batch=1").items():
@@ -109,7 +116,7 @@ def _settings(given: list[str], rounds: int | None) -> dict[str, Any]:
     return found if rounds is None else {**found, "rounds": rounds}
 
 
-def _base(name: str) -> Path:
+def base_of(name: str) -> Path:
     """Where the model to start from lies."""
     from napari_medseg.segmenters.plan import BASE
 

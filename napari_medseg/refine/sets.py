@@ -101,6 +101,11 @@ class SetsTick:
     forgetting: Forgetting
     model: Path | None = None
 
+    @property
+    def message(self) -> str:
+        """What is being done, for people."""
+        return f"{self.set}: {self.tick.message}"
+
 
 def learn_sets(request: SetsRequest) -> Iterator[SetsTick]:
     """Learn every set and score every model on all of them.

@@ -16,6 +16,7 @@ from napari_medseg.volume import axis_map, orient
 from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+TAUGHT = {"scans": "image", "weak_labels": "hand", "verified": "truth", "ct/images": "image", "ct/labels": "hand", "mr/images": "image", "mr/labels": "truth"}
 SHOWN = re.findall(r"```\nmedseg (.+?) --json\n(\{.+?\})\n```", PAGE)
 
 
@@ -44,17 +45,18 @@ def made(study, with_cases):
 
 
 def test_the_page_shows_every_command_that_needs_no_network():
-    assert len(SHOWN) == 19
+    assert len(SHOWN) == 20
 
 
 @pytest.mark.parametrize(("command", "answer"), SHOWN, ids=[command.partition(".")[0] for command, _ in SHOWN])
 def test_an_answer_holds_every_key_the_page_shows(medseg, study, command, answer):
     for name in ("weak", "slices"):
         shutil.copy(study.truth, study.folder / f"{name}.nii.gz")
-    short = ("--set", "updates=2", "--device", "cpu") if command.startswith("refine ") else ()
-    for folder, path in (("scans", study.image), ("weak_labels", study.hand), ("verified", study.truth)) if short else ():
-        (study.folder / folder).mkdir()
-        shutil.copy(path, study.folder / folder / "a.nii.gz")
+    short = ("--set", "updates=2", "--device", "cpu") if command.startswith("refine") else ()
+    for folder, path in TAUGHT.items() if short else ():
+        (study.folder / folder).mkdir(parents=True)
+        for name in ("a.nii.gz", "b.nii.gz") if "/" in folder else ("a.nii.gz",):
+            shutil.copy(getattr(study, path), study.folder / folder / name)
     if command.startswith("project ") and "init" not in command:
         made(study, with_cases=" add " not in command)
     given = medseg(*command.split(), *short, "--json").answer
