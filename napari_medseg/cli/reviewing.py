@@ -10,11 +10,12 @@ import typer
 from napari_medseg.cli import agreeing
 from napari_medseg.cli.answer import Answer, answering, last
 from napari_medseg.cli.window import run_window
-from napari_medseg.errors import InvalidInputError, MissingFileError, UnwritableFileError
+from napari_medseg.errors import InvalidInputError, MissingFileError
 from napari_medseg.io import replacing
 from napari_medseg.project import Project
 from napari_medseg.project.layout import SUFFIX
 from napari_medseg.review.blinded import FolderSource, Plan, PlanOptions, StudySource, find_plans, make_plan, read_plan, summary_of, write_plan
+from napari_medseg.review.blinded.folder import require_free
 from napari_medseg.review.blinded.sources import Source
 from napari_medseg.review.blinded.words import table, told
 
@@ -81,7 +82,7 @@ def review(
 
 def _of_folders(folder: Path, new: tuple[Path, Path, Path], titles: tuple[str, str] | None, options: PlanOptions) -> tuple[Plan, Path]:
     images, a, b = new
-    _require_free(folder)
+    require_free(folder)
     if _is_study(folder):
         raise InvalidInputError("is a study", where=folder, todo="Compare two of its versions: --versions proposal verified")
     plan = _made(FolderSource(images, a, b, titles or ("", ""), folder), options)
@@ -140,8 +141,3 @@ def _rate(folder: Path, plans: list[Path], name: str) -> Answer:
 
 def _is_study(folder: Path) -> bool:
     return folder.name.lower().endswith(SUFFIX) and folder.is_dir()
-
-
-def _require_free(folder: Path) -> None:
-    if folder.is_dir() and find_plans(folder):
-        raise UnwritableFileError("there is a plan already, and answers may belong to it", where=folder, todo="Give a new folder")

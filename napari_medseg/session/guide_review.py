@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from napari_medseg.session.guide_blinded import blinded
 from napari_medseg.session.guide_step import Step
 from napari_medseg.session.reviewing import Page
 from napari_medseg.session.session import Session
@@ -55,7 +56,7 @@ def _nothing(session: Session) -> Step | None:
 PAGES: dict[Page, Callable[[Session], Step | None]] = {
     "statistics": _statistics,
     "rulers": _rulers,
-    "blinded": _nothing,
+    "blinded": blinded,
     "agreement": _nothing,
     "compare": _nothing,
     "report": _nothing,

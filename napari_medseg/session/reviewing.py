@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, get_args
 
+from napari_medseg.session.blinded import Blinded
 from napari_medseg.session.rulers import Rulers
 from napari_medseg.session.statistics import Statistics
 
@@ -27,6 +28,7 @@ class Reviewing:
     page : Page
     statistics : Statistics
     rulers : Rulers
+    blinded : Blinded
     runs : page to callable
         What Run (G) does on a page; pages without an entry have no such act.
     """
@@ -36,7 +38,8 @@ class Reviewing:
         self.page: Page = "statistics"
         self.statistics = Statistics(session)
         self.rulers = Rulers(session)
-        self.runs: dict[Page, Callable[[], None]] = {"statistics": self.statistics.start}
+        self.blinded = Blinded(session)
+        self.runs: dict[Page, Callable[[], None]] = {"statistics": self.statistics.start, "blinded": self.blinded.run}
 
     @property
     def lane(self) -> str:

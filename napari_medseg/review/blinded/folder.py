@@ -37,6 +37,17 @@ def write_plan(plan: Plan, folder: Path) -> Path:
     return path
 
 
+def require_free(folder: Path) -> None:
+    """Refuse a folder that holds a plan.
+
+    Raises
+    ------
+    UnwritableFileError
+    """
+    if folder.is_dir() and find_plans(folder):
+        raise UnwritableFileError("there is a plan already, and answers may belong to it", where=folder, todo="Give a new folder")
+
+
 def read_plan(path: Path) -> Plan:
     """A plan as it was made.
 

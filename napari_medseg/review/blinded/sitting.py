@@ -71,6 +71,10 @@ class Sitting:
         """Whether every question has an answer and none is being looked at again."""
         return self.question is None
 
+    def has(self, number: int) -> bool:
+        """Whether a question has an answer."""
+        return number in self._file.answers
+
     @property
     def was(self) -> Choice | None:
         """What was answered to this question before, when the rater went back to it."""
