@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from napari_medseg.gui.loss_plot import LossPlot
 
 START = "Start refinement"
+PLOT = "napari_medseg.gui.loss_plot"
 
 
 class RefineRun(QWidget):
@@ -24,6 +27,7 @@ class RefineRun(QWidget):
         self._desk = desk
         self._plot: LossPlot | None = None
         self._drawn = (0, 0)
+        self._loads: threading.Thread | None = None
         refining = desk.session.refining
         self.run = button(START, "", self._on_run)
         self.pause = button("Pause", "", refining.pause_or_go_on)
@@ -68,12 +72,15 @@ class RefineRun(QWidget):
         self.glimpse.setVisible(running)
         self.glimpse.setChecked(refining.glimpse.on)
         mark(self.run, "primary", session.tab == "refine" and next_step(session).action in ("run", "stop"))
+        if running and self._loads is None:  # it takes a while, and the first loss comes only after some seconds
+            self._loads = threading.Thread(target=lambda: importlib.import_module(PLOT), name="medseg plot", daemon=True)
+            self._loads.start()
         self._draw()
 
     def _draw(self) -> None:
         choices = self._desk.session.refine
         now = len(choices.losses), id(choices.losses)
-        if not choices.losses or now == self._drawn:
+        if not choices.losses or now == self._drawn or (self._loads is not None and self._loads.is_alive()):
             return
         self._drawn = now
         if self._plot is None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_medseg.session.history import Box, Delta, Step, Together, change, together
-from napari_medseg.session.state import Scan, full_box
+from napari_medseg.session.history import Box, Delta, Step, Together, change, difference, together
+from napari_medseg.session.state import Scan
 from napari_medseg.volume import Array, BoolArray, LabelArray
 
 
@@ -61,12 +61,23 @@ def replaced(scan: Scan, step: Step) -> Step:
 
 def as_it_was(scan: Scan, step: Step, painted: BoolArray | None) -> Step:
     """An earlier state came back: the step with the marks of that state (z, y, x), display grid."""
+    mark = unmarked(scan, painted)
+    if mark is not None:
+        mark.redo()
+    return with_mark(step, mark)
+
+
+def unmarked(scan: Scan, painted: BoolArray | None) -> Delta | None:
+    """What would change in the map of painted voxels if it became as it was in an earlier state; nothing is written. None for nothing."""
     if scan.labels is None or (scan.by_hand is None and painted is None):
-        return step
+        return None
     if scan.by_hand is None:
         scan.by_hand = np.zeros(scan.labels.shape, np.uint8)
-    wanted = np.zeros_like(scan.by_hand) if painted is None else painted.astype(np.uint8)
-    mark = change(scan.by_hand, full_box(scan.by_hand), wanted)
+    return difference(scan.by_hand, np.zeros_like(scan.by_hand) if painted is None else painted.astype(np.uint8))
+
+
+def with_mark(step: Step, mark: Delta | None) -> Step:
+    """A step, and the change of the map of painted voxels that goes with it."""
     return step if mark is None else together((step, Mark(mark))) or step
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.session import by_hand
 from napari_medseg.session.history import count_values
+from napari_medseg.session.jobs import Looked
 from napari_medseg.session.making import Making
 from napari_medseg.session.settings import RefineChoices
 from napari_medseg.session.state import Preview, Scan, source_labels
@@ -97,8 +98,56 @@ def case_of(scan: Scan, name: str) -> Case:
     return Case(name, scan.source, source_labels(scan))
 
 
-def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: Making) -> None:
-    """Show labels, in the file's voxel order, as a preview that waits for a yes; what a person settled is shown, and stays, as they left it."""
+def propose(
+    session: Session, scan: Scan, labels: Callable[[], LabelArray], title: str, made: Making, doubt: Callable[[], tuple[str, str]] = lambda: ("", ""),
+) -> None:
+    """Show labels as a preview that waits for a yes; what a person settled is shown, and stays, as they left it. Made ready beside the window.
+
+    Parameters
+    ----------
+    labels : callable
+        Gives them in the file's voxel order; called beside the window.
+    doubt : callable
+        Why it should rather not be accepted, and what stands below it then; asked when it is shown.
+    """
+    ready: list[Preview] = []
+
+    def make() -> Iterator[Looked]:
+        ready.append(_preview(session, scan, labels(), title, made))
+        yield Looked()
+
+    def done() -> None:
+        busy = scan.preview is not None and not is_proposal(scan.preview)
+        if not ready or busy or scan not in session.scans or ready[0].labels.shape != scan.display.geometry.shape:
+            return
+        preview = scan.preview = ready[0]
+        preview.doubt, preview.detail = doubt()[0], doubt()[1] or preview.detail
+        if len(preview.classes) == 1 and scan is session.current:
+            session.choose_class(preview.classes[0].value)
+        session.preview_changed.emit(scan, None)
+
+    what = f"Making the {title} ready"
+    session.jobs.start(_lane(scan), what, make, apply=_ignore, done=done, failed=session.report, own_thread=True, quiet=True)
+
+
+def withdraw(session: Session, scan: Scan) -> None:
+    """A round's labels are not shown beside a scan's own any more."""
+    session.jobs.stop(_lane(scan))
+    if scan.preview is not None and is_proposal(scan.preview):
+        scan.preview = None
+        session.preview_changed.emit(scan, None)
+
+
+def is_proposal(preview: Preview) -> bool:
+    """Whether a round made it."""
+    return preview.title.startswith(PROPOSAL)
+
+
+def _lane(scan: Scan) -> str:
+    return f"proposal {id(scan)}"
+
+
+def _preview(session: Session, scan: Scan, labels: LabelArray, title: str, made: Making) -> Preview:
     display = np.asarray(scan.axes.apply(labels), np.uint8)
     kept = session.verified.locked(scan)
     if kept is not None and scan.labels is not None:
@@ -106,11 +155,14 @@ def propose(session: Session, scan: Scan, labels: LabelArray, title: str, made: 
     counts = count_values(display)
     present = {value for value, count in counts.items() if value and count}
     classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
-    if len(classes) == 1 and scan is session.current:
-        session.choose_class(classes[0].value)
     ml = sum(counts[value] for value in present) * scan.display.geometry.voxel_ml
-    scan.preview = Preview(display, title, classes, f"{ml:.3g} ml", finished=True, made=made, keeps_settled=True)
-    session.preview_changed.emit(scan, None)
+    made_ready = Preview(display, title, classes, f"{ml:.3g} ml", finished=True, made=made, keeps_settled=True)
+    made_ready.look()
+    return made_ready
+
+
+def _ignore(_: object) -> None:
+    """Nothing is to be told."""
 
 
 def named(session: Session, choices: RefineChoices) -> list[tuple[Scan, str]]:

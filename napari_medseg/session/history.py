@@ -171,6 +171,16 @@ def change(labels: Array, box: Box, after: Array) -> Delta | None:
     return delta
 
 
+def difference(labels: Array, after: Array) -> Delta | None:
+    """What would change if the whole map became another one of its shape; nothing is written, so it can be worked out beside the window. None for nothing."""
+    changed = labels != after
+    inner = around(changed)
+    if inner is None:
+        return None
+    mask = changed[inner]
+    return Delta.of(labels, inner, mask, _under(labels[inner], mask), _under(after[inner], mask))
+
+
 def of_paint(labels: Array, atoms: Iterable[Any]) -> Step | None:
     """The step that napari tells in a `paint` event, whether or not it has reached the array yet; None when nothing changed.
 

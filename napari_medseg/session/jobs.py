@@ -37,6 +37,14 @@ class Tick(Protocol):
         """What is being done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A step of small work beside the window."""
+
+    fraction: float | None = None
+    message: str = ""
+
+
 @dataclass(eq=False)
 class Job:
     """One piece of long work.

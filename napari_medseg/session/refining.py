@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.session import engines, rounds_again, scan_rounds, study_refinement
 from napari_medseg.session.glimpse import Glimpse
-from napari_medseg.session.jobs import TRAINING
+from napari_medseg.session.jobs import TRAINING, Looked
 from napari_medseg.session.making import Making
-from napari_medseg.session.refining_left import Asked, Left, Looked
+from napari_medseg.session.refining_left import Asked, Left
 from napari_medseg.session.refining_runs import Seen, Training, runs_folder
 from napari_medseg.session.round_pictures import Change
 from napari_medseg.session.rounds_again import Again, Redrawn
@@ -51,14 +52,6 @@ class Row:
     labels: Mapping[str, Proposal] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     spots: tuple[Spot, ...] = ()
-
-
-def _ignore(_: object) -> None:
-    """Nothing is to be told."""
-
-
-def _nothing() -> None:
-    """Nothing follows."""
 
 
 class Refining:
@@ -296,13 +289,22 @@ class Refining:
         choices, session = self._session.refine, self._session
         best = f"round {choices.best_round} is the best" if choices.best_round else "your labels stay the best"
         session.notice = f"Refinement finished; {best}"
-        if choices.best_round == 0 and choices.figures and self.training is not None:
-            last = choices.figures[-1]
-            for scan in self.training.scans.values():
-                if scan.preview is not None and scan.preview.title.startswith(engines.PROPOSAL):  # it may be looked at, but says why not to take it
-                    size = f"Round {last.round} is {last.volume_ratio:.2g} times the size of your label"
-                    scan.preview.doubt = size if last.dice_verified is None else f"Round {last.round} is not better than your label"
-                    scan.preview.detail = last.reason[:1].upper() + last.reason[1:]
+        for scan in self.training.scans.values() if choices.best_round == 0 and self.training is not None else ():
+            if scan.preview is not None and engines.is_proposal(scan.preview):  # it may be looked at, but says why not to take it
+                scan.preview.doubt, detail = self._doubt(choices.figures[-1].round) if choices.figures else ("", "")
+                scan.preview.detail = detail or scan.preview.detail
+
+    def _doubt(self, number: int) -> tuple[str, str]:
+        """Why a round's labels should rather not be accepted, and the gate's reason; empty while nothing speaks against them."""
+        row, choices = self.row(number), self._session.refine
+        if row is None or row.figures.adopted:
+            return "", ""
+        figures = row.figures
+        if self.is_training or choices.best_round != 0:
+            return f"Round {number} was not adopted", ""
+        size = f"Round {number} is {figures.volume_ratio:.2g} times the size of your label"
+        why = size if figures.dice_verified is None else f"Round {number} is not better than your label"
+        return why, figures.reason[:1].upper() + figures.reason[1:]
 
     def _propose(self, proposed: Mapping[str, LabelArray], number: int, made: Making, *, refused: bool = False) -> None:
         """A round's labels wait beside the accepted ones, unless the person is busy with another preview of that scan.
@@ -314,11 +316,8 @@ class Refining:
             scan = self._open_scan(name)
             if scan is None and session.study.case(name) is not None and not refused:
                 session.study.propose(name, labels, title, made)
-            if scan is None or (scan.preview is not None and not scan.preview.title.startswith(engines.PROPOSAL)) or scan.geometry.shape != labels.shape:
-                continue
-            engines.propose(session, scan, labels, title, made)
-            if refused and scan.preview is not None:
-                scan.preview.doubt = f"Round {number} was not adopted"
+            if scan is not None and scan.geometry.shape == labels.shape:
+                engines.propose(session, scan, partial(_same, labels), title, made, lambda: self._doubt(number))
 
     # -- the table ---------------------------------------------------------------------------------------------------------------------------------------
 
@@ -368,8 +367,7 @@ class Refining:
         if training.ids:
             session.study.adopt(row.labels, made, done)
         else:
-            self._keep_before()
-            done(sum(scan_rounds.adopt(session, scan, row.labels[name].labels, made) for name, scan in self._open() if name in row.labels))
+            scan_rounds.adopt(session, [(scan, self._taken(name, scan, row.labels[name])) for name, scan in self._open() if name in row.labels], made, done)
 
     def roll_back(self) -> None:
         """Give all cases the labels they had before this run; what a person settled since stays."""
@@ -387,7 +385,7 @@ class Refining:
             session.study.roll_back(training.ids, training.began, done)
         else:
             made = Making("refine", "weak", {"rolled_back": training.began})
-            done(sum(scan_rounds.adopt(session, scan, self._before[name].labels, made) for name, scan in self._open() if name in self._before))
+            scan_rounds.adopt(session, [(scan, partial(_unpacked, self._before[name])) for name, scan in self._open() if name in self._before], made, done)
 
     # -- another day -------------------------------------------------------------------------------------------------------------------------------------
 
@@ -503,14 +501,33 @@ class Refining:
         scans = self.training.scans if self.training is not None else {}
         return [(name, scan) for name, scan in scans.items() if scan in self._session.scans]
 
-    def _keep_before(self) -> None:
-        for name, scan in self._open():
-            if name not in self._before and scan.labels is not None:
+    def _taken(self, name: str, scan: Scan, proposal: Proposal) -> Callable[[], LabelArray]:
+        """A round's labels of an open scan; what it held before is kept. To be called beside the window."""
+
+        def labels() -> LabelArray:
+            if name not in self._before:
                 self._before[name] = Waiting.of(engines.case_of(scan, name).labels.channel(), "before", Making("refine"))
+            return proposal.labels
+
+        return labels
 
     def _drop_previews(self) -> None:
         ids = self.training.ids if self.training is not None else []
         for scan in {id(scan): scan for scan in (*(scan for _, scan in self._open()), *(s for s in self._session.scans if s.case in ids))}.values():
-            if scan.preview is not None and scan.preview.title.startswith(engines.PROPOSAL):
-                scan.preview = None
-                self._session.preview_changed.emit(scan, None)
+            engines.withdraw(self._session, scan)
+
+
+def _ignore(_: object) -> None:
+    """Nothing is to be told."""
+
+
+def _nothing() -> None:
+    """Nothing follows."""
+
+
+def _unpacked(proposal: Proposal) -> LabelArray:
+    return proposal.labels
+
+
+def _same(labels: LabelArray) -> LabelArray:
+    return labels

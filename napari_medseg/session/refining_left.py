@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from napari_medseg.errors import MedsegError
 from napari_medseg.io.atomic import replacing
 from napari_medseg.session import refining_runs
+from napari_medseg.session.jobs import Looked
 from napari_medseg.session.refining_runs import Training
 from napari_medseg.session.settings import RefineChoices
 
@@ -27,14 +28,6 @@ log = logging.getLogger(__name__)
 FILE, FORMAT = "waiting.json", 1
 MOST = 50
 """Waiting trainings that are read from a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A step of small work beside the window."""
-
-    fraction: float | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

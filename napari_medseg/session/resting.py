@@ -65,9 +65,10 @@ class Resting:
         if scan.labels is None or not self.slices(scan):
             raise NoLabelsError("no slice is corrected or marked as right yet", where=scan.name, todo="Correct about three slices first")
         image, labels, trust = scan.display, np.asarray(scan.labels, np.uint8).copy(), self._trust(scan)
-        strokes, base = by_hand.strokes(scan), session.refine.base
+        strokes, base, learnt = by_hand.strokes(scan), session.refine.base, self.slices(scan)
         project, case = session.study.project, scan.case
         last: list[SingleTick] = []
+        ready: list[Preview] = []
 
         def ticks() -> Iterator[SingleTick]:
             from napari_medseg.refine.single import propose_rest
@@ -75,15 +76,18 @@ class Resting:
             weak = by_hand.before(labels, strokes) if strokes else None
             if weak is None and project is not None and case:
                 weak = _by_tool(project, case, scan)
-            yield from propose_rest(image, labels, trust, weak=weak, base=base, device=session.device)
+            for tick in propose_rest(image, labels, trust, weak=weak, base=base, device=session.device):
+                if tick.labels is not None and tick.report is not None:
+                    ready[:] = [self._preview(learnt, tick.labels, tick.report)]
+                yield tick
 
         def apply(tick: SingleTick) -> None:
             last[:] = [tick]
 
         def done() -> None:
-            if last and last[0].labels is not None and last[0].report is not None and scan in session.scans:
+            if ready and last and last[0].report is not None and scan in session.scans:
                 self._reports[scan] = last[0].report
-                self._show(scan, last[0].labels, last[0].report)
+                self._show(scan, ready[0])
 
         def failed(error: MedsegError) -> None:
             session.report(error)
@@ -99,15 +103,20 @@ class Resting:
             trust[locked] = Trust.VERIFIED
         return trust
 
-    def _show(self, scan: Scan, labels: LabelArray, report: Report) -> None:
-        session = self._session
+    def _preview(self, learnt: tuple[int, ...], labels: LabelArray, report: Report) -> Preview:
+        """What is shown; made beside the window."""
         present = {value for value, count in count_values(labels).items() if count and value not in (0, UNKNOWN)}
-        classes = tuple(c for c in session.classes if c.value in present) or (session.label_class,)
-        if len(classes) == 1 and scan is session.current:
-            session.choose_class(classes[0].value)
-        facts: dict[str, Any] = {"slices": list(self.slices(scan)), "seconds": round(report.seconds, 1)}
+        classes = tuple(c for c in self._session.classes if c.value in present) or (self._session.label_class,)
+        facts: dict[str, Any] = {"slices": list(learnt), "seconds": round(report.seconds, 1)}
         made = Making("single", "proposal", facts)
         preview = Preview(labels, TITLE, classes, report.words, finished=True, made=made, keeps_settled=True, keeps_values=True, replaces=True)
+        preview.look()
+        return preview
+
+    def _show(self, scan: Scan, preview: Preview) -> None:
+        session = self._session
+        if len(preview.classes) == 1 and scan is session.current:
+            session.choose_class(preview.classes[0].value)
         session.show_preview(scan, preview)
         session.changed.emit()
 

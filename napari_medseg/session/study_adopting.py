@@ -10,9 +10,9 @@ import numpy as np
 
 from napari_medseg.annotation import LabelMap
 from napari_medseg.session import by_hand as marks
-from napari_medseg.session.history import change
+from napari_medseg.session.history import Delta, difference
 from napari_medseg.session.making import Making
-from napari_medseg.session.state import Scan, full_box, labels_for
+from napari_medseg.session.state import Scan, labels_for
 from napari_medseg.session.study_beside import StudyBeside
 from napari_medseg.session.study_refinement import BY_HAND, Proposal, by_hand, settled
 from napari_medseg.volume import BoolArray
@@ -27,11 +27,15 @@ RUN = "run"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Written:
-    """A version that was written, and what it holds."""
+    """A version that was written, what it holds, and what would change where its case is open; worked out beside the window."""
 
     version: Version
     labels: LabelMap
     painted: BoolArray | None
+    scan: Scan | None
+    at: int
+    step: Delta | None = None
+    mark: Delta | None = None
 
 
 class StudyAdopting(StudyBeside):
@@ -51,6 +55,7 @@ class StudyAdopting(StudyBeside):
             return
         self.settle()
         changed: list[str] = []
+        moments = {scan.case: scan.history.last for scan in self.session.scans if scan.case}
 
         def work(case: str) -> _Written | None:
             version = write(project, case)
@@ -58,7 +63,9 @@ class StudyAdopting(StudyBeside):
                 return None
             changed.append(case)
             autosave.saved(case, version)
-            return _Written(version, project.labels(case), by_hand(project, case))
+            scan = next((each for each in self.session.scans if each.case == case), None)
+            bare = _Written(version, project.labels(case), by_hand(project, case), scan, moments.get(case, 0))
+            return bare if scan is None or scan.labels is None or case in self._edited else _compared(scan, bare)
 
         def written(answer: _Written | None) -> None:
             scan = next((each for each in self.session.scans if answer is not None and each.case == answer.version.case), None)
@@ -84,16 +91,27 @@ class StudyAdopting(StudyBeside):
     def _bring_back(self, scan: Scan, written: _Written, autosave: Autosave) -> None:
         """Show what was written; strokes painted meanwhile stay."""
         now = scan.labels if scan.labels is not None else scan.hold_nothing()
-        wanted = labels_for(scan, written.labels).astype(now.dtype)
-        if scan.case in self._edited:
-            kept = marks.settled(scan)
-            wanted = wanted if kept is None else np.where(kept, now, wanted)
-        step = change(now, full_box(now), wanted)
-        if step is not None:
-            painted = None if written.painted is None else scan.axes.apply(written.painted)
-            scan.keep(step if scan.case in self._edited else marks.as_it_was(scan, step, painted))
-            autosave.touch(scan, step.boxes)
+        painting = scan.case in self._edited
+        if painting:
+            kept, wanted = marks.settled(scan), labels_for(scan, written.labels).astype(now.dtype)
+            written = replace(written, step=difference(now, wanted if kept is None else np.where(kept, now, wanted)), mark=None)
+        elif written.scan is not scan or written.at != scan.history.last:
+            written = _compared(scan, written)
+        if written.step is not None:
+            written.step.redo()
+            if written.mark is not None:
+                written.mark.redo()
+            scan.keep(marks.with_mark(written.step, written.mark))
+            autosave.touch(scan, written.step.boxes)
         self.session.labels_changed.emit(scan, None)
+
+
+def _compared(scan: Scan, written: _Written) -> _Written:
+    """With what would change in an open scan."""
+    now = scan.labels if scan.labels is not None else scan.hold_nothing()
+    step = difference(now, labels_for(scan, written.labels).astype(now.dtype, copy=False))
+    painted = None if written.painted is None else scan.axes.apply(written.painted)
+    return replace(written, scan=scan, at=written.at, step=step, mark=None if step is None else marks.unmarked(scan, painted))
 
 
 def adopted(project: Project, case_id: str, proposal: Proposal, made: Making) -> Version | None:

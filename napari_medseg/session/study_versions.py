@@ -107,7 +107,7 @@ class StudyVersions(StudyState):
         if waiting is not None and scan.preview is None:
             from napari_medseg.session.engines import propose
 
-            propose(self.session, scan, waiting.labels, waiting.title, waiting.made)
+            propose(self.session, scan, lambda: waiting.labels, waiting.title, waiting.made)
             self.session.notice = ""
 
     def _save(self, scan: Scan, made: Making, name: str = "") -> None:

@@ -24,8 +24,15 @@ def paint(session, scan, box, value):
     session.painted(scan, step)
 
 
-def propose(session, scan, labels):
-    engines.propose(session, scan, scan.axes.undo(labels), "proposal round 1", Making("refine", "proposal"))
+@pytest.fixture
+def propose(session, owner, scan):
+    """Show a round's labels, and wait until they are there."""
+
+    def show(labels):
+        engines.propose(session, scan, lambda: scan.axes.undo(labels), "proposal round 1", Making("refine", "proposal"))
+        owner.run_until(lambda: scan.preview is not None)
+
+    return show
 
 
 def box_inside(scan):
@@ -33,7 +40,7 @@ def box_inside(scan):
     return slice(z, z + 2), slice(y, y + 3), slice(x, x + 3)
 
 
-def test_a_proposal_leaves_painted_voxels_as_they_are_bit_for_bit(session, scan):
+def test_a_proposal_leaves_painted_voxels_as_they_are_bit_for_bit(session, scan, propose):
     inside = box_inside(scan)
     outside = slice(0, 1), slice(0, 2), slice(0, 2)
     paint(session, scan, inside, 0)
@@ -41,7 +48,7 @@ def test_a_proposal_leaves_painted_voxels_as_they_are_bit_for_bit(session, scan)
     before = scan.labels.copy()
     marked = scan.by_hand > 0
     assert marked.sum() == 18 + 4
-    propose(session, scan, 1 - before)  # wrong everywhere
+    propose(1 - before)  # wrong everywhere
     assert np.array_equal(scan.preview.labels[marked], before[marked])  # what is shown is what Accept writes
     session.accept()
     assert np.array_equal(scan.labels[marked], before[marked])
@@ -49,8 +56,8 @@ def test_a_proposal_leaves_painted_voxels_as_they_are_bit_for_bit(session, scan)
     assert np.array_equal(scan.by_hand > 0, marked)
 
 
-def test_strokes_painted_while_a_proposal_waits_are_kept_too(session, scan):
-    propose(session, scan, np.ones_like(scan.labels))
+def test_strokes_painted_while_a_proposal_waits_are_kept_too(session, scan, propose):
+    propose(np.ones_like(scan.labels))
     inside = box_inside(scan)
     paint(session, scan, inside, 0)
     session.accept()

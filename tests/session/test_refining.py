@@ -153,13 +153,44 @@ def test_rounds_of_scans_that_are_in_no_study_are_steps_that_can_be_undone(sessi
     train(session, (Case("ball", ball, ball.like((ball.array > 150).astype(np.uint8))),), np.zeros(ball.geometry.shape, np.uint8), scans={"ball": scan})
     owner.run_until(lambda: not session.refining.is_training and session.refining.rows[-1].labels)
     session.refining.adopt(1)
+    owner.run_until(lambda: session.refining.in_use == 1)
     assert scan.labels.sum() == 16
     session.refining.roll_back()
+    owner.run_until(lambda: session.refining.in_use == 0)
     assert np.array_equal(scan.labels, kept)
     session.undo()
     session.undo()
     session.undo()
     assert np.array_equal(scan.labels, before)
+
+
+def test_what_is_painted_while_a_round_is_being_taken_stays(session, owner, ball):
+    scan = session.open(ball)
+    label(session, scan, ball)
+    proposed = np.ones(ball.geometry.shape, np.uint8)
+    train(session, (Case("ball", ball, ball.like((ball.array > 150).astype(np.uint8))),), proposed, scans={"ball": scan})
+    owner.run_until(lambda: not session.refining.is_training and session.refining.rows[-1].labels)
+    session.refining.adopt(1)
+    box = slice(9, 10), slice(30, 34), slice(26, 30)
+    session.painted(scan, change(scan.labels, box, 1 - scan.labels[box]))  # before the answer is taken from the owner's calls
+    drawn, painted = scan.labels.copy(), scan.by_hand > 0
+    owner.run_until(lambda: session.refining.in_use == 1)
+    assert painted.any()
+    assert np.array_equal(scan.labels[painted], drawn[painted])
+    assert scan.labels[~painted].all()
+
+
+def test_what_is_painted_while_a_round_is_taken_into_a_study_stays(session, owner, study, ball):
+    train(session, cases_of(study, ball), np.ones(ball.geometry.shape, np.uint8), ids=["case-0002"])
+    owner.run_until(lambda: not session.refining.is_training and session.refining.rows[-1].labels)
+    session.refining.adopt(1)
+    box = slice(5, 6), slice(30, 34), slice(26, 30)
+    session.painted(study.scan, change(study.scan.labels, box, 1 - study.scan.labels[box]))
+    drawn, painted = study.scan.labels.copy(), study.scan.by_hand > 0
+    owner.run_until(lambda: session.refining.in_use == 1)
+    assert painted.any()
+    assert np.array_equal(study.scan.labels[painted], drawn[painted])
+    assert study.scan.labels[~painted].all()
 
 
 def test_a_round_tells_what_it_changed_and_where_to_look_next(session, owner, study, ball):
