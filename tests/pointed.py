@@ -35,6 +35,7 @@ class Pointed:
     """
 
     title = "Pointed"
+    chance = 0.9
     capabilities = Capabilities(classes=(), licence="BSD-3-Clause", prompts=frozenset(KINDS), dims=3)
     asked: ClassVar[list] = []
     built = released = 0
@@ -85,4 +86,10 @@ class Pointed:
                     Pointed.slow.wait(20)
                 if part.start < part.stop:
                     here = (part, *box[1:])
-                    yield Prediction(here, np.where(found[here], 0.9, 0.2).astype(np.float32)[None], part.stop / box[0].stop, "Looking")
+                    yield Prediction(here, np.where(found[here], self.chance, 0.2).astype(np.float32)[None], part.stop / box[0].stop, "Looking")
+
+
+class Wary(Pointed):
+    """The same, and sure of nothing."""
+
+    chance = 0.5

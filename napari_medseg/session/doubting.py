@@ -1,10 +1,14 @@
-"""Where the segmenter that ran last is not sure: a map, and the way from one doubtful place to the next."""
+"""Where the segmenter that ran last is not sure: a map, and the way from one doubtful place to the next.
+
+Of a mean of several answers two things can be shown: how unsure the mean is, and how far the answers lie apart. A mean of one half says nothing of whether
+all were unsure or each was sure of something else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,7 +22,10 @@ if TYPE_CHECKING:
 
 LANE = "doubt"
 SLAB = 1 << 22  # voxels weighed at a time
+WIDEST = 2.0  # one over the greatest standard deviation that probabilities can have
 Spot = tuple[int, int, int]
+Kind = Literal["unsure", "apart"]
+"""What is shown: how unsure the answer is, or how far the answers lie apart whose mean it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +58,8 @@ class Doubting:
     ----------
     on : bool
         Whether the map is shown and kept up to date.
+    kind : Kind
+        What is wished for; `shown` is what there is.
     """
 
     def __init__(self, session: Session) -> None:
@@ -58,6 +67,26 @@ class Doubting:
         self._spots: WeakKeyDictionary[Scan, tuple[Spot, ...]] = WeakKeyDictionary()
         self._at: WeakKeyDictionary[Scan, int] = WeakKeyDictionary()
         self.on = False
+        self.kind: Kind = "unsure"
+
+    def comparable(self, scan: Scan | None) -> bool:
+        """Whether a scan's answer is the mean of several."""
+        return scan is not None and any(learned.apart is not None for learned in scan.learned.values())
+
+    def shown(self, scan: Scan) -> Kind:
+        """What the map of a scan shows: what is wished for where its answer is the mean of several, else how unsure it is."""
+        return self.kind if self.comparable(scan) else "unsure"
+
+    def choose(self, kind: Kind) -> None:
+        """Show the one or the other."""
+        if kind == self.kind:
+            return
+        self.kind, scan = kind, self._session.current
+        for each in self._session.scans:
+            self.forget(each)
+        if scan is not None:
+            self.follow(scan)
+        self._session.changed.emit()
 
     def spots(self, scan: Scan) -> tuple[Spot, ...]:
         """Doubtful places of a scan, worst first."""
@@ -116,7 +145,9 @@ class Doubting:
         return spots[at]
 
     def _start(self, scan: Scan, *, go: int) -> None:
-        maps, shape, spacing = [learned.chance for learned in scan.learned.values()], scan.display.geometry.shape, scan.display.geometry.spacing
+        shape, spacing, known = scan.display.geometry.shape, scan.display.geometry.spacing, list(scan.learned.values())
+        kind = self.shown(scan)
+        maps = [learned.chance for learned in known] if kind == "unsure" else [learned.apart for learned in known if learned.apart is not None]
 
         def apply(step: Weighed) -> None:
             if step.map is not None and scan in self._session.scans:
@@ -125,17 +156,19 @@ class Doubting:
                 if go:
                     self.go(go)
 
-        self._session.jobs.start(
-            LANE, "Looking for doubtful places", lambda: weigh(maps, shape, spacing), apply=apply, done=lambda: None, failed=self._session.report, quiet=True,
-        )
+        def make() -> Iterator[Weighed]:
+            return weigh(maps, shape, spacing, kind)
+
+        self._session.jobs.start(LANE, "Looking for doubtful places", make, apply=apply, done=lambda: None, failed=self._session.report, quiet=True)
 
 
-def weigh(maps: Sequence[Array], shape: Shape, spacing: Spacing) -> Iterator[Weighed]:
+def weigh(maps: Sequence[Array], shape: Shape, spacing: Spacing, kind: Kind = "unsure") -> Iterator[Weighed]:
     """The uncertainty of probability maps, slab by slab, so that no second set of maps is made; runs beside the window.
 
     Parameters
     ----------
-    maps : float16 (z, y, x) each, 0-1
+    maps : float16 (z, y, x) each
+        Probabilities, 0-1; of "apart" standard deviations of probabilities, 0-0.5.
     shape : (z, y, x)
     spacing : mm per voxel (z, y, x)
     """
@@ -147,6 +180,6 @@ def weigh(maps: Sequence[Array], shape: Shape, spacing: Spacing) -> Iterator[Wei
         part = slice(low, low + step)
         slabs = [chance[part] for chance in maps]
         if any(slab.any() for slab in slabs):
-            found[part] = entropy(np.stack(slabs))
+            found[part] = entropy(np.stack(slabs)) if kind == "unsure" else WIDEST * np.max(slabs, axis=0)
         yield Weighed(0.9 * min(1.0, (low + step) / shape[0]))
     yield Weighed(1.0, map=found, spots=tuple(worst_spots(cast("Any", found), spacing)))

@@ -30,10 +30,13 @@ class Outline:
     chance : float16 (z, y, x), 0-1
     box : (z, y, x) slices or None
         Around what a segmenter said anything about; elsewhere it is 0.
+    apart : float16 (z, y, x) or None
+        How far the members of an ensemble lie apart.
     """
 
     chance: Array
     box: Box | None = None
+    apart: Array | None = None
 
     @classmethod
     def blank(cls, shape: Shape) -> Outline:
@@ -109,6 +112,9 @@ def outlined(
                 yield Patch(NOWHERE, np.zeros((0, 0, 0), np.uint8), fraction, piece.message)
                 continue
             fresh.chance[piece.box] = piece.probabilities[0]
+            if piece.disagreement is not None:
+                fresh.apart = np.zeros(scan.geometry.shape, KEPT) if fresh.apart is None else fresh.apart
+                fresh.apart[piece.box] = piece.disagreement
             fresh.box = both(fresh.box, piece.box)
             answers.reach, message = both(answers.reach, piece.box), piece.message
             yield Patch(piece.box, answers.labels(piece.box, {value: fresh}), fraction, message)

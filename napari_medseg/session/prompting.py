@@ -509,7 +509,7 @@ class Prompting:
             preview.finished = True
             preview.detail = "" if preview.is_empty else f"{np.count_nonzero(preview.labels) * scan.display.geometry.voxel_ml:.3g} ml"
             if scan.preview is preview:
-                scan.learn({value: Learned(title, outline.chance) for value, outline in talk.answers.outlines.items()})
+                scan.learn({value: Learned(title, outline.chance, outline.apart) for value, outline in talk.answers.outlines.items()})
                 session.doubt.follow(scan)
 
         def failed(error: MedsegError) -> None:

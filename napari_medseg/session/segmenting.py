@@ -267,13 +267,17 @@ def _classes(names: Sequence[str], known: Sequence[LabelClass], one: LabelClass)
 def _remembered(session: Session, scan: Scan, pieces: Iterator[Prediction], values: Sequence[int], title: str) -> Iterator[Prediction]:
     """Pass a segmenter's pieces on, and keep the probabilities once all are there: a level set can follow them."""
     kept: list[Array] = []
+    apart: Array | None = None
     for piece in pieces:
         if not kept and len(values) * scan.display.array.size * 2 <= LARGEST_LEARNED:
             kept = [np.zeros(scan.display.geometry.shape, np.float16) for _ in values]
         for chance, part in zip(kept, piece.probabilities, strict=False):
             chance[piece.box] = part
+        if kept and piece.disagreement is not None:
+            apart = np.zeros(scan.display.geometry.shape, np.float16) if apart is None else apart
+            apart[piece.box] = piece.disagreement
         yield piece
-    learned = {value: Learned(title, chance) for value, chance in zip(values, kept, strict=False)}
+    learned = {value: Learned(title, chance, apart) for value, chance in zip(values, kept, strict=False)}
     session.jobs.dispatch(lambda: scan.learn(learned))
 
 

@@ -289,10 +289,21 @@ def test_segmenters_are_combined_from_a_list(desk, session, scan, tab, engine, r
     assert "Absent" not in names
     others.item(names.index("Other")).setCheckState(Qt.CheckState.Checked)
     assert session.segment.combined == ("other",)
+    assert tab.doubt.kind.isHidden()
     press(desk, [FIRST])
     rest()
     assert engine.built == 2
     assert scan.preview.labels[FIRST] == 1
+    desk.refreshed.emit()
+    assert not tab.doubt.kind.isHidden(), "a mean of two can be asked how far they lie apart"
+    tab.doubt.show_it.setChecked(True)
+    rest()
+    tab.doubt.kind.setCurrentIndex(1)
+    tab.doubt.kind.activated.emit(1)
+    rest()
+    assert session.doubt.kind == "apart"
+    assert desk.doubt.get(scan).visible
+    assert not np.asarray(desk.doubt.get(scan).data).any(), "two of one kind never lie apart"
     tab.advanced.mirrored.setChecked(True)
     session.run()
     rest()

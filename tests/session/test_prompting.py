@@ -39,7 +39,8 @@ def volume(truth):
 @pytest.fixture
 def engine(session):
     Pointed.reset()
-    entries = {**session.catalogue.entries, "pointed": entry(), "other": entry("other"), "clicks": entry("clicks", capabilities={"prompts": ["points"]})}
+    clicks, wary = entry("clicks", capabilities={"prompts": ["points"]}), entry("wary", factory="pointed:Wary")
+    entries = {**session.catalogue.entries, "pointed": entry(), "other": entry("other"), "wary": wary, "clicks": clicks}
     session.catalogue = replace(session.catalogue, entries=entries)
     session.set(engine="pointed", device="cpu")
     yield Pointed
@@ -394,6 +395,27 @@ def test_probabilities_are_kept_for_the_level_set_and_doubtful_places_are_gone_t
     session.doubt.switch(True)
     owner.run_until(lambda: not session.jobs.active)
     assert scan.doubt is not None
+
+
+def test_of_a_mean_it_is_shown_how_far_the_answers_lie_apart(session, scan, click, owner):
+    session.set(segment=replace(session.segment, combined=("wary",)))
+    click(FIRST)
+    assert scan.learned[1].chance[FIRST] == pytest.approx(0.7, abs=1e-3)
+    assert scan.learned[1].apart[FIRST] == pytest.approx(0.2, abs=1e-3), "0.9 and 0.5"
+    session.doubt.switch(True)
+    owner.run_until(lambda: not session.jobs.active)
+    assert scan.doubt[FIRST] == pytest.approx(0.881, abs=1e-2), "the entropy of 0.7"
+    assert session.doubt.comparable(scan)
+    session.doubt.choose("apart")
+    owner.run_until(lambda: not session.jobs.active)
+    assert scan.doubt[FIRST] == pytest.approx(0.4, abs=1e-2), "twice the spread: 1 where one is sure of yes and one of no"
+    assert scan.doubt[AWAY] == 0
+    assert session.doubt.spots(scan), "there are places to go to"
+    session.set(segment=replace(session.segment, combined=()))
+    session.run()
+    owner.run_until(lambda: not session.jobs.active)
+    assert not session.doubt.comparable(scan)
+    assert scan.doubt[FIRST] == pytest.approx(0.469, abs=1e-2), "one alone lies apart from nobody: the entropy of 0.9"
 
 
 def test_doubt_without_an_answer_is_refused(session, scan):
