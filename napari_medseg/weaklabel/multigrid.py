@@ -79,7 +79,7 @@ def over_slices(kernel: Any, like: FloatArray, *given: Any) -> None:
 
 def _least(like: FloatArray) -> int:
     """Slices that pay for a thread."""
-    return max(1, PER_PART * like.shape[0] // max(like.size, 1))
+    return max(1, PER_PART * int(like.shape[0]) // max(int(like.size), 1))
 
 
 class Multigrid:

@@ -1,0 +1,116 @@
+"""The course a front takes: when it learns, comes under tension, has come to rest, or leaks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_medseg.weaklabel import leak
+from napari_medseg.weaklabel.scene import Box
+from napari_medseg.weaklabel.stand import Stand
+
+SETTLED = 0.002  # share of the mask that at most differs from what it was CALM iterations ago when it has come to rest
+CALM = 12  # iterations; under tension single voxels may go to and fro for ever
+CALM_ON_EDGES = 48  # a front that only edges hold creeps
+STEADY = 0.0005  # share by which the volume may differ between looks while voxels go to and fro in noise
+FLICKER = 0.02  # of the mask at most
+STEADY_LOOKS = 3  # in a row
+LEARN_EVERY = 40  # iterations
+LEARN_SLICES = 4  # updates over which what was learned comes into force, so that none waits long; with more, a leak through a wide neck was not told
+LEARNINGS = 3  # then the speed stays, so that the front can come to rest
+LEARNINGS_IN_LIMIT = 1  # the paint's surroundings told much already; three rounds differed by less than 0.01 of Dice on the tuning cases
+LEAK_SHARE = 0.05  # of the end of the reach: stop
+LOOK_EVERY = 4  # updates between two looks for a leak
+
+
+class Course:
+    """What is watched while a front moves.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations so far.
+    neck : (z, y, x) or None
+        Of the scan: where the front seems to leak through.
+    """
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand, self._known = stand, stand.renewals
+        self.iteration = self._first = 0
+        self.neck: tuple[int, int, int] | None = None
+        self._insisted = False  # whether a person ran on past a leak that was told
+        self._watched = self._since_watched = self._since_learning = self._looks = 0
+        self._suspicions = self._held = self._steady = 0
+
+    @property
+    def done(self) -> int:
+        """Iterations of this run."""
+        return self.iteration - self._first
+
+    def run(self) -> None:
+        """A run begins, or goes on."""
+        self._suspicions, self.neck = 0, None
+        self.watch()
+        self._steady, self._held, self._first = 0, self._stand.voxels, self.iteration
+
+    def watch(self) -> None:
+        """Compare with the mask as it is now from now on; what was suspected of a front that began anew is forgotten."""
+        self._watched = self._since_watched = 0
+        if self._known != self._stand.renewals:
+            self._known, self._insisted, self._suspicions, self.neck = self._stand.renewals, False, 0, None
+
+    def update(self) -> tuple[Box | None, str]:
+        """Move on by some iterations: what changed, and why it should end here."""
+        stand = self._stand
+        left = stand.settings.iterations - self.done
+        count = min(stand.settings.iterations_per_update, left)
+        ran, changed = stand.advance(count)
+        self.iteration += ran
+        self._watched += 1
+        self._since_watched += count
+        self._since_learning += count
+        if self._leaks():
+            return changed, "leak"
+        if ran < count or self._since_watched >= CALM + stand.speed.edge * (CALM_ON_EDGES - CALM):
+            differ = stand.trail.net(self._watched)
+            steady = abs(stand.voxels - self._held) <= STEADY * stand.voxels and differ <= FLICKER * stand.voxels
+            self._steady, self._held = self._steady + 1 if steady else 0, stand.voxels
+            rests = differ <= SETTLED * stand.voxels or self._steady >= STEADY_LOOKS
+            self.watch()
+            if rests:
+                return changed, self._rest()
+        if self._since_learning >= LEARN_EVERY:
+            self._learn()
+        return changed, "iterations" if ran >= left else ""
+
+    def _rest(self) -> str:
+        """What to do when it has come to rest: learn, put it under tension, or end."""
+        self._steady, stand = 0, self._stand
+        if stand.speed.refresh(whole=True) or self._learn() or stand.tighten():
+            return ""
+        return "vanished" if stand.voxels <= np.count_nonzero(stand.ground.kept) else "converged"
+
+    def _learn(self) -> bool:
+        self._since_learning, stand = 0, self._stand
+        if stand.learned >= (LEARNINGS if stand.given.limit is None else LEARNINGS_IN_LIMIT):
+            return False
+        stand.learned += 1
+        return stand.speed.learn(stand.front.inside, LEARN_SLICES)
+
+    def _leaks(self) -> bool:
+        """Whether the front has left the target: at the end of the reach, or through a neck at two looks in a row."""
+        stand = self._stand
+        if stand.given.limit is not None:
+            return False
+        if stand.at_the_end > LEAK_SHARE:
+            return True
+        self._looks += 1
+        if self._looks % LOOK_EVERY or self._insisted:
+            return False
+        found = leak.suspected(stand.front.inside, stand.ground.kept, stand.given.spacing)
+        self.neck = None
+        if found is not None:
+            z, y, x = (int(v) + part.start for v, part in zip(found.neck, stand.ground.box, strict=True))
+            self.neck = z, y, x
+        self._suspicions = self._suspicions + 1 if found is not None else 0
+        self._insisted = self._suspicions >= 2
+        return self._insisted

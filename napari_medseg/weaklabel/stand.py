@@ -1,0 +1,271 @@
+"""Where a front stands on a scan: the ground it works on, what drives it, what is shown of it and the way it came; and how a person changes these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.volume import BoolArray
+from napari_medseg.weaklabel import scene
+from napari_medseg.weaklabel.blank import blank
+from napari_medseg.weaklabel.fronts import front_on
+from napari_medseg.weaklabel.ground import Given, Ground, box_of, cut, cut_off, draw_balls, rooms_with
+from napari_medseg.weaklabel.scene import Box, IntArray
+from napari_medseg.weaklabel.settings import LevelSetSettings
+from napari_medseg.weaklabel.speed import Speed
+from napari_medseg.weaklabel.trail import Trail, differences
+
+REBUILT_BY = ("shell_mm", "reach_mm", "device")  # settings that change where is looked, not only what is seen
+
+
+class Stand:
+    """A front on its ground. What changes it returns the box of the ground in which the mask shown is another one now, None where it is the same.
+
+    Attributes
+    ----------
+    given : Given
+    settings : LevelSetSettings
+    trail : Trail
+        The way it came.
+    ground, speed, front
+        From `begin` on: where it works, what drives it, itself.
+    shown : bool, the ground's (z, y, x)
+        The mask as it was last told.
+    extent : (z, y, x) slices of the ground
+        Outside it the mask shown was never anything but empty.
+    voxels : int
+        In the mask shown.
+    stale : bool
+        Whether the front still has to take up a mask that a person went back to.
+    learned : int
+        How often the speed learned from the front since it was made or changed.
+    renewals : int
+        How often it began anew from a mask: what was suspected of it before counts no more.
+    why : str
+        What drives it, for people.
+    """
+
+    def __init__(self, given: Given, settings: LevelSetSettings) -> None:
+        self.given, self.settings, self.trail = given, settings, Trail(given.shape)
+        self.stale, self.learned, self.renewals, self.voxels, self.why = False, 0, 0, 0, ""
+        self._own_barrier = False
+        self._bubbles: list[tuple[IntArray, float, bool, int]] = []  # centre, radius in mm, whether it was added, at which step of the trail
+
+    def begin(self) -> None:
+        """Look at what was given, and stand where the front starts."""
+        ground = cut(self.given, self.settings)
+        inward = self.given.limit is not None and self.settings.start != "seeds"
+        self._tense = inward or self.given.init is not None  # it would crush a front as small as the seeds
+        speed = self._speed_on(ground, None)
+        mask, around = ground.first_mask, None
+        if mask is None and inward:
+            mask = ground.allowed.copy()
+        elif mask is None:
+            mask, around = speed.start()
+        if self.given.barrier is not None:
+            mask &= ground.allowed
+            mask = rooms_with(mask, ground.kept if ground.kept.any() else mask)
+        self._set(ground, speed, mask, around)
+        self.shown: BoolArray = blank(ground.shape)
+        inside, around = self.front.inside, around or self.everywhere
+        some = inside[around].any()
+        self.extent = _moved(box_of(inside[around], 0, self.given.spacing), around, self.everywhere) if some else (slice(0, 1), slice(0, 1), slice(0, 1))
+        self.shown[self.extent] = inside[self.extent]
+        self.voxels = int(np.count_nonzero(self.shown[self.extent]))
+        self.learned = 0
+
+    def advance(self, count: int) -> tuple[int, Box | None]:
+        """Move on by some iterations: how many it were, and what changed."""
+        before, known = self.front.iterations, not self.stale
+        self.speed.refresh()
+        if self.stale:
+            self.front.reset(self.shown.copy())
+            self.stale = False
+        moved = self.front.advance(self.speed, count)
+        return self.front.iterations - before, self._take_changes(moved.box if known else self.everywhere)
+
+    def tighten(self) -> bool:
+        """Put the front under tension; whether it was not yet."""
+        if self.speed.curvature_mm >= self.speed.tension_mm:
+            return False
+        self._tense, self.speed.curvature_mm = True, self.speed.tension_mm
+        return True
+
+    @property
+    def at_the_end(self) -> float:
+        """Share of the end of the reach that the mask holds."""
+        rim = self.ground.rim
+        return float(np.count_nonzero(self.shown.reshape(-1)[rim]) / rim.size) if rim.size else 0.0
+
+    @property
+    def everywhere(self) -> Box:
+        """The whole ground."""
+        z, y, x = (slice(0, count) for count in self.ground.shape)
+        return z, y, x
+
+    def on_scan(self, box: Box) -> Box:
+        """A box of the ground as one of the scan."""
+        z, y, x = (slice(part.start + whole.start, part.stop + whole.start) for part, whole in zip(box, self.ground.box, strict=True))
+        return z, y, x
+
+    # -- what a person changes -------------------------------------------------------------------------------------------------------------------------
+
+    def rewind(self, updates: int) -> Box | None:
+        """Go back to the mask of some updates ago."""
+        changed: list[Box] = []
+        for _ in range(min(updates, len(self.trail))):
+            box, gain = self.trail.back(self.shown, self.ground.box)
+            self.voxels += gain
+            changed += [box] if box is not None else []
+        self.stale = True
+        self.renewals += 1
+        undone = [bubble for bubble in self._bubbles if bubble[3] > self.trail.position]
+        self._bubbles = [bubble for bubble in self._bubbles if bubble[3] <= self.trail.position]
+        for centre, radius, _, _ in undone:
+            self._allow_again(self._ball(centre, radius))
+        return self._widened(changed)
+
+    def change(self, settings: LevelSetSettings) -> None:
+        """Take other settings, or stay with the ones before where they cannot be.
+
+        Raises
+        ------
+        InvalidInputError
+            When they do not fit the scan.
+        """
+        before, self.settings = self.settings, settings
+        try:
+            if any(getattr(before, name) != getattr(settings, name) for name in REBUILT_BY):
+                self._rebuilt(self.given)
+            else:
+                self.speed.change(settings)
+        except InvalidInputError:
+            self.settings = before
+            raise
+        self._pull(self.speed)
+        self.why, self.learned = self.speed.describe(), 0
+
+    def seed(self, points: IntArray) -> Box | None:
+        """Take these seeds in place of those before."""
+        known = {tuple(point) for point in self.given.points.tolist()}
+        new = np.array([point for point in points.tolist() if tuple(point) not in known], np.intp).reshape(-1, 3)
+        self._rebuilt(replace(self.given, points=points), new)
+        return self._take_changes(self.everywhere)
+
+    def bubble(self, centre: IntArray, radius_mm: float, add: bool) -> Box | None:
+        """Add a ball, or take one away, for good."""
+        box = self._ball(centre, radius_mm)
+        self._bubbles.append((centre, radius_mm, add, self.trail.position + 1))
+        if add and scene.joined(box, self.ground.box) != self.ground.box:
+            self._rebuilt(self.given, least=box)
+        else:
+            self._allow_again(box)
+        return self._go_on_from(self.shown.copy())
+
+    def _ball(self, centre: IntArray, radius_mm: float) -> Box:
+        return scene.box_around_points(centre[None], radius_mm, self.given.spacing, self.given.shape)
+
+    def bar(self, mask: BoolArray, box: Box) -> Box | None:
+        """Take this mask for the barrier in a box of the scan; what it severs from the seeds goes."""
+        if not self._own_barrier:
+            self._own_barrier = True
+            barrier = np.zeros(self.given.shape, bool) if self.given.barrier is None else self.given.barrier.copy()
+            self.given = replace(self.given, barrier=barrier)
+        assert self.given.barrier is not None
+        self.given.barrier[box] = mask
+        here = self.given.barrier[self.ground.box]
+        mask = cut_off(self.shown, here, self.ground.kept & ~here)
+        self._allow_again(box)
+        return self._go_on_from(mask)
+
+    # -- the pieces ------------------------------------------------------------------------------------------------------------------------------------
+
+    def _speed_on(self, ground: Ground, mask: BoolArray | None) -> Speed:
+        """What drives the front on some ground; without seeds and starting mask it learns from the mask."""
+        init = ground.part(self.given.init)
+        if init is None and not len(ground.points):
+            init = mask
+        speed = Speed(
+            self.given.image[ground.box], self.given.spacing, self.settings, ground.points, limit=ground.part(self.given.limit), init=init,
+            probability=ground.part(self.given.probability), allowed=ground.allowed,
+            inward=self.given.limit is not None and self.settings.start != "seeds", reach_mm=ground.reach_mm,
+        )
+        self._pull(speed)
+        return speed
+
+    def _pull(self, speed: Speed) -> None:
+        speed.curvature_mm = speed.tension_mm if self._tense else 0.0
+
+    def _set(self, ground: Ground, speed: Speed, mask: BoolArray, around: Box | None = None) -> None:
+        """Go on with another ground, speed and front, whose mask lies in a box; what was shown stays known, so that the change can be told."""
+        self.front = front_on(self.settings.device, np.ascontiguousarray(mask), self.given.spacing, ground.allowed, ground.kept, around)
+        self.ground, self.speed, self.stale = ground, speed, False
+        self.why = speed.describe()
+        self.renewals += 1
+
+    def _rebuilt(self, given: Given, points: IntArray | None = None, least: Box | None = None) -> None:
+        """Cut anew, at least as wide as now; new seeds begin with what looks like the target around them."""
+        before, self.given = self.given, given
+        try:
+            ground = self._edited(cut(given, self.settings, self.ground.box if least is None else scene.joined(self.ground.box, least)))
+            mask = ground.place(self.ground.box, self.shown)
+            speed = self._speed_on(ground, mask)
+        except InvalidInputError:
+            self.given = before
+            raise
+        if points is not None and len(points):
+            mask[tuple(speed.like_target(points - [part.start for part in ground.box]).T)] = True
+        self.shown = ground.place(self.ground.box, self.shown)
+        self.extent = _moved(self.extent, self.ground.box, ground.box)
+        self._set(ground, speed, mask)
+        self.learned = 0
+
+    def _edited(self, ground: Ground) -> Ground:
+        """The ground with the bubbles so far: where the front may be, and what it keeps."""
+        for centre, radius, add, _ in self._bubbles:
+            for mask in (ground.allowed, ground.kept):
+                draw_balls(mask, centre[None] - [part.start for part in ground.box], radius, self.given.spacing, add)
+        if self._bubbles and self.given.barrier is not None:
+            ground.allowed[self.given.barrier[ground.box]] = False
+        ground.kept[...] &= ground.allowed
+        return ground
+
+    def _allow_again(self, box: Box) -> None:
+        """Where the front may be has changed in a box of the scan."""
+        fresh = self._edited(cut(self.given, self.settings, self.ground.box))
+        self.ground.allowed[...], self.ground.kept[...] = fresh.allowed, fresh.kept  # the speed reads this very array
+        z, y, x = (slice(max(0, p.start - b.start), max(0, min(p.stop, b.stop) - b.start)) for p, b in zip(box, self.ground.box, strict=True))
+        self.speed.remake((z, y, x))
+
+    def _go_on_from(self, mask: BoolArray) -> Box | None:
+        self._set(self.ground, self.speed, mask)
+        return self._take_changes(self.everywhere)
+
+    def _take_changes(self, box: Box | None) -> Box | None:
+        """Note where the front's mask differs from what was shown, within a box of the ground; around what does."""
+        turned = differences(self.front.inside, self.shown, box) if box is not None else np.zeros(0, np.intp)
+        self.trail.add(turned, self.ground.box)
+        if not turned.size:
+            return None
+        self.voxels += 2 * int(np.count_nonzero(self.shown.reshape(-1)[turned])) - turned.size
+        places = np.unravel_index(turned, self.ground.shape)
+        z, y, x = (slice(int(place.min()), int(place.max()) + 1) for place in places)
+        return self._widened([(z, y, x)])
+
+    def _widened(self, boxes: list[Box]) -> Box | None:
+        """One box around all; the extent grows with it."""
+        if not boxes:
+            return None
+        changed = boxes[0]
+        for box in boxes[1:]:
+            changed = scene.joined(changed, box)
+        self.extent = scene.joined(self.extent, changed)
+        return changed
+
+
+def _moved(box: Box, before: Box, now: Box) -> Box:
+    """A box of one ground in the coordinates of another."""
+    z, y, x = (slice(p.start + b.start - n.start, p.stop + b.start - n.start) for p, b, n in zip(box, before, now, strict=True))
+    return z, y, x
