@@ -1,7 +1,7 @@
 """Lines with their millimetres over a scan: the diameters of the label that is chosen in the statistics, and rulers.
 
-A Vectors layer has the lines, a Points layer their ends and what is written beside them. Both show what lies in the slice that is looked at. They are made when
-there is something to show for the first time, and stay.
+A Vectors layer, the lightest of napari's layers, has the lines, and a Points layer their ends and what is written beside them. Both show what lies in the slice
+that is looked at; of a line that goes through slices the ends are shown. They are made when there is something to show for the first time, and stay.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from napari_medseg.volume import Array
 
 Colour = tuple[float, float, float, float]
 SIZE_SHARE = 0.012  # of the field of view
-LINE_SHARE = 0.004
+LINE_SHARE = 0.003
 TEXT_SIZE = 12
 
 
@@ -33,7 +33,7 @@ class Stretch:
     ----------
     places : (z, y, x) voxel positions on the display grid, two or more
     words : str
-        Written at the middle of the first line, or at the second place where there are three.
+        Written at the middle of a line within a slice, else at its first place; at the second place where there are three.
     colour : Colour
     """
 
@@ -54,7 +54,8 @@ class MeasureLayers:
     def __init__(self, add: Callable[[Layer], None]) -> None:
         self._add = add
         self._layers: dict[int, tuple[Points, Vectors]] = {}
-        self._shown: dict[int, tuple[Stretch, ...]] = {}
+        self._shown: dict[int, tuple[tuple[Stretch, ...], int]] = {}
+        self._axis = 0
 
     def of(self, scan: Scan) -> tuple[Layer, ...]:
         """The layers of a scan that exist."""
@@ -70,7 +71,7 @@ class MeasureLayers:
         for key, mine in list(self._layers.items()):
             if layer in mine:
                 del self._layers[key]
-                self._shown[key] = ()
+                self._shown.pop(key, None)
                 return True
         return False
 
@@ -81,17 +82,22 @@ class MeasureLayers:
             layer.scale, layer.translate = place["scale"], place["translate"]
         self._shown.pop(id(scan), None)
 
+    def look_along(self, axis: int) -> None:
+        """Another plane is looked at: the axis across it. Lines are as thick on it as on others when they are drawn next."""
+        self._axis = axis
+
     def draw(self, scan: Scan, stretches: Sequence[Stretch]) -> None:
         """Make the layers show these lines and no others."""
-        wanted = tuple(stretches)
-        if wanted == self._shown.get(id(scan), ()):
+        wanted = (tuple(stretches), self._axis)
+        if wanted == self._shown.get(id(scan)) or not (stretches or id(scan) in self._layers):
             return
         self._shown[id(scan)] = wanted
         points, lines = self._layers.get(id(scan)) or self._make(scan)
-        lines.data = _vectors(wanted)
-        if wanted:
-            lines.edge_color = np.array([each.colour for each in wanted for _ in each.places[1:]])
-        data, words, colours = _marks(wanted)
+        vectors, width, tints = _vectors(stretches, scan, self._axis)
+        lines.data = vectors
+        if len(vectors):
+            lines.edge_width, lines.edge_color = width, tints
+        data, words, colours = _marks(stretches)
         points.data = data
         points.selected_data = set()
         if len(data):
@@ -99,15 +105,12 @@ class MeasureLayers:
             points.size = [0.0 if word else _size(scan) for word in words]
             points.face_color = points.border_color = colours
         for layer in (points, lines):
-            show(layer, bool(wanted))
+            show(layer, bool(stretches))
 
     def _make(self, scan: Scan) -> tuple[Points, Vectors]:
         grid = scan.display.geometry
-        lines = Vectors(
-            np.empty((0, 2, 3)), ndim=3, name=f"{scan.name} measured lines", vector_style="line", edge_width=max(LINE_SHARE * max(grid.shape[1:]), 0.5),
-            opacity=1.0, **placement(grid),
-        )
-        text: dict[str, Any] = {"string": "{words}", "size": TEXT_SIZE, "color": "#f0e442", "anchor": "upper_left", "translation": _beside(scan)}
+        lines = Vectors(np.empty((0, 2, 3)), ndim=3, name=f"{scan.name} measured lines", vector_style="line", opacity=1.0, **placement(grid))
+        text: dict[str, Any] = {"string": "{words}", "size": TEXT_SIZE, "color": "#f0e442", "anchor": "upper_left", "translation": _away(scan)}
         points = Points(
             np.empty((0, 3)), ndim=3, name=f"{scan.name} measured ends", size=_size(scan), features={"words": np.empty(0, str)}, text=text, border_width=0,
             **placement(grid),
@@ -122,16 +125,41 @@ def _size(scan: Scan) -> float:
     return max(SIZE_SHARE * max(scan.display.geometry.shape[1:]), 1.0)
 
 
-def _beside(scan: Scan) -> Array:
+def _away(scan: Scan) -> Array:
     """How far from its line a text stands, in voxels: a little down and to the right."""
     away = 0.01 * max(scan.display.geometry.shape[1:])
     return np.array([0.0, away, away])
 
 
-def _vectors(stretches: Sequence[Stretch]) -> Array:
-    """Where each line begins, and its way, (n, 2, 3)."""
-    found = [(begin, np.subtract(end, begin)) for each in stretches for begin, end in pairwise(each.places)]
-    return np.array(found, float).reshape(-1, 2, 3)
+def _vectors(stretches: Sequence[Stretch], scan: Scan, axis: int) -> tuple[Array, float, Array]:
+    """Lines within a slice across an axis as vectors (n, 2, 3) of one width in voxels, with their colours.
+
+    napari stretches a line's width with the voxels, and knows one width for all. So that all are equally thick on screen whichever way they run, the width is
+    that of the thinnest, and the others are drawn several times side by side.
+    """
+    shown = [each for each in range(3) if each != axis]
+    steps = np.array(scan.display.geometry.spacing)[shown]
+    wanted = LINE_SHARE * max(size * step for size, step in zip(scan.display.geometry.shape, scan.display.geometry.spacing, strict=True))
+    found: list[tuple[Array, Array, float, Colour]] = []
+    for each in stretches:
+        for ends in pairwise(each.places):
+            begin, way = np.array(ends[0], float), np.subtract(ends[1], ends[0])
+            flat = way[shown]
+            if round(ends[0][axis]) == round(ends[1][axis]) and flat.any():
+                found.append((begin, way, float(wanted * np.linalg.norm(flat * steps) / (np.linalg.norm(flat) * np.prod(steps))), each.colour))
+    if not found:
+        return np.empty((0, 2, 3)), 1.0, np.empty((0, 4))
+    width = min(thick for _, _, thick, _ in found)
+    vectors: list[tuple[Array, Array]] = []
+    colours: list[Colour] = []
+    for begin, way, thick, colour in found:
+        aside = np.zeros(3)
+        aside[shown] = np.array([-way[shown[1]], way[shown[0]]]) / np.linalg.norm(way[shown])
+        times = round(thick / width)
+        for number in range(times):
+            vectors.append((begin + aside * width * (number - (times - 1) / 2), way))
+            colours.append(colour)
+    return np.array(vectors, float), width, np.array(colours, float)
 
 
 def _marks(stretches: Sequence[Stretch]) -> tuple[Array, list[str], Array]:
@@ -140,8 +168,15 @@ def _marks(stretches: Sequence[Stretch]) -> tuple[Array, list[str], Array]:
     words: list[str] = []
     colours: list[Colour] = []
     for each in stretches:
-        middle = tuple((a + b) / 2 for a, b in zip(*each.places[:2], strict=True)) if len(each.places) == 2 else each.places[1]
-        data += [*each.places, middle]
+        data += [*each.places, _beside(each)]
         words += [*("" for _ in each.places), each.words]
         colours += [each.colour] * (len(each.places) + 1)
     return np.array(data, float).reshape(-1, 3), words, np.array(colours, float).reshape(-1, 4)
+
+
+def _beside(stretch: Stretch) -> Sequence[float]:
+    """Where the words stand."""
+    if len(stretch.places) > 2:
+        return stretch.places[1]
+    a, b = (np.array(place, float) for place in stretch.places)
+    return tuple((a + b) / 2) if (np.rint(a) == np.rint(b)).any() else stretch.places[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ NEAR = 9.0  # pixels of the screen from an end, within which a press takes hold 
 RULER: Colour = (0.941, 0.894, 0.259, 1.0)  # Okabe and Ito's yellow
 CHOSEN: Colour = (0.902, 0.624, 0.0, 1.0)  # and their orange
 DRAFT: Colour = (1.0, 1.0, 1.0, 1.0)
+REST = 0.04  # seconds between two pictures of a line that follows the mouse
 
 
 class RulerTool:
@@ -43,6 +45,7 @@ class RulerTool:
         self._held: tuple[int, int, PointLPS] | None = None  # the end that is being dragged: of which ruler, which, where it is
         self._here: PointLPS | None = None  # under the mouse, while a ruler is being drawn
         self._cursor = False
+        self._drawn = 0.0
         session = desk.session
         session.changed.connect(self.show)
         session.scan_closed.connect(self.layers.forget)
@@ -50,6 +53,7 @@ class RulerTool:
         viewer.mouse_drag_callbacks.append(self._on_press)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.order.connect(self._on_order)
 
     def close(self) -> None:
         """Let the viewer go."""
@@ -61,6 +65,7 @@ class RulerTool:
             if mine in callbacks:
                 callbacks.remove(mine)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.dims.events.order.disconnect(self._on_order)
 
     def show(self) -> None:
         """Draw the current scan's rulers, the one that is being drawn, and the diameters of the chosen label."""
@@ -136,7 +141,7 @@ class RulerTool:
                 place = self._place(scan, event) or place
                 if place is not None:
                     self._held = index, end, place
-                    self.show()
+                    self._show_soon()
                 yield
         finally:
             self._held = None
@@ -152,7 +157,13 @@ class RulerTool:
         if session.tool not in KINDS or scan is None or not session.reviewing.rulers.places or len(event.dims_displayed) != 2:
             return
         self._here = self._place(scan, event)
-        self.show()
+        self._show_soon()
+
+    def _show_soon(self) -> None:
+        """Follow the mouse, not with each of its steps."""
+        if time.monotonic() - self._drawn > REST:
+            self.show()
+            self._drawn = time.monotonic()
 
     def _place(self, scan: Scan, event: Any) -> PointLPS | None:
         """Where the mouse is, in the middle of the slice in view; None outside the scan."""
@@ -189,6 +200,10 @@ class RulerTool:
 
     def _on_grid(self, scan: Scan) -> None:
         self.layers.move(scan)
+        self.show()
+
+    def _on_order(self, event: Any) -> None:
+        self.layers.look_along(int(self._viewer.dims.order[0]))
         self.show()
 
     def _on_removed(self, event: Any) -> None:

@@ -1,7 +1,7 @@
 """How far a label reaches: the longest line across it in a plane, the longest one at right angles to it, and the longest in space.
 
 The first two are what RECIST 1.1 asks for (Eisenhauer et al., European Journal of Cancer 45, 2009): the long axis on the slice where it is longest, and the
-short axis, the longest line perpendicular to it on that slice. Of a label in several pieces they are taken over all of them together.
+short axis, the longest line perpendicular to it on that slice. Of a mask in several pieces they are taken over all of them together.
 
 The outline runs halfway between the centre of a voxel inside and that of its neighbour outside, along each axis of the grid (as the vertices of marching
 squares and cubes do), so a line of n voxels is n voxels long and a voxelled ball is on average as wide as the ball. Lines may leave a label that is not convex;

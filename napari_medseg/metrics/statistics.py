@@ -11,7 +11,7 @@ from napari_medseg.metrics.area import surface_cm2
 from napari_medseg.metrics.diameters import Diameters, diameters
 from napari_medseg.metrics.overlap import require_same_shape
 from napari_medseg.metrics.regions import Box, boxes_of, require_label_map
-from napari_medseg.metrics.runs import piece_count
+from napari_medseg.metrics.runs import Runs, runs_of
 from napari_medseg.volume import Array, BoolArray
 from napari_medseg.volume.geometry import Spacing
 
@@ -97,7 +97,7 @@ class LabelStatistics:
         Voxels that share a face, an edge or a corner are one piece.
     values : Values
     diameters : Diameters
-        Their voxel positions are those of the whole map.
+        Of its largest piece, as lesions are measured one by one; voxel positions are those of the whole map.
     centre : (z, y, x)
         The middle of its box, in voxels.
     """
@@ -135,14 +135,25 @@ def label_statistics(labels: Array, image: Array, spacing: Spacing, *, wanted: I
     boxes = boxes_of(labels)
     for value in boxes if wanted is None else sorted(set(wanted) & set(boxes)):
         mask = labels[boxes[value]] == value
-        lines = diameters(mask, spacing, axis)
+        pieces, largest = _pieces(mask)
+        lines = diameters(largest, spacing, axis)
         if lines is not None:  # painted away while it was looked for
-            yield _measured(value, mask, image[boxes[value]], spacing, boxes[value], lines, axis)
+            yield _measured(value, mask, image[boxes[value]], spacing, boxes[value], pieces, lines, axis)
 
 
-def _measured(value: int, mask: BoolArray, image: Array, spacing: Spacing, box: Box, lines: Diameters, axis: int) -> LabelStatistics:
+def _measured(value: int, mask: BoolArray, image: Array, spacing: Spacing, box: Box, pieces: int, lines: Diameters, axis: int) -> LabelStatistics:
     voxels = int(np.count_nonzero(mask))
     begin = [part.start for part in box]
     z, y, x = ((part.start + part.stop - 1) / 2 for part in box)
     ml = voxels * float(np.prod(spacing)) / 1000
-    return LabelStatistics(value, voxels, ml, surface_cm2(mask, spacing), piece_count(mask), Values.of(image, mask), lines.moved(begin, axis), (z, y, x))
+    return LabelStatistics(value, voxels, ml, surface_cm2(mask, spacing), pieces, Values.of(image, mask), lines.moved(begin, axis), (z, y, x))
+
+
+def _pieces(mask: BoolArray) -> tuple[int, BoolArray]:
+    """How many pieces there are, and the largest of them."""
+    runs = runs_of(mask)
+    count, owner = runs.joined(corners=True)
+    if count <= 1:
+        return count, mask
+    kept = owner == np.bincount(owner, runs.end - runs.start).argmax()
+    return count, Runs(runs.shape, runs.row[kept], runs.start[kept], runs.end[kept]).mask()

@@ -63,6 +63,29 @@ def test_the_line_and_its_words_stand_on_the_canvas(desk, session, scan):
     assert desk.viewer.layers.selection.active is desk.pictures.image(scan)
 
 
+def test_lines_are_equally_thick_whichever_way_they_run(desk, session, scan):
+    desk.arm("ruler")
+    desk.viewer.dims.order = (1, 0, 2)
+    for a, b in (((2, 7, 8), (8, 7, 8)), ((4, 7, 8), (4, 7, 30))):
+        mouse(desk, a, displayed=(0, 2))
+        mouse(desk, b, displayed=(0, 2))
+    lines = desk.rulers.layers.of(scan)[1]
+    down, across = (lines.data[np.abs(lines.data[:, 1, axis]) > 1] for axis in (0, 2))
+    thick_in_mm = [len(down) * lines.edge_width * 0.5, len(across) * lines.edge_width * 3.0]  # a row of voxels is 0.5 mm wide and 3 mm high
+    assert thick_in_mm[0] == pytest.approx(thick_in_mm[1], rel=0.1)
+
+
+def test_a_line_on_another_plane_shows_its_ends_only(desk, session, scan):
+    desk.arm("ruler")
+    mouse(desk, (5, 10, 4))
+    mouse(desk, (5, 20, 24))
+    points, lines = desk.rulers.layers.of(scan)
+    assert len(lines.data) == 1
+    desk.viewer.dims.order = (1, 0, 2)
+    assert len(lines.data) == 0
+    assert len(points.data) == 3
+
+
 def test_a_drag_of_an_end_moves_it_and_undo_moves_it_back(desk, session, scan):
     desk.arm("ruler")
     mouse(desk, (5, 10, 4))
