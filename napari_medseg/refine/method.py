@@ -123,8 +123,14 @@ class Learning:
 class Method(Protocol):
     """How a round learns."""
 
-    def base_model(self, base: Path | None, values: Sequence[int], device: str) -> Model | None:
-        """What the base makes of a scan before it has learnt anything here; None where learning begins from nothing."""
+    def base_model(self, base: Path | None, values: Sequence[int], device: str, channels: int | None = None) -> Model | None:
+        """What the base makes of a scan before it has learnt anything here; None where learning begins from nothing.
+
+        Raises
+        ------
+        InvalidInputError, SegmenterError, MissingFileError
+            When the recipe cannot go on from it, or it takes scans of another number of channels.
+        """
         ...
 
     def learn(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from napari_medseg.errors import InvalidInputError
 from napari_medseg.segmenters.plan import read_plan
 
 if TYPE_CHECKING:
@@ -36,3 +37,15 @@ def load(path: Path) -> Model:
     from napari_medseg.segmenters.volumetric import load_volumetric
 
     return load_volumetric(path)
+
+
+def require_channels(base: Path, takes: int, given: int | None) -> None:
+    """Refuse a base that takes scans of another number of channels; None is not known.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if given is not None and takes != given:
+        what = f"takes {takes} channel{'s' if takes > 1 else ''}, but the scans have {given}"
+        raise InvalidInputError(what, where=base, todo="Choose another base model, or a recipe that starts from nothing, such as medseg")

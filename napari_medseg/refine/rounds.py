@@ -73,7 +73,7 @@ def refine(request: RefineRequest) -> Iterator[Tick]:
     inputs = gather(request, read_splits(Path(request.out)) if request.out else None)
     enough(inputs.cases, request.recipe, len(inputs.values), request.device)
     yield Tick(0.0, "Loading the base model")
-    base = request.recipe.method().base_model(request.base, inputs.values, choose(request.device))
+    base = request.recipe.method().base_model(request.base, inputs.values, choose(request.device), inputs.cases[0].image.channels)
     with going_on(request), ExitStack() as held:
         run = _Run(request, inputs, base, held)
         yield from recorded(run.rounds(), Path(request.out), going_on=request.resume) if request.out else run.rounds()

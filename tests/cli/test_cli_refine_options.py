@@ -55,7 +55,7 @@ def test_with_nothing_said_our_recipe_learns_from_nothing_and_a_second_run_goes_
     assert first.code == 0, first.err
     assert [r["updates"] for r in first.answer["rounds"]] == [0, 4]
     assert first.answer["model"].endswith("model.safetensors")
-    second = medseg("refine", "scans", "weak", "-o", "more", "--base", first.answer["model"], "--set", "updates=4", "--device", "cpu", "--json")
+    second = medseg("refine", "scans", "weak", "-o", "more", "--base", "out", "--set", "updates=4", "--device", "cpu", "--json")
     assert second.code == 0, second.err
     other = medseg("refine", "scans", "weak", "-o", "third", "--base", first.answer["model"], "--recipe", "salah2023", "--json")
     assert (other.code, other.answer["error"]["type"]) == (1, "SegmenterError")

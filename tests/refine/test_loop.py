@@ -13,6 +13,7 @@ import torch
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.refine import Folders, RefineRequest, Replay, last_result, refine, salah2023
 from napari_medseg.refine.cases import Case
+from napari_medseg.refine.medseg.recipe import medseg
 from napari_medseg.refine.salah import method
 from napari_medseg.refine.salah.training import frozen_parts
 from napari_medseg.refine.sets import DataSet, SetsRequest, learn_sets
@@ -246,6 +247,16 @@ def test_a_held_out_scan_of_other_channels_is_refused(patients, base):
     two = replace(image, array=np.stack([image.array] * 2))
     with pytest.raises(InvalidInputError, match=r"has 2 channels, but p0\.nii\.gz has 1 channel"):
         last_result(refine(RefineRequest(patients.cases, ONCE, base, heldout=(Case("held", two, patients.truth["p0.nii.gz"]),))))
+
+
+@pytest.mark.parametrize("recipe", [ONCE, medseg(updates=2)])
+def test_a_base_for_scans_of_other_channels_is_refused_before_anything_starts(patients, base, tmp_path, recipe):
+    if recipe.name == "medseg":
+        base = last_result(refine(RefineRequest(patients.cases, recipe, out=tmp_path / "first"))).model
+    two = tuple(replace(case, image=replace(case.image, array=np.stack([case.image.array] * 2))) for case in patients.cases)
+    with pytest.raises(InvalidInputError, match="takes 1 channel, but the scans have 2"):
+        last_result(refine(RefineRequest(two, recipe, base, tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_folder_of_verified_labels_is_said_before_anything_starts(patients, base, tmp_path):

@@ -19,6 +19,7 @@ from napari_medseg.refine.medseg.data import ROOM, large, prepared
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
 from napari_medseg.refine.method import Example, Freeze, Learning
+from napari_medseg.refine.models import require_channels
 from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
@@ -39,17 +40,18 @@ class MedsegMethod:
     def __init__(self, recipe: Medseg) -> None:
         self.recipe = recipe
 
-    def base_model(self, base: Path | None, values: Sequence[int], device: str) -> VolumetricModel | None:
+    def base_model(self, base: Path | None, values: Sequence[int], device: str, channels: int | None = None) -> VolumetricModel | None:
         """The base as it is; None where learning begins from nothing.
 
         Raises
         ------
         InvalidInputError
-            When the base is a model of another recipe.
+            When the base is a model of another recipe, or takes scans of another number of channels.
         """
         if base is None:
             return None
         model = _loaded(base, device)
+        require_channels(base, model.described.network.in_channels, channels)
         return model if list(values) == model.described.values else None
 
     def memory(self, cases: Sequence[Case], classes: int, device: str) -> tuple[int, int]:
@@ -89,10 +91,8 @@ class MedsegMethod:
             facts = fingerprint(((example.image, example.labels) for example in examples), values)
             return planned(facts, list(values)).model_copy(update={"modalities": modalities}), None
         old = _loaded(base, "cpu")
-        before, channels = old.described, examples[0].image.channels
-        if before.network.in_channels != channels:
-            found = f"takes {before.network.in_channels} channels, but the scans have {channels}"
-            raise InvalidInputError(found, where=Path(base), todo="Choose another base model, or none")
+        before = old.described
+        require_channels(base, before.network.in_channels, examples[0].image.channels)
         network = before.network.model_copy(update={"classes": len(values), "members": 1})
         facts = before.fingerprint
         if len(facts.share) != len(values):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_medseg.refine.checksums import labels_sha256
 from napari_medseg.refine.examples import REPLAY
 from napari_medseg.refine.method import Example, Freeze, Learned, Learning
+from napari_medseg.refine.models import require_channels
 from napari_medseg.refine.salah.recipe import Recipe
 from napari_medseg.refine.salah.saving import Saving
 from napari_medseg.refine.salah.training import fine_tune, predict_labels, probabilities, slice_set, widened
@@ -85,9 +86,16 @@ class SalahMethod:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
 
-    def base_model(self, base: Path | None, values: Sequence[int], device: str) -> SalahModel:
-        """The base as it is; None is the shipped M0."""
+    def base_model(self, base: Path | None, values: Sequence[int], device: str, channels: int | None = None) -> SalahModel:
+        """The base as it is; None is the shipped M0.
+
+        Raises
+        ------
+        InvalidInputError
+            When it takes scans of another number of channels.
+        """
         network, plan = load_model(base or BASE)
+        require_channels(base or BASE, network.in_channels, channels)
         own = values if network.classes == len(values) else range(1, network.classes + 1)
         return SalahModel(network, {**plan, "threshold": self.recipe.threshold}, own, device)
 
