@@ -52,6 +52,19 @@ def test_a_set_without_a_label_has_no_fingerprint():
         fingerprint([(image, np.zeros_like(labels))], (1,))
 
 
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_single_slices_and_thin_stacks_are_looked_at_within_the_slice_at_every_depth(slices):
+    network = planned(fingerprint([scan((slices, 64, 64))], (1,)), [1]).network
+    assert network.strides == [(1, 2, 2)] * 3
+    assert network.kernels == [(1 if slices == 1 else 3, 3, 3)] * 4
+
+
+def test_thick_slices_are_not_looked_across_until_the_others_are_as_coarse():
+    network = planned(fingerprint([scan((20, 64, 64), (6.5, 0.8, 0.8))], (1,)), [1]).network
+    assert network.strides == [(1, 2, 2)] * 3
+    assert network.kernels == [(1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3)]
+
+
 def test_ct_is_normalised_by_the_set_and_mr_by_each_scan():
     assert fingerprint([scan(modality="CT")], (1,)).normalise == "set"
     assert fingerprint([scan(modality="MR")], (1,)).normalise == "z-score"

@@ -122,5 +122,6 @@ def _levels(spacing: Spacing, shape: Shape) -> tuple[list[tuple[int, int, int]],
 
 
 def _kernel(spacing: np.ndarray[Any, Any], shape: np.ndarray[Any, Any]) -> tuple[int, int, int]:
-    seen = (spacing <= 2 * COARSE * spacing.min()) & (shape > 1)
+    long = shape >= 2 * SMALLEST  # a few slices stay as fine as they are, and say nothing about how coarse the others have become
+    seen = (spacing <= 2 * COARSE * spacing[long].min(initial=np.inf)) & (shape > 1)
     return tuple(3 if flag else 1 for flag in seen)  # type: ignore[return-value]
