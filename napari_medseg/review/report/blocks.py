@@ -49,11 +49,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """An SVG of ours, drawn by `charts`, and what stands below it."""
+    """An SVG of ours, drawn by `charts`, and what stands below it; three of size "small" and two of "half" stand beside each other where there is room."""
 
     svg: str
     caption: str
-    small: bool = False
+    size: str = ""
     kind: str = "chart"
 
 
@@ -66,6 +66,7 @@ class Image:
     caption: str
     width: int
     height: int
+    panels: int
     kind: str = "image"
 
 

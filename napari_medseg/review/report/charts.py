@@ -28,6 +28,7 @@ COLOURS = ("#0072b2", "#b34700", "#007a59", "#a8477c", "#806600")
 """Dark enough to be read as text on white (4.5 to 1 at least); the page has lighter ones of the same hues for a dark ground."""
 _MARKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", (0, (5, 1, 1, 1, 1, 1))))
 SIZE = (5.2, 3.0)
+HALF = (4.2, 2.7)
 SMALL = (3.4, 2.3)
 _RC = {
     "svg.fonttype": "none", "svg.hashsalt": "napari-medseg", "font.family": "sans-serif", "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans"],
@@ -118,14 +119,14 @@ def dots(rows: Sequence[tuple[str, Sequence[float], Summary]], *, key: str, alt:
 def bland_altman(found: BlandAltman, *, key: str, alt: str, unit: str) -> str:
     """Differences against means, with the bias and the limits of agreement (Bland and Altman, Lancet 1986)."""
     with _drawing, mpl.rc_context(_RC):
-        figure, axes = _axes((SIZE[0], 2.8))
+        figure, axes = _axes(HALF)
         axes.plot(found.means, found.differences, marker="o", markeredgecolor=COLOURS[0], **_points(found.n))
         axes.axhline(0, color=FAINT, linewidth=1)
         for value, line, words in ((found.bias, "-", "bias"), (found.lower, "--", "lower limit"), (found.upper, "--", "upper limit")):
             if value is not None:
                 axes.axhline(value, color=INK, linestyle=line, linewidth=1.2)
                 place = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 2), "textcoords": "offset points", "ha": "right"}
-                axes.annotate(f"{words} {value:+.3g} {unit}", (1, value), fontsize=8, **place)
+                axes.annotate(f"{words} {value:+.3g} {unit}".replace("-", "−"), (1, value), fontsize=8, **place)
         axes.set_xlabel(f"mean of both volumes ({unit})")
         axes.set_ylabel(f"label minus truth ({unit})")
         axes.margins(y=0.2)

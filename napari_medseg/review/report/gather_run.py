@@ -166,7 +166,7 @@ def _data(images: Mapping[str, Path], cases: int, splits: Mapping[str, Any]) -> 
         yield ReportTick(index / len(images), f"Reading the header of scan {index + 1}")
         info = io.describe(path)[0]
         grid = axis_map(info.geometry).geometry(info.geometry)
-        modalities[info.modality or "not said"] += 1
+        modalities[info.modality or "not said by the file"] += 1
         spacings.append(grid.spacing)
         shapes.append(grid.shape)
     patients = splits.get("patients")

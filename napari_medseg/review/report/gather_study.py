@@ -101,7 +101,8 @@ def _data(project: Project, cases: Sequence[Case], made: dict[str, list[Version]
             ml.setdefault(value, []).append(amount)
     whole = {case.id for case in cases if case.status == "verified"}
     return DataFacts(
-        len(cases), len(set(patients.values())), dict(Counter(case.modality or "not said" for case in cases)), dict(Counter(case.status for case in cases)),
+        len(cases), len(set(patients.values())), dict(Counter(case.modality or "not said by the file" for case in cases)),
+        dict(Counter(case.status for case in cases)),
         dict(Counter(project.sides().values())), tuple(_spreads([grid.spacing for grid in grids])), tuple(_spreads([grid.shape for grid in grids])),
         {value: spread for value in sorted(ml) if (spread := Spread.of(ml[value]))}, Spread.of([case.seconds for case in cases if case.seconds > 0]),
         len(whole), sum(one.case not in whole for one in project.verified_slices()),

@@ -175,7 +175,8 @@ def _picture(facts: ReportFacts, cohort: CohortFacts, one: Chosen) -> Image | No
     beside = f", beside {cohort.truth}" if cohort.truth else ""
     alt = f"{head}: {', '.join(['the scan', *titles.values()])} in slice {found.slice} of {found.of}{beside}{figures}"
     caption = f"{head}. Slice {found.slice} of {found.of}, scale {found.bar_mm} mm{figures}."
-    return Image("data:image/png;base64," + base64.b64encode(found.png).decode("ascii"), alt, caption, round(found.width / 1.3), round(found.height / 1.3))
+    source = "data:image/png;base64," + base64.b64encode(found.png).decode("ascii")
+    return Image(source, alt, caption, round(found.width / 1.3), round(found.height / 1.3), found.panels)
 
 
 def _shown(cohort: CohortFacts) -> list[StageFacts]:

@@ -45,6 +45,7 @@ class Picture:
     bar_mm: int
     width: int
     height: int
+    panels: int
 
 
 def contours(
@@ -110,7 +111,7 @@ def contours(
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    return Picture(_png(pixels), z + 1, deciding.shape[0], bar, pixels.shape[1], pixels.shape[0])
+    return Picture(_png(pixels), z + 1, deciding.shape[0], bar, pixels.shape[1], pixels.shape[0], len(panels))
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:

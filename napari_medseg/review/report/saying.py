@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from napari_medseg.metrics.summary import Summary
@@ -26,8 +26,10 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return NOTHING
     if value == int(value) and abs(value) < 1e6:
-        return f"{int(value)}"
-    return f"{value:.{digits}g}" if 1e-3 <= abs(value) < 10**digits else f"{value:,.0f}" if abs(value) >= 1 else f"{value:.1e}"
+        said = f"{int(value)}"
+    else:
+        said = f"{value:.{digits}g}" if 1e-3 <= abs(value) < 10**digits else f"{value:,.0f}" if abs(value) >= 1 else f"{value:.1e}"
+    return said.replace("-", "−", 1) if value < 0 else said
 
 
 def spread(value: Spread | None, unit: str = "") -> str:
@@ -39,13 +41,13 @@ def spread(value: Spread | None, unit: str = "") -> str:
     return f"{low}{after}" if low == high else f"{middle} ({low} to {high}){after}"
 
 
-def mean_interval(summary: Summary | None) -> str:
+def mean_interval(summary: Summary | None, say: Callable[[float | None], str] = share) -> str:
     """A mean with its 95 % interval, where there were values enough for one."""
     if summary is None or summary.mean is None:
         return NOTHING
     if summary.low is None or summary.high is None:
-        return number(summary.mean)
-    return f"{number(summary.mean)} ({number(summary.low)} to {number(summary.high)})"
+        return say(summary.mean)
+    return f"{say(summary.mean)} ({say(summary.low)} to {say(summary.high)})"
 
 
 def duration(seconds: float | None) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from napari_medseg.metrics.summary import FEWEST
+from napari_medseg.metrics.summary import FEWEST, Summary
 from napari_medseg.review.comparing import Comparison
 from napari_medseg.review.report.blocks import Block, Chart, Heading, Image, Section, Table, Words
 from napari_medseg.review.report.charts import bland_altman, dots
 from napari_medseg.review.report.facts import CohortFacts, ReportFacts, Statistics
 from napari_medseg.review.report.saying import NOTHING, change, mean_interval, number, several, share
 
+Say = Callable[[float | None], str]
 ROWS = 60
 """Rows of a table in the page; JSON and CSV hold all."""
-COLUMNS = (
-    ("dice", "Dice"), ("iou", "IoU"), ("precision", "Precision"), ("recall", "Recall"), ("hd95_mm", "HD95, mm"), ("assd_mm", "ASSD, mm"),
-    ("surface_dice_2mm", "Surface Dice, 2 mm"), ("volume_error_ml", "Volume error, ml"), ("false_positives", "False pieces a case"),
+OVERLAP = (("dice", "Dice", share), ("iou", "IoU", share), ("precision", "Precision", share), ("recall", "Recall", share))
+SURFACE = (
+    ("hd95_mm", "HD95, mm", number), ("assd_mm", "ASSD, mm", number), ("surface_dice_2mm", "Surface Dice, 2 mm", share),
+    ("volume_error_ml", "Volume error, ml", number), ("false_positives", "False pieces a case", number),
 )
 VERDICTS = {"better": "Yes", "worse": "No: it is worse", "unclear": "It is not clear", "equal": "They are equal", "not enough data": "Not enough data"}
 
@@ -60,7 +62,9 @@ def _measured(facts: ReportFacts, cohort: CohortFacts, key: str) -> list[Block]:
         rows = [(titles[stage], values[stage], found.dice[stage]) for stage in values]
         svg = dots(rows, key=f"{key}-dice", alt=f"Dice by case. {told}", x="Dice, mean over a case's classes")
         blocks.append(Chart(svg, "Every mark is a case; the upright bar is the mean, the line through it its 95 % interval."))
-    blocks.append(_by_class(facts, cohort, found, titles))
+    blocks += [_by_class(facts, found, titles, f"Overlap with {cohort.truth}: mean and 95 % interval", OVERLAP)]
+    if any(name in of for classes in found.classes.values() for of in classes.values() for name, *_ in SURFACE):
+        blocks.append(_by_class(facts, found, titles, f"Distances and volumes against {cohort.truth}: mean and 95 % interval", SURFACE))
     fewest = min((one.n for one in found.dice.values()), default=0)
     if fewest < FEWEST:
         blocks.append(Words(f"Not enough data for an interval where fewer than {FEWEST} cases are known.", "empty"))
@@ -72,17 +76,19 @@ def _measured(facts: ReportFacts, cohort: CohortFacts, key: str) -> list[Block]:
     return blocks
 
 
-def _by_class(facts: ReportFacts, cohort: CohortFacts, found: Statistics, titles: Mapping[str, str]) -> Table:
+def _by_class(facts: ReportFacts, found: Statistics, titles: Mapping[str, str], caption: str, columns: Sequence[tuple[str, str, Say]]) -> Table:
+    """Classes below each other, their stages in order; the number of cases is that of the first column."""
     named = {str(one.value): one.name for one in facts.classes}
-    kept = [(name, title) for name, title in COLUMNS if any(name in of for classes in found.classes.values() for of in classes.values())]
-    rows = []
-    for stage, classes in found.classes.items():
-        rows += [
-            (named.get(value, f"class {value}"), titles[stage], str(of["dice"].n), *(mean_interval(of.get(name)) for name, _ in kept))
-            for value, of in classes.items()
-        ]
-    rows.sort(key=lambda row: row[0])
-    return Table(f"Mean and 95 % interval by class, against {cohort.truth}", ("Class", "Stage", "Cases", *(title for _, title in kept)), rows, words=(1,))
+    values = sorted({value for classes in found.classes.values() for value in classes}, key=int)
+    rows = [
+        (named.get(value, f"class {value}"), titles[stage], _cases_of(of, columns), *(mean_interval(of.get(name), say) for name, _, say in columns))
+        for value in values for stage, classes in found.classes.items() if (of := classes.get(value)) is not None
+    ]
+    return Table(caption, ("Class", "Stage", "Cases", *(title for _, title, _ in columns)), rows, words=(1,))
+
+
+def _cases_of(of: Mapping[str, Summary], columns: Sequence[tuple[str, str, Say]]) -> str:
+    return str(max((of[name].n for name, *_ in columns if name in of), default=0))
 
 
 def _compared(found: Comparison) -> list[Block]:
@@ -125,7 +131,9 @@ def _volumes(facts: ReportFacts, cohort: CohortFacts, found: Statistics, titles:
         limits = f"limits of agreement {number(of.lower)} to {number(of.upper)} ml, {several(of.n, 'case')}"
         svg = bland_altman(of, key=f"{key}-volume{value}", alt=f"Bland-Altman plot of {name}: bias {number(of.bias)} ml, {limits}", unit="ml")
         interval = f"{number(of.bias_low)} to {number(of.bias_high)}"
-        blocks.append(Chart(svg, f"Volume of {name}, {titles[cohort.last_stage]} against {cohort.truth}: bias {number(of.bias)} ml ({interval}), {limits}."))
+        blocks.append(Chart(
+            svg, f"Volume of {name}, {titles[cohort.last_stage]} against {cohort.truth}: bias {number(of.bias)} ml ({interval}), {limits}.", "half",
+        ))
     return [Heading("Volumes"), *blocks] if any(isinstance(block, Chart) for block in blocks) else blocks
 
 

@@ -107,8 +107,8 @@ def lineage(facts: ReportFacts) -> Section:
         whole = f", the last {ROWS} of {len(facts.versions)}; the JSON holds all" if len(facts.versions) > ROWS else ""
         rows = [
             (
-                v.case, str(v.number), v.kind, v.tool, v.author or NOTHING, f"{v.created:%Y-%m-%d %H:%M}", "" if v.parent is None else str(v.parent),
-                duration(v.seconds), hashed(v.checksum),
+                v.case, str(v.number), v.kind, v.tool, v.author or NOTHING, f"{v.created:%Y-%m-%d}\u00a0{v.created:%H:%M}",
+                "" if v.parent is None else str(v.parent), duration(v.seconds), hashed(v.checksum),
             )
             for v in shown
         ]

@@ -74,7 +74,7 @@ def _curves(run: RunFacts, key: str) -> list[Block]:
         if sum(y is not None for y in series[0].y) > 1:
             told = _told(ticks, series[0], number)
             svg = lines(series, key=f"{key}-{name}", alt=f"{title}: {told}", ticks=short, y=unit, level=level, size=SMALL, mark=adopted)
-            blocks.append(Chart(svg, f"{title}.", small=True))
+            blocks.append(Chart(svg, f"{title}.", "small"))
     return blocks
 
 
