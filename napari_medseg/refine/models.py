@@ -39,6 +39,20 @@ def load(path: Path) -> Model:
     return load_volumetric(path)
 
 
+def require_kind(base: Path, kind: str, recipe: str) -> None:
+    """Refuse a base of another family of networks than a recipe goes on from.
+
+    Raises
+    ------
+    InvalidInputError
+    MissingFileError, SegmenterError
+        When there is none, or it is damaged.
+    """
+    if read_plan(base, _AnyPlan).network.get("kind") != kind:
+        what = f"is no model that the recipe {recipe} can go on from"
+        raise InvalidInputError(what, where=base, todo=f"Choose one that {recipe} wrote, or none")
+
+
 def require_channels(base: Path, takes: int, given: int | None) -> None:
     """Refuse a base that takes scans of another number of channels; None is not known.
 

@@ -58,5 +58,5 @@ def test_with_nothing_said_our_recipe_learns_from_nothing_and_a_second_run_goes_
     second = medseg("refine", "scans", "weak", "-o", "more", "--base", "out", "--set", "updates=4", "--device", "cpu", "--json")
     assert second.code == 0, second.err
     other = medseg("refine", "scans", "weak", "-o", "third", "--base", first.answer["model"], "--recipe", "salah2023", "--json")
-    assert (other.code, other.answer["error"]["type"]) == (1, "SegmenterError")
+    assert (other.code, other.answer["error"]["what"]) == (1, "is no model that the recipe salah2023 can go on from")
     assert not (folders / "third").exists()

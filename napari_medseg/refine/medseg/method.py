@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_medseg.errors import InvalidInputError, NoLabelsError, SegmenterError
+from napari_medseg.errors import NoLabelsError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
 from napari_medseg.refine.medseg.data import ROOM, large, prepared
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
 from napari_medseg.refine.method import Example, Freeze, Learning
-from napari_medseg.refine.models import require_channels
+from napari_medseg.refine.models import require_channels, require_kind
 from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
 from napari_medseg.segmenters.volumetric.network import VolumetricNet, new_network
-from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, planned
+from napari_medseg.segmenters.volumetric.plan import KIND, PATCH, VolumetricPlan, planned
 
 UPDATE_BYTES = 400  # that an update takes for each voxel of its patches, about, beside channels and classes
 
@@ -103,10 +103,8 @@ class MedsegMethod:
 
 
 def _loaded(base: Path, device: str) -> VolumetricModel:
-    try:
-        return load_volumetric(base, device)
-    except SegmenterError as error:
-        raise InvalidInputError("is no model that the recipe medseg can go on from", where=Path(base), todo="Choose one that medseg wrote, or none") from error
+    require_kind(base, KIND, "medseg")
+    return load_volumetric(base, device)
 
 
 def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: int) -> VolumetricNet:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_medseg.refine.checksums import labels_sha256
 from napari_medseg.refine.examples import REPLAY
 from napari_medseg.refine.method import Example, Freeze, Learned, Learning
-from napari_medseg.refine.models import require_channels
+from napari_medseg.refine.models import require_channels, require_kind
 from napari_medseg.refine.salah.recipe import Recipe
 from napari_medseg.refine.salah.saving import Saving
 from napari_medseg.refine.salah.training import fine_tune, predict_labels, probabilities, slice_set, widened
@@ -92,8 +92,9 @@ class SalahMethod:
         Raises
         ------
         InvalidInputError
-            When it takes scans of another number of channels.
+            When it is of another kind, or takes scans of another number of channels.
         """
+        require_kind(base or BASE, "unet2d", self.recipe.name)
         network, plan = load_model(base or BASE)
         require_channels(base or BASE, network.in_channels, channels)
         own = values if network.classes == len(values) else range(1, network.classes + 1)
