@@ -43,6 +43,7 @@ from napari_medseg.session.rulers import KINDS as RULERS
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Mode, Scan, labels_for
 from napari_medseg.session.study import is_study
+from napari_medseg.volume import Array
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 30
@@ -133,6 +134,7 @@ class Desk(QObject):
         self.surface = PreviewSurface(self.session, viewer, self._add, self)
         self.prompts = PromptLayers(self.session, self._add)
         self.doubt = DoubtLayers(self.session, self._add_over)
+        self.disagreement = DoubtLayers(self.session, self._add_over, "disagreement", self._disagreement)
         self.glimpse = GlimpseLayers(self.session, self._add_over)
         self.bubble = BubbleTool(self, viewer)
         self.pointing = PointingTool(self, viewer)
@@ -413,6 +415,9 @@ class Desk(QObject):
         viewer.dims.events.current_step.connect(self._on_slice)
         self._armed = ("", 0, 0, False)
 
+    def _disagreement(self, scan: Scan) -> Array | None:
+        return self.session.reviewing.agreement.shown if scan is self.session.current else None
+
     def _on_theme(self, event: Any) -> None:
         self.rethemed.emit(str(self.viewer.theme))
 
@@ -457,6 +462,7 @@ class Desk(QObject):
             self.seeds.show(scan)
             self.prompts.show(scan)
             self.doubt.show(scan)
+            self.disagreement.show(scan)
             self.glimpse.show()
             self.writer.follow_brush(scan)
             self.writer.follow_front(scan, session.classes)
@@ -526,6 +532,7 @@ class Desk(QObject):
         self.seeds.move(scan)
         self.prompts.move(scan)
         self.doubt.move(scan)
+        self.disagreement.move(scan)
         self.glimpse.forget(scan)
 
     def _on_classes(self) -> None:
@@ -537,6 +544,7 @@ class Desk(QObject):
         self.seeds.forget(scan)
         self.prompts.forget(scan)
         self.doubt.forget(scan)
+        self.disagreement.forget(scan)
         self.glimpse.forget(scan)
         self.surface.forget(scan)
         self.pictures.forget(scan)
@@ -577,6 +585,9 @@ class Desk(QObject):
         self._declined.pop(layer, None)
         if self.glimpse.lost(layer):
             self.session.refining.glimpse.switch(False)
+            return
+        if self.disagreement.lost(layer):
+            self.session.reviewing.agreement.show_heat(False)
             return
         if self.doubt.lost(layer):
             self.session.doubt.switch(False)

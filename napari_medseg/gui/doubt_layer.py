@@ -1,4 +1,4 @@
-"""The uncertainty of the segmenter that ran last, as an Image layer that glows over the scan."""
+"""A map from 0 to 1 as an Image layer that glows over the scan: the uncertainty of the segmenter that ran last, or where annotators disagree."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from napari_medseg.gui.layers import move_layer, placement
 from napari_medseg.gui.turns import show
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
+from napari_medseg.volume import Array
 
 
 class DoubtLayers:
@@ -21,10 +22,17 @@ class DoubtLayers:
     session : Session
     add : callable
         Adds a layer to the viewer without changing what is selected.
+    title : str
+        What the layer is called beside the scan.
+    map_of : callable, optional
+        The map to show of a scan, None for none; its uncertainty when left out.
     """
 
-    def __init__(self, session: Session, add: Callable[[Layer], None]) -> None:
-        self._session, self._add = session, add
+    def __init__(
+        self, session: Session, add: Callable[[Layer], None], title: str = "uncertainty", map_of: Callable[[Scan], Array | None] | None = None,
+    ) -> None:
+        self._add, self._title = add, title
+        self._map_of = map_of or (lambda scan: scan.doubt if session.doubt.on else None)
         self._of: dict[int, Image] = {}
 
     def get(self, scan: Scan) -> Image | None:
@@ -48,18 +56,18 @@ class DoubtLayers:
 
     def show(self, scan: Scan) -> None:
         """Show the map as it is now; hide it where there is none or nobody wants it."""
-        layer, wanted = self._of.get(id(scan)), self._session.doubt.on and scan.doubt is not None
-        if layer is None and wanted and scan.doubt is not None:
+        layer, wanted = self._of.get(id(scan)), self._map_of(scan)
+        if layer is None and wanted is not None:
             layer = self._of[id(scan)] = Image(
-                scan.doubt, name=f"{scan.name} uncertainty", colormap="inferno", blending="additive", opacity=0.8, contrast_limits=(0.0, 1.0),
+                wanted, name=f"{scan.name} {self._title}", colormap="inferno", blending="additive", opacity=0.8, contrast_limits=(0.0, 1.0),
                 **placement(scan.display.geometry),
             )
             self._add(layer)
         if layer is None:
             return
-        if scan.doubt is not None and layer.data is not scan.doubt:
-            layer.data = scan.doubt
-        show(layer, wanted)
+        if wanted is not None and layer.data is not wanted:
+            layer.data = wanted
+        show(layer, wanted is not None)
 
     def move(self, scan: Scan) -> None:
         """The scan lies on another display grid: what was known of the old one goes."""

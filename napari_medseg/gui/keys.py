@@ -114,6 +114,8 @@ class Keys:
             self._desk.go_to_doubt(by)
         elif session.tab == "refine":
             session.refining.step(by)
+        elif session.reviewing.is_on("agreement"):
+            session.reviewing.agreement.step(by)
         elif by > 0:
             self._desk.show_neck()
 

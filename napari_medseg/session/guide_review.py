@@ -49,6 +49,23 @@ def _rulers(session: Session) -> Step | None:
     return Step("Press Distance or Angle, then click on the slice", "none", "Shift+R", why)
 
 
+def _agreement(session: Session) -> Step | None:
+    scan = session.current
+    if scan is None or busy(session):
+        return None
+    model = session.reviewing.agreement
+    chosen, found = model.chosen(scan), model.of(scan)
+    if len(chosen) < 2:
+        return Step("Tick the label maps of two people or more, or add label files", "none", "", "In a study each version names who made it.")
+    if found is None or model.is_old(scan):
+        return Step(f"Compare the {len(chosen)} label maps that are ticked", "run", "G", "Class by class, by overlap and by distance.")
+    if session.notice.startswith("Slice "):
+        return Step(f"{session.notice}. Look at it, or go on to the next", "none", "J", "Shift+J: back.", plain=True)
+    if found.worst:
+        return Step("Look at the slices where they disagree most, or show a consensus", "none", "J", "A consensus is a preview until you accept it.")
+    return Step("They agree on every voxel", "none", plain=True)
+
+
 def _nothing(session: Session) -> Step | None:
     return None
 
@@ -57,7 +74,7 @@ PAGES: dict[Page, Callable[[Session], Step | None]] = {
     "statistics": _statistics,
     "rulers": _rulers,
     "blinded": blinded,
-    "agreement": _nothing,
+    "agreement": _agreement,
     "compare": _nothing,
     "report": _nothing,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, get_args
 
+from napari_medseg.session.agreeing import Agreeing
 from napari_medseg.session.blinded import Blinded
 from napari_medseg.session.rulers import Rulers
 from napari_medseg.session.statistics import Statistics
@@ -28,6 +29,7 @@ class Reviewing:
     page : Page
     statistics : Statistics
     rulers : Rulers
+    agreement : Agreeing
     blinded : Blinded
     runs : page to callable
         What Run (G) does on a page; pages without an entry have no such act.
@@ -39,7 +41,8 @@ class Reviewing:
         self.statistics = Statistics(session)
         self.rulers = Rulers(session)
         self.blinded = Blinded(session)
-        self.runs: dict[Page, Callable[[], None]] = {"statistics": self.statistics.start, "blinded": self.blinded.run}
+        self.agreement = Agreeing(session)
+        self.runs: dict[Page, Callable[[], None]] = {"statistics": self.statistics.start, "blinded": self.blinded.run, "agreement": self.agreement.start}
 
     @property
     def lane(self) -> str:
