@@ -30,7 +30,8 @@ MANY = 0.1
 EMPTIED = 0.1
 """Share of the foreground given below which a case has lost it."""
 MOVED, MOVED_ERRORS = 1.0, 4.0
-"""A round lies elsewhere when the mean way over all cases is longer than this many voxels, and than this many standard errors."""
+"""A round lies elsewhere than the labels given, or than the best round so far, when the mean way over all cases is longer than this many voxels, and than this
+many standard errors."""
 STRAY = 0.1
 """Share of the foreground in stray pieces, or in holes, above what is usual."""
 
@@ -84,7 +85,7 @@ class Gate:
         compared = self._check.compare(self._measured[number], self._measured[self.best])
         evidence = self._evidence(number, self.best, compared)
         alarm = self._alarm(evidence)
-        name = f"round {self.best}" if self.best else "the labels given"
+        name = _name(self.best)
         if compared is None:
             adopted, stop = not alarm, bool(alarm)
             reason = f"{alarm}; {name} {_stay(self.best)}" if alarm else "volume and shapes are plausible; nothing was verified to check it by"
@@ -128,8 +129,7 @@ class Gate:
         ratios = {case: new.ml[case] / given.ml[case] for case in given.ml if given.ml[case] > 0}
         furthest = max(ratios, key=lambda case: abs(np.log(max(ratios[case], 1e-6))), default="")
         total = sum(given.ml.values())
-        way, error = moved(new, given)
-        axis = int(np.argmax(np.abs(way) / np.maximum(error, 1e-9)))
+        shift = max((self._shift(number, other) for other in sorted({0, against})), key=lambda one: one[0])
         looks = {key: self._looks(version) for key, version in (("", new), ("usual_", given))}
         facts: dict[str, Any] = {f"{key}{name}": value for key, found in looks.items() for name, value in found.items()}
         if compared is not None:
@@ -145,8 +145,17 @@ class Gate:
         return Evidence(
             number, against, volume_ratio=sum(new.ml.values()) / total if total else 1.0, volume_check=self._checked_volume(new),
             volume_worst=ratios.get(furthest, 1.0), volume_worst_case=furthest, emptied=sum(r < EMPTIED for r in ratios.values()),
-            moved_mm=float(way[axis]), moved_error_mm=float(error[axis]) if np.isfinite(error[axis]) else None, moved_axis=axis, **facts,
+            **shift[1], **facts,
         )
+
+    def _shift(self, number: int, other: int) -> tuple[float, dict[str, Any]]:
+        """How far a round lies from another version, and how clear that is: 1 where it speaks against the round."""
+        way, error = moved(self._measured[number], self._measured[other])
+        axis = int(np.argmax(np.abs(way) / np.maximum(error, 1e-9)))
+        voxel = float(np.median([spacing[axis] for spacing in self._spacing.values()]))
+        known = bool(np.isfinite(error[axis]))
+        clear = abs(float(way[axis])) / max(MOVED * voxel, MOVED_ERRORS * float(error[axis])) if known else 0.0
+        return clear, {"moved_mm": float(way[axis]), "moved_error_mm": float(error[axis]) if known else None, "moved_axis": axis, "moved_from": other}
 
     def _looks(self, version: Measured) -> dict[str, float]:
         shapes = [(shape, value) for found in version.shapes.values() for value, shape in found.items() if shape.ml]
@@ -169,10 +178,9 @@ class Gate:
             return f"its volume is {ratio:.2f} times that of the labels given"
         if evidence.emptied > MANY * cases:
             return f"it lost nearly everything in {evidence.emptied} of {cases} cases ({evidence.volume_worst_case} first)"
-        voxel = float(np.median([spacing[evidence.moved_axis] for spacing in self._spacing.values()]))
-        elsewhere = evidence.moved_error_mm is not None and abs(evidence.moved_mm) > max(MOVED * voxel, MOVED_ERRORS * evidence.moved_error_mm)
-        if elsewhere and (evidence.chance is None or evidence.chance < SURE):  # surely better where it was verified: then the labels given lay elsewhere
-            way = f"{abs(evidence.moved_mm):.1f} mm beside the labels given"
+        elsewhere = self._shift(evidence.round, evidence.moved_from)[0] > 1
+        if elsewhere and (evidence.chance is None or evidence.chance < SURE):  # surely better where it was verified: then the other version lay elsewhere
+            way = f"{abs(evidence.moved_mm):.1f} mm beside {_name(evidence.moved_from)}"
             return f"it lies {way} (along {'zyx'[evidence.moved_axis]}, in all cases alike; ± {evidence.moved_error_mm or 0.0:.1f} mm)"
         if evidence.strays > evidence.usual_strays + STRAY:
             return f"{evidence.strays:.0%} of its volume lies in stray pieces, against {evidence.usual_strays:.0%} in the labels given"
@@ -199,6 +207,10 @@ class Gate:
         if compared.chance < BETTER:
             return f"no better beyond chance: {figures} ({spread}); {name} {_stay(self.best)}"
         return f"better: {figures} ({spread})"
+
+
+def _name(version: int) -> str:
+    return f"round {version}" if version else "the labels given"
 
 
 def _stay(best: int) -> str:

@@ -31,9 +31,11 @@ class Evidence:
     emptied : int
         Cases that lost nearly all of their foreground.
     moved_mm, moved_error_mm : float
-        Along the voxel axis with the clearest shift: how far the foreground lies from that of the labels given, mean over the cases, and its standard error.
+        Along the voxel axis with the clearest shift: how far the foreground lies from that of another version, mean over the cases, and its standard error.
     moved_axis : int
         0, 1, 2 for z, y, x.
+    moved_from : int
+        That version: the labels given (0) or the best so far, whichever shows the clearer shift.
     pieces, holes : float
         Mean count a case and class; crumbs do not count as pieces.
     strays, hollow : float
@@ -62,6 +64,7 @@ class Evidence:
     moved_mm: float = 0.0
     moved_error_mm: float | None = None
     moved_axis: int = 0
+    moved_from: int = 0
     pieces: float = 0.0
     holes: float = 0.0
     strays: float = 0.0

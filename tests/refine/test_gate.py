@@ -155,6 +155,17 @@ def test_labels_that_all_lay_beside_the_organ_may_be_put_right_when_the_check_sl
     assert gate(given).judge(1, cohort(0.05, 50)).adopted
 
 
+def test_a_round_that_lies_elsewhere_than_the_round_it_learnt_from_is_refused_however_scattered_the_labels_given_are():
+    rng = np.random.default_rng(0)
+    judge = gate({name: ball(shift=rng.uniform(-4, 4, 2)) for name in NAMES})
+    assert judge.judge(1, {name: ball(shift=(0, -1.2)) for name in NAMES}).adopted
+    verdict = judge.judge(2, {name: ball(shift=(0, 1.1)) for name in NAMES})  # as far from the truth to the other side, a hair better
+    assert not verdict.adopted
+    assert verdict.evidence.moved_from == 1
+    assert "mm beside round 1 (along x, in all cases alike" in verdict.reason
+    assert judge.judge(3, {name: ball(shift=(0, 0.3)) for name in NAMES}).adopted  # to the truth, as the check slices say
+
+
 def test_labels_that_were_put_in_different_wrong_places_may_be_put_right():
     rng = np.random.default_rng(0)
     given = {name: ball(shift=rng.uniform(-3, 3, 2)) for name in NAMES}
