@@ -7,7 +7,24 @@ from typing import Annotated
 import typer
 
 from napari_medseg import __version__
-from napari_medseg.cli import about, exporting, files, learning, learning_sets, measuring, project, proposing, reviewing, segmenting, weak, weak_tidy, window
+from napari_medseg.cli import (
+    about,
+    comparing,
+    exporting,
+    files,
+    learning,
+    learning_sets,
+    measuring,
+    project,
+    proposing,
+    reporting,
+    reviewing,
+    segmenting,
+    statistics,
+    weak,
+    weak_tidy,
+    window,
+)
 
 app = typer.Typer(
     name="medseg",
@@ -54,6 +71,9 @@ app.command()(learning_sets.refine_sets)
 app.command()(proposing.propose)
 app.command()(exporting.export_model)
 app.command()(measuring.measure)
+app.command()(comparing.compare)
+app.command()(statistics.statistics)
+app.command()(reporting.report)
 app.command()(reviewing.review)
 app.command()(about.catalogue)
 app.command()(about.doctor)

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from napari_medseg.cli.answer import Answer, answering
-from napari_medseg.errors import MissingFileError, UnreadableFileError
-from napari_medseg.io import read_labels
-from napari_medseg.io.formats import READABLE, is_omezarr, stem_of, suffix_of
-from napari_medseg.metrics import measure as compare
-from napari_medseg.metrics.measure import Figures
-from napari_medseg.volume import require_same_grid
+from napari_medseg.cli.answer import Answer, answering, shown
+from napari_medseg.cli.pairs import Measured, measured, pairs_of, told, told_summary, write_table
+from napari_medseg.errors import MissingFileError, UnreadableFileError, UnwritableFileError
+from napari_medseg.io.formats import is_omezarr
+from napari_medseg.metrics.confusion import added
+from napari_medseg.metrics.confusion import told as errors_of
+from napari_medseg.metrics.summary import Summary, over_cases, over_classes, summarise
+from napari_medseg.metrics.surface import TOLERANCE_MM
 
-Classes = dict[str, Figures]
+Summaries = Mapping[str, Mapping[str, Summary]]
+SHOWN_FIRST = ("dice", "hd95_mm", "assd_mm", "volume_error_ml")
 
 
 @answering
 def measure(
     pred: Annotated[Path, typer.Argument(help="The mask to judge, or a folder of them.", show_default=False)],
     truth: Annotated[Path, typer.Argument(help="The true mask, or a folder with the same file names.", show_default=False)],
+    tolerance: Annotated[float, typer.Option(min=0, help="Surface Dice at this many mm too.")] = TOLERANCE_MM,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a case and class; for folders NAME-summary.csv too.", show_default=False)] = None,
 ) -> Answer:
-    """Compare masks with the truth: overlap, surface distances and volumes per class.
+    """Compare masks with the truth: overlap, surface distances, volumes, pieces and which class was taken for which.
 
     Distances are null where either mask is empty, precision where nothing was predicted, recall where nothing is true. For folders, each class's
-    figures are means over the cases where they are defined.
+    figures are means over the cases where they are defined, and `summary` says how sure they are.
 
-    Example: medseg measure proposal.nii.gz truth.nii.gz
+    Example: medseg measure proposals truths --csv figures.csv
     """
     for path in (pred, truth):
         if not path.exists():
@@ -36,55 +42,63 @@ def measure(
     folders = [path.is_dir() and not is_omezarr(path) for path in (pred, truth)]
     if folders[0] != folders[1]:
         raise UnreadableFileError("one is a folder and the other a file", where=f"{pred.name}, {truth.name}", todo="Give two masks or two folders of masks")
+    tables = _tables(csv, folders[0])
+    if folders[0]:
+        pairs, missing = pairs_of(pred, truth)
+        facts, text, summary = _many(list(shown(measured(pairs, tolerance))), missing)
+    else:
+        (one,) = measured({"": (pred, truth)}, tolerance)
+        facts, text, summary = {"classes": one.classes, "cases": [_case(one, pred.name)]}, _told(one.classes), {}
+    rows = facts["cases"]
     if not folders[0]:
-        classes = _pair(pred, truth)
-        return Answer({"classes": classes}, _told(classes))
-    predicted, true = _masks(pred), _masks(truth)
-    alone = sorted(predicted.keys() - true.keys())
-    if alone:
-        raise MissingFileError(f"has no mask of the same name in {truth.name}", where=predicted[alone[0]], todo="Give both masks the same name")
-    cases = [{"id": name, "classes": _pair(path, true[name])} for name, path in predicted.items()]
-    means = _means([case["classes"] for case in cases])  # type: ignore[misc]
-    missing = sorted(true.keys() - predicted.keys())
-    lines = [f"{case['id']}:\n{_told(case['classes'])}" for case in cases]  # type: ignore[arg-type]
-    lines += [f"mean of {len(cases)} cases:\n{_told(means)}"] + [f"not predicted: {', '.join(missing)}"] * bool(missing)
-    return Answer({"classes": means, "cases": cases, "not_predicted": missing}, "\n".join(lines))
+        facts = {"classes": facts["classes"], "confusion": rows[0]["confusion"]}
+    if tables:
+        _write(tables, rows, summary)
+        facts["csv"] = tables
+    return Answer({**facts, "tolerance_mm": tolerance}, text)
 
 
-def _pair(pred: Path, truth: Path) -> Classes:
-    true = read_labels(truth)
-    found = read_labels(pred)
-    require_same_grid(true.geometry, found.geometry, pred)
-    return compare(found.channel(), true.channel(), true.geometry.spacing)
+def _many(cases: Sequence[Measured], missing: Sequence[str]) -> tuple[dict[str, Any], str, Summaries]:
+    summary = over_cases([case.classes for case in cases])
+    means = {value: {name: figure.mean for name, figure in row.items()} for value, row in summary.items()}
+    overall = summarise(over_classes(case.classes).get("dice") for case in cases)
+    facts = {
+        "classes": means, "summary": {value: {name: figure.as_dict() for name, figure in row.items()} for value, row in summary.items()},
+        "dice_over_classes": overall.as_dict(), "confusion": errors_of(added([case.confusion for case in cases])).as_dict(),
+        "cases": [_case(case) for case in cases], "not_predicted": missing,
+    }
+    lines = [f"{case.id}:\n{_told(case.classes)}" for case in cases]
+    lines.append(f"{len(cases)} {'case' if len(cases) == 1 else 'cases'}, means:")
+    lines += [f"class {value}: {name} {told_summary(row[name])}" for value, row in summary.items() for name in SHOWN_FIRST]
+    if len(summary) > 1:
+        lines.append(f"all classes: dice {told_summary(overall)}")
+    if missing:
+        lines.append(f"not predicted, and in no mean: {', '.join(missing)}")
+    return facts, "\n".join(lines), summary
 
 
-def _masks(folder: Path) -> dict[str, Path]:
-    masks = {stem_of(p): p for p in sorted(folder.iterdir()) if _is_mask(p) and not p.name.startswith(".")}
-    if not masks:
-        raise UnreadableFileError("holds no mask", where=folder, todo="Give a folder of .nii.gz, .nrrd or .mha masks")
-    return masks
+def _case(case: Measured, name: str = "") -> dict[str, Any]:
+    return {"id": case.id or name, "classes": case.classes, "confusion": errors_of(case.confusion).as_dict()}
 
 
-def _is_mask(path: Path) -> bool:
-    return is_omezarr(path) or (path.is_file() and suffix_of(path) in READABLE)
+def _told(classes: Mapping[str, Mapping[str, float | None]]) -> str:
+    return "\n".join(f"class {value}: {told(row)}" for value, row in classes.items()) or "both masks are empty"
 
 
-def _means(cases: list[Classes]) -> Classes:
-    means: Classes = {}
-    for value in sorted({v for classes in cases for v in classes}, key=int):
-        rows = [classes[value] for classes in cases if value in classes]
-        means[value] = {name: _mean([row[name] for row in rows]) for name in rows[0]}
-    return means
+def _tables(csv: Path | None, folders: bool) -> list[Path]:
+    if csv is None:
+        return []
+    if not csv.parent.is_dir():
+        raise UnwritableFileError(f"the folder {csv.parent} does not exist", where=csv, todo="Create it, or choose another place")
+    return [csv, csv.with_name(f"{csv.stem}-summary{csv.suffix}")] if folders else [csv]
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _told(classes: Classes) -> str:
-    lines = []
-    for value, row in classes.items():
-        figures = ", ".join(f"{name} {'-' if figure is None else format(figure, '.4g')}" for name, figure in row.items())
-        lines.append(f"class {value}: {figures}")
-    return "\n".join(lines) or "both masks are empty"
+def _write(tables: Sequence[Path], cases: Sequence[Mapping[str, Any]], summary: Summaries) -> None:
+    names = list(dict.fromkeys(name for case in cases for row in case["classes"].values() for name in row))
+    write_table(tables[0], ["case", "class", *names], (
+        [case["id"], value, *(row[name] for name in names)] for case in cases for value, row in case["classes"].items()
+    ))
+    for path in tables[1:]:
+        write_table(path, ["class", "figure", *(field.name for field in fields(Summary))], (
+            [value, name, *astuple(figure)] for value, row in summary.items() for name, figure in row.items()
+        ))
