@@ -12,7 +12,9 @@ parser = argparse.ArgumentParser(prog="medseg", description="Open napari with th
 parser.add_argument("paths", nargs="*", help="scans to open: NIfTI, NRRD, MHA, DICOM files or folders")
 parser.add_argument("--series", help="which series of a folder: UID, number or description")
 parser.add_argument("--sample", choices=sorted(FILES), help="open a sample scan")
+parser.add_argument("--review", help="folder of a blinded review to answer")
+parser.add_argument("--rater", default="", help="who answers it")
 
 if __name__ == "__main__":
     options = parser.parse_args()
-    sys.exit(main(options.sample, options.paths, options.series))
+    sys.exit(main(options.sample, options.paths, options.series, options.review, options.rater))

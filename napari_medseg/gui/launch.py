@@ -13,7 +13,9 @@ CASES = "Cases"
 SMALL_SCREEN = 1600
 
 
-def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None, *, show: bool = True) -> Any:
+def open_window(
+    sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None, *, show: bool = True, review: str | None = None, rater: str = "",
+) -> Any:
     """A napari viewer with our dock.
 
     Parameters
@@ -26,6 +28,8 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
         Which series of the folders: UID, number or description; else a folder of several asks.
     show : bool
         Whether to show the window at once.
+    review : str, optional
+        Folder of a blinded review to be answered at once, by `rater`.
     """
     import napari
 
@@ -41,6 +45,8 @@ def open_window(sample: str | None = None, paths: Sequence[str | Path] = (), ser
         desk.open_sample(sample)
     for path in paths:
         desk.open_path(Path(path), series)
+    if review is not None:
+        desk.session.reviewing.blinded.start_when_ready(Path(review), rater)
     if show:
         _lay_out(viewer, dock, WIDTH)
     return viewer
@@ -53,12 +59,12 @@ def show_cases(viewer: Any) -> None:
         window.add_plugin_dock_widget(PLUGIN, CASES)
 
 
-def main(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None) -> int:
+def main(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None, review: str | None = None, rater: str = "") -> int:
     """Run the window until it is closed."""
     import napari
 
     logging.getLogger("napari_medseg").setLevel(logging.INFO)
-    open_window(sample, paths, series)
+    open_window(sample, paths, series, review=review, rater=rater)
     napari.run()
     return 0
 

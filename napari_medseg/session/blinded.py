@@ -322,6 +322,7 @@ class Blinded:
     def start_when_ready(self, folder: Path, rater: str) -> None:
         """Open a review and answer it under a name, as soon as the study that it is of is open."""
         self.rater = rater
+        self._session.reviewing.turn("blinded")
         self.open_folder(folder)
         self._begins = self.chosen is not None
         self._on_session()
@@ -373,13 +374,9 @@ class Blinded:
 
     def leave(self) -> None:
         """Stop answering; all that was answered is on the disk."""
-        if self.sitting is None:
-            return
-        self._session.jobs.stop(LANE)
-        self.sitting.close()
-        self.sitting, self.pictures = None, Pictures()
-        self.look()
-        self.turned.emit()
+        if self.sitting is not None:
+            self._put_away()
+            self.turned.emit()
 
     def finish(self) -> None:
         """Show the result; only when this rater has answered everything."""
@@ -387,15 +384,13 @@ class Blinded:
 
         if self.chosen is None or (self.sitting is not None and not self.sitting.is_done):
             return
-        self.leave()
-        if not self.can_show:
-            return
-        try:
-            self.summary = summary_of(self.chosen.folder)
-        except MedsegError as error:
-            self._session.report(error)
-            return
-        self._record(self.chosen, self.summary)
+        self._put_away()
+        if self.can_show and self.chosen is not None:
+            try:
+                self.summary = summary_of(self.chosen.folder)
+                self._record(self.chosen, self.summary)
+            except MedsegError as error:
+                self._session.report(error)
         self._session.changed.emit()
         self.turned.emit()
 
@@ -423,6 +418,14 @@ class Blinded:
         self._session.changed.emit()
 
     # -- inside ------------------------------------------------------------------------------------------------------------------------------------------
+
+    def _put_away(self) -> None:
+        if self.sitting is None:
+            return
+        self._session.jobs.stop(LANE)
+        self.sitting.close()
+        self.sitting, self.pictures = None, Pictures()
+        self.look()
 
     def _record(self, review: FoundReview, summary: Summary) -> None:
         """A study keeps the verdicts in its database too."""
