@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.review_agreement import AgreementPage
+from napari_medseg.gui.review_blinded import BlindedPage
 from napari_medseg.gui.review_rulers import RulersPage
 from napari_medseg.gui.review_statistics import StatisticsPage
 from napari_medseg.gui.style import SPACING, combo
@@ -15,6 +16,7 @@ from napari_medseg.session.reviewing import Page
 
 PAGES: dict[Page, tuple[str, str, Callable[[Desk], QWidget]]] = {  # what it is called, what it is for, and its widget
     "statistics": ("Segment statistics", "Volume, surface, diameters and grey values of each label", StatisticsPage),
+    "blinded": ("Blinded choice", "Which of two masks is better, asked without telling whose they are", BlindedPage),
     "rulers": ("Rulers", "Distances in mm and angles in degrees, drawn on the slice", RulersPage),
     "agreement": ("Agreement", "How far several people agree, where they do not, and their consensus", AgreementPage),
 }
