@@ -11,7 +11,7 @@ from napari_medseg.session.cases import SIGNS
 from napari_medseg.session.study_refinement import Learner, counted, learners
 
 MOST_ROWS = 3
-EMPTY = "No open scan has an accepted label yet. Make a weak label and accept it, or name two folders below."
+EMPTY = "Nothing is labelled yet. Make a weak label and accept it, or train on whole folders (below)."
 
 
 class RefineCases(QWidget):

@@ -5,20 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QSizePolicy, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.folder_field import FolderField
-from napari_medseg.gui.style import combo
+from napari_medseg.gui.style import combo, quiet
 
 
 class RefineSetup(QWidget):
-    """Views of the session's choices."""
+    """Views of the session's choices, folded away until somebody wants another one."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
         session = desk.session
+        self.head = QToolButton()
+        self.head.setToolTip("Recipe, base model, number of rounds; or whole folders instead of what is listed above")
+        self.head.setCheckable(True)
+        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.head.toggled.connect(self._fold)
         self.recipe = combo("How rounds are run")
         for entry in session.catalogue.of_kind("recipe"):
             self.recipe.addItem(entry.title, entry.id)
@@ -33,39 +39,40 @@ class RefineSetup(QWidget):
         self.rounds.valueChanged.connect(lambda n: self._choose(rounds=n))
         self.images = FolderField("folder of scans", lambda path: self._choose(images=path))
         self.labels = FolderField("folder of their label maps", lambda path: self._choose(labels=path))
-        self.folders = QToolButton()
-        self.folders.setToolTip("Train on a whole folder of scans and a folder of label maps with the same file names")
-        self.folders.setCheckable(True)
-        self.folders.toggled.connect(self._fold)
+        self.whole = quiet("Or whole folders: scans, and label maps with the same file names")
+        self.inside = QWidget()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
         if self.recipe.count() > 1:
             form.addRow("Recipe", self.recipe)
-        form.addRow("Start from", self.base)
+        form.addRow("Base", self.base)
         form.addRow("Rounds", self.rounds)
+        folded = QVBoxLayout(self.inside)
+        folded.setContentsMargins(0, 0, 0, 0)
+        folded.setSpacing(4)
+        folded.addLayout(form)
+        for part in (self.whole, self.images, self.labels):
+            folded.addWidget(part)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.folders)
-        column.addWidget(self.images)
-        column.addWidget(self.labels)
-        column.addLayout(form)
-        self._fold(False)
+        column.addWidget(self.head)
+        column.addWidget(self.inside)
+        self.inside.hide()
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the session."""
         choices = self._desk.session.refine
-        if choices.images is not None or choices.labels is not None:
-            self.folders.setChecked(True)
         self.images.show_path(choices.images)
         self.labels.show_path(choices.labels)
         self.recipe.setCurrentIndex(max(0, self.recipe.findData(choices.recipe)))
         if self.rounds.value() != choices.rounds:
             self.rounds.setValue(choices.rounds)
         self._fill_bases()
+        self._summarise()
 
     def _fill_bases(self) -> None:
         choices = self._desk.session.refine
@@ -81,10 +88,18 @@ class RefineSetup(QWidget):
                 self.base.addItem(title, path)
         self.base.setCurrentIndex(max(0, [path for _, path in bases].index(choices.base)))
 
+    def _summarise(self) -> None:
+        """What is chosen, in the line that folds it."""
+        choices = self._desk.session.refine
+        rounds = f"{choices.rounds} round{'s' if choices.rounds != 1 else ''}"
+        where = [choices.images.name] if choices.images is not None else []
+        based = ["from " + self.base.currentText()] if choices.base is not None else []
+        said = ", ".join([choices.recipe, rounds, *based, *where])
+        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Train with {said}")
+
     def _fold(self, open_: bool) -> None:
-        self.folders.setText(("▾" if open_ else "▸") + " Folders instead of the open scans")
-        self.images.setVisible(open_)
-        self.labels.setVisible(open_)
+        self.inside.setVisible(open_)
+        self._summarise()
 
     def _choose(self, **values: object) -> None:
         choices = self._desk.session.refine

@@ -36,7 +36,7 @@ class RefineTab(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
-        for part in (self.cases, self.unfinished, self.setup, self.running, self.rounds, self.next, self.single):
+        for part in (self.cases, self.unfinished, self.single, self.setup, self.running, self.rounds, self.next):
             column.addWidget(part)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
@@ -46,7 +46,7 @@ class RefineTab(QWidget):
         """Bring what has just come into view, once it has its place."""
         refining = self._desk.session.refining
         rows, offered = refining.rows, bool(refining.left) and not refining.is_training
-        seen = len(rows) + sum(bool(row.changes) for row in rows)
+        seen = sum(1 + bool(row.changes) for row in rows if row.figures.round)
         if seen > self._seen:
             self.view.want(self.rounds)
         if offered and not self._offered:

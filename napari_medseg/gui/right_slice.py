@@ -53,7 +53,7 @@ class RightSlice(QWidget):
         words = f"{slices} right in {patients} patient{'s' if patients != 1 else ''}" if slices else "none marked yet"
         self.said.setText(words)
         self.strip.show_slices(session.rest.slices(scan), session.verified.of(scan), len(scan.display.array), self._desk.slice_in_view(0) or 0)
-        mark(self.act, "primary", next_step(session).action == "right")
+        mark(self.act, "primary", not on and next_step(session).action == "right")
 
     def _on_moved(self) -> None:
         """Another slice is in view; scrolling must cost nothing while nobody sees this."""

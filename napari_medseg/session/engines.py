@@ -31,6 +31,22 @@ def refinable(session: Session) -> list[Scan]:
     return [scan for scan in session.scans if scan.has_labels]
 
 
+def require(session: Session, choices: RefineChoices) -> None:
+    """Refuse a refinement of what is open, or of folders, that has nothing to learn from.
+
+    Raises
+    ------
+    NoLabelsError, InvalidInputError
+        As `request`.
+    """
+    if choices.images or choices.labels:
+        if not (choices.images and choices.labels):
+            todo = "Name the folder of scans and the folder of their label maps, or neither"
+            raise InvalidInputError("only one of the two folders is given", where="Refine", todo=todo)
+    elif not named(session, choices):
+        raise NoLabelsError("no open scan has an accepted label", where="Refine", todo="Make a weak label and accept it first")
+
+
 def request(
     session: Session, choices: RefineChoices, cases: tuple[Case, ...] = (), corrected: Mapping[str, Volume] | None = None, checks: Checks | None = None,
 ) -> RefineRequest:
@@ -47,20 +63,17 @@ def request(
     recipe = session.catalogue.find(choices.recipe, "recipe").build(rounds=choices.rounds)
     given: tuple[Case, ...] | Folders = cases
     taught = dict(corrected or {})
+    if not cases:
+        require(session, choices)
     if cases:
         pass
-    elif choices.images or choices.labels:
-        if not (choices.images and choices.labels):
-            todo = "Name the folder of scans and the folder of their label maps, or neither"
-            raise InvalidInputError("only one of the two folders is given", where="Refine", todo=todo)
+    elif choices.images and choices.labels:
         given = Folders(choices.images, choices.labels)
     else:
         scans = named(session, choices)
         given = tuple(Case(name, scan.source, session.verified.untouched(scan)) for scan, name in scans)
         taught = {case.id: hand for (scan, _), case in zip(scans, given, strict=True) if (hand := painted_of(scan, case.labels)) is not None}
         checks = session.verified.checks(scans)
-        if not given:
-            raise NoLabelsError("no open scan has an accepted label", where="Refine", todo="Make a weak label and accept it first")
     out = choices.out or runs_folder(session) / datetime.now().strftime("%Y-%m-%d %H-%M-%S")
     names = {c.value: c.name for c in session.classes}
     checked = checks or Checks({}, {}, {})

@@ -30,14 +30,30 @@ def refining(session: Session, scan: Scan) -> Step:
         return Step(f"Train on the scans in {choices.images.name}", "run", "G")
     if not learners(session):
         return Step("First make a weak label and accept it; the network learns from it", "weak", "", "A refinement starts from labels, however rough.")
-    if session.refining.rows:
+    if any(row.figures.round for row in session.refining.rows):
         return _after_rounds(session)
+    alone = _alone(session, scan)
+    if alone is not None:
+        return alone
     slices, _ = session.verified.count()
     why = "It trains in a process of its own; go on working meanwhile."
     if slices < ENOUGH:
         more = f"{ENOUGH - slices} slice{'s' if ENOUGH - slices != 1 else ''}"
         why = f"Better first mark {more} right (Alt+K), in two patients or more, so that the rounds can be judged."
     return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", why)
+
+
+def _alone(session: Session, scan: Scan) -> Step | None:
+    """One scan has little to teach a network, but a few corrected slices teach its other ones; None where there are more, or it was done."""
+    report, slices = session.rest.report(scan), session.rest.slices(scan)
+    cases = len(session.study.cases) if session.study.is_open else len(session.scans)
+    if cases != 1 or not scan.has_labels or (report is not None and len(slices) <= len(report.corrected)):
+        return None
+    if len(slices) < ENOUGH:
+        more = f"{ENOUGH - len(slices)} {'more ' if slices else ''}slice{'s' if len(slices) != ENOUGH - 1 else ''}"
+        sentence = f"Correct {more} of this scan with the brush, or mark slices that are right; then propose the rest from them"
+        return Step(sentence, "right", "Alt+K", "A network learns little from a single scan; its own corrected slices teach the others.", plain=True)
+    return Step("Propose the other slices of this scan from those you corrected", "rest", "", "Takes seconds; your slices stay as they are.")
 
 
 def training(session: Session, job: Job, how_far: str) -> Step:

@@ -239,6 +239,8 @@ class Refining:
         session, training = self._session, self.training
         if training is None:
             return
+        if self.paused and training.runs and not training.runs[-1].paused:
+            training.runs[-1].pause()  # asked for before there was anything to pause
         self._note(tick)
         self.warning = tick.warning or self.warning
         if tick.look is not None:

@@ -120,12 +120,14 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
             made.runs.append(RefineRun(asked))
             return noted(watched(made.runs[0], cases, engines.settled_slices(taught, known.verified)), notes, asked.out)
     else:
-        request = engines.request(session, choices)
+        engines.require(session, choices)
         named = {} if choices.images else {name: scan for scan, name in engines.named(session, choices)}
         title = _title(len(named)) if named else f"Refining the scans in {choices.images.name if choices.images else ''}"
-        made = Training(title, choices, scans=named, runs=[RefineRun(request)])
+        made = Training(title, choices, scans=named)
 
         def ticks() -> Iterator[Tick | Seen]:
+            request = engines.request(session, choices)  # turns whole scans, so not on the window's thread
+            made.runs.append(RefineRun(request))
             done = engines.settled_slices(*(maps if isinstance(maps, dict) else {} for maps in (request.corrected, request.verified)))
             return watched(made.runs[0], request.cases if isinstance(request.cases, tuple) else (), done)
 

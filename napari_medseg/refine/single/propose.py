@@ -108,8 +108,9 @@ def propose_rest(
     unsure[given.locked] = 0
     doubtful = np.moveaxis(unsure > DOUBTFUL, own.axis, 0).sum((1, 2))
     worst = int(doubtful.argmax())
+    pixel_mm2 = float(np.prod([mm for axis, mm in enumerate(image.geometry.spacing) if axis != own.axis]))
     report = Report(
-        tuple(solver.reports), own.axis, tuple(slices_of(given.locked, own.axis)), worst if doubtful[worst] else None, int(doubtful[worst]),
+        tuple(solver.reports), own.axis, tuple(slices_of(given.locked, own.axis)), worst if doubtful[worst] else None, pixel_mm2 * int(doubtful[worst]),
         solver.fits, time.monotonic() - started,
     )
     yield SingleTick(1.0, report.words, out, unsure, report)

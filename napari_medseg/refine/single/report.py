@@ -56,8 +56,8 @@ class Report:
         Slices that were learnt from.
     next_slice : int or None
         The slice along `axis` that a further correction would teach most about; None when nothing is in doubt.
-    doubtful : int
-        Voxels in doubt on it.
+    doubtful_mm2 : float
+        Area in doubt on it.
     fits : int
         Classifiers trained.
     seconds : float
@@ -67,7 +67,7 @@ class Report:
     axis: int
     corrected: tuple[int, ...]
     next_slice: int | None
-    doubtful: int
+    doubtful_mm2: float
     fits: int
     seconds: float
 
@@ -76,7 +76,7 @@ class Report:
         """Whether a further corrected slice would help."""
         if self.next_slice is None:
             return "No slice is in doubt: look through the proposal."
-        return f"Slice {self.next_slice} is the one to correct next: {self.doubtful} voxels of it are in doubt."
+        return f"Slice {self.next_slice} is the one to correct next: {self.doubtful_mm2:.0f} mm² of it are in doubt."
 
     @property
     def words(self) -> str:
