@@ -10,7 +10,7 @@ import typer
 
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import named_values
+from napari_medseg.cli.arguments import model_in, named_values
 from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError, MissingFileError
 
 if TYPE_CHECKING:
@@ -118,7 +118,6 @@ def settings_of(given: list[str], rounds: int | None) -> dict[str, Any]:
 
 def base_of(name: str) -> Path:
     """Where the model to start from lies; the folder of a whole run stands for the model in it."""
-    from napari_medseg.refine.folder import MODEL
     from napari_medseg.segmenters.plan import BASE
 
     entries = catalogue.load().entries
@@ -130,4 +129,4 @@ def base_of(name: str) -> Path:
         return BASE if model is None else Path(str(model))
     if not Path(name).exists():
         raise MissingFileError("is neither a segmenter's id nor a model", where=name, todo=MODEL_OR_ID)
-    return Path(name) / MODEL if (Path(name) / MODEL).is_dir() else Path(name)
+    return model_in(Path(name))
