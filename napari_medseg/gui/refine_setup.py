@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QSizePolicy, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.folder_field import FolderField
@@ -23,7 +23,6 @@ class RefineSetup(QWidget):
         self.head.setToolTip("Recipe, base model, number of rounds; or whole folders instead of what is listed above")
         self.head.setCheckable(True)
         self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.head.toggled.connect(self._fold)
         self.recipe = combo("How rounds are run")
         for entry in session.catalogue.of_kind("recipe"):
@@ -57,7 +56,7 @@ class RefineSetup(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.head)
+        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.inside)
         self.inside.hide()
         desk.refreshed.connect(self.refresh)
@@ -92,9 +91,8 @@ class RefineSetup(QWidget):
         """What is chosen, in the line that folds it."""
         choices = self._desk.session.refine
         rounds = f"{choices.rounds} round{'s' if choices.rounds != 1 else ''}"
-        where = [choices.images.name] if choices.images is not None else []
-        based = ["from " + self.base.currentText()] if choices.base is not None else []
-        said = ", ".join([choices.recipe, rounds, *based, *where])
+        base = "" if choices.base is None else "last model" if choices.base == choices.model else "own base"
+        said = ", ".join(filter(None, [choices.recipe, rounds, base, "folders" if choices.images or choices.labels else ""]))
         self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Train with {said}")
 
     def _fold(self, open_: bool) -> None:

@@ -13,6 +13,8 @@ from napari_medseg.session.study_refinement import learners
 
 ENOUGH = 3
 """Verified slices, of which some check, before rounds can be judged by more than their volume."""
+FEW = 5
+"""Cases below which the Guide suggests to label more."""
 
 
 def refining(session: Session, scan: Scan) -> Step:
@@ -36,11 +38,13 @@ def refining(session: Session, scan: Scan) -> Step:
     if alone is not None:
         return alone
     slices, _ = session.verified.count()
-    why = "It trains in a process of its own; go on working meanwhile."
+    why, labelled, cases = "It trains in a process of its own; go on working meanwhile.", len(learners(session)), len(session.study.cases)
     if slices < ENOUGH:
         more = f"{ENOUGH - slices} slice{'s' if ENOUGH - slices != 1 else ''}"
-        why = f"Better first mark {more} right (Alt+K), in two patients or more, so that the rounds can be judged."
-    return Step("Start the refinement; the network learns from your labels and proposes better ones", "run", "G", why)
+        why = f"Better first mark {more} right (Alt+K), in two patients or more: rounds are judged by them."
+    if labelled < min(FEW, cases):
+        why = f"Only {labelled} of {cases} cases {'is' if labelled == 1 else 'are'} labelled; a network learns more from more of them."
+    return Step("Start the refinement; it proposes better labels", "run", "G", why)
 
 
 def _alone(session: Session, scan: Scan) -> Step | None:
