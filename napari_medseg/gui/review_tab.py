@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.review_agreement import AgreementPage
 from napari_medseg.gui.review_blinded import BlindedPage
+from napari_medseg.gui.review_compare import ComparePage
 from napari_medseg.gui.review_rulers import RulersPage
 from napari_medseg.gui.review_statistics import StatisticsPage
 from napari_medseg.gui.style import SPACING, combo
@@ -19,6 +20,7 @@ PAGES: dict[Page, tuple[str, str, Callable[[Desk], QWidget]]] = {  # what it is 
     "blinded": ("Blinded choice", "Which of two masks is better, asked without telling whose they are", BlindedPage),
     "rulers": ("Rulers", "Distances in mm and angles in degrees, drawn on the slice", RulersPage),
     "agreement": ("Agreement", "How far several people agree, where they do not, and their consensus", AgreementPage),
+    "compare": ("Compare", "Which of several rounds, models or people is better, and for whom it is not", ComparePage),
 }
 
 

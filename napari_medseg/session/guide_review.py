@@ -66,6 +66,18 @@ def _agreement(session: Session) -> Step | None:
     return Step("They agree on every voxel", "none", plain=True)
 
 
+def _compare(session: Session) -> Step | None:
+    model = session.reviewing.comparing
+    if busy(session):
+        return None
+    if model.missing:
+        return Step(model.missing, "none", "", "Files of one case have one name in every folder.")
+    if model.found is None or model.is_old:
+        return Step("Compare them case by case", "run", "G", "Every case is measured against the truth.")
+    why = "A mean hides a group that got worse: look at the groups."
+    return Step("Click on a point to open its case, or choose another figure, class or chart", "none", "", why)
+
+
 def _nothing(session: Session) -> Step | None:
     return None
 
@@ -75,6 +87,6 @@ PAGES: dict[Page, Callable[[Session], Step | None]] = {
     "rulers": _rulers,
     "blinded": blinded,
     "agreement": _agreement,
-    "compare": _nothing,
+    "compare": _compare,
     "report": _nothing,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_medseg.session.agreeing import Agreeing
 from napari_medseg.session.blinded import Blinded
+from napari_medseg.session.comparing import Comparing
 from napari_medseg.session.rulers import Rulers
 from napari_medseg.session.statistics import Statistics
 
@@ -30,6 +31,7 @@ class Reviewing:
     statistics : Statistics
     rulers : Rulers
     agreement : Agreeing
+    comparing : Comparing
     blinded : Blinded
     runs : page to callable
         What Run (G) does on a page; pages without an entry have no such act.
@@ -42,7 +44,10 @@ class Reviewing:
         self.rulers = Rulers(session)
         self.blinded = Blinded(session)
         self.agreement = Agreeing(session)
-        self.runs: dict[Page, Callable[[], None]] = {"statistics": self.statistics.start, "blinded": self.blinded.run, "agreement": self.agreement.start}
+        self.comparing = Comparing(session)
+        self.runs: dict[Page, Callable[[], None]] = {
+            "statistics": self.statistics.start, "blinded": self.blinded.run, "agreement": self.agreement.start, "compare": self.comparing.start,
+        }
 
     @property
     def lane(self) -> str:
