@@ -102,16 +102,12 @@ class BlindedPage(QWidget):
         self.repeats.valueChanged.connect(lambda share: change(repeats=share / 100))
         for field in (self.slices, self.repeats):
             unscrolled(field)
-        asked = QHBoxLayout()
-        asked.setContentsMargins(0, 0, 0, 0)
-        for widget, stretch in ((self.slices, 0), (self.kind, 1), (QLabel("twice"), 0), (self.repeats, 0)):
-            asked.addWidget(widget, stretch)
         self._rows: dict[str, tuple[QLabel, QWidget]] = {}
-        ask = QWidget()
-        ask.setLayout(asked)
+        ask, twice = _row(self.slices, self.kind), _row(self.repeats, quiet("of them are asked twice"))
         parts = (
             ("", "Compare", self.source), ("folders", "Scans", self.images), ("folders", "First", self.a), ("folders", "Second", self.b),
-            ("study", "First", self.version_a), ("study", "Second", self.version_b), ("", "Ask", ask), ("folders", "Keep in", self.keep),
+            ("study", "First", self.version_a), ("study", "Second", self.version_b), ("", "Ask", ask), ("", "", twice),
+            ("folders", "Keep in", self.keep),
         )
         for number, (when, title, widget) in enumerate(parts):
             label = QLabel(title)
@@ -216,3 +212,13 @@ class BlindedPage(QWidget):
     def _main(self) -> QWidget | None:
         top = self.window()
         return top if top is not self else None
+
+
+def _row(first: QWidget, second: QWidget) -> QWidget:
+    """Two fields in a row, the second wide."""
+    made = QWidget()
+    row = QHBoxLayout(made)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(first)
+    row.addWidget(second, 1)
+    return made

@@ -91,7 +91,7 @@ class FoundReview:
     def title(self) -> str:
         """What the list calls it: nothing of what is compared."""
         thing = "slices" if self.plan.kind == "slices" else "volumes"
-        return f"{self.folder.name}: {len(self.plan.questions)} {thing}, {self.plan.created[:10]}"
+        return f"{self.folder.name}: {len(self.plan.questions)} {thing}"
 
 
 @dataclass
