@@ -10,7 +10,7 @@ from napari_medseg.gui.style import fit_rows, quiet, right
 from napari_medseg.session.cases import SIGNS
 from napari_medseg.session.study_refinement import Learner, counted, learners
 
-MOST_ROWS = 3
+MOST_ROWS = 2
 EMPTY = "Nothing is labelled yet. Make a weak label and accept it, or train on whole folders (below)."
 
 

@@ -14,7 +14,7 @@ TIP = (
     "Learns from the slices you painted on or marked right, each as a whole, and proposes all others of this scan (up to about 1 min); "
     "these slices stay as they are"
 )
-NONE_YET = "No slice is corrected yet: paint where the label is wrong."
+NONE_YET = "Paint where the label is wrong, on about 3 slices."
 
 
 class RefineSingle(QWidget):
@@ -45,7 +45,10 @@ class RefineSingle(QWidget):
         slices = session.rest.slices(scan)
         report = session.rest.report(scan)
         self.propose.setEnabled(bool(slices))
-        need = f"Correct {ENOUGH - len(slices)} more slice{'s' if len(slices) != ENOUGH - 1 else ''} for a good proposal." if len(slices) < ENOUGH else ""
-        count = f"{len(slices)} slice{'s' if len(slices) != 1 else ''} corrected or right." if slices else NONE_YET
-        self.said.setText(" ".join(filter(None, [count, need or (report.useful if report is not None else "")])))
+        count = f"{len(slices)} slice{'s' if len(slices) != 1 else ''} corrected or right"
+        if len(slices) < ENOUGH:
+            said = f"{count}; {ENOUGH - len(slices)} more for a good proposal." if slices else NONE_YET
+        else:
+            said = f"{count}. {report.useful if report is not None else ''}".rstrip()
+        self.said.setText(said)
         mark(self.propose, "primary", session.tab == "refine" and next_step(session).action == "rest")

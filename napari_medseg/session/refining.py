@@ -398,6 +398,8 @@ class Refining:
         if folder == self._folder:
             return
         self._folder = folder
+        choices = self._session.refine
+        choices.left_out = {key for key in choices.left_out if not isinstance(key, str)}  # cases of that one
         if self.is_training and (self.training is None or not self.training.ids):
             return
         self._queue = None  # what waits stays on the disk

@@ -124,7 +124,7 @@ def test_the_rest_can_be_proposed_only_once_a_slice_was_corrected(tab, desk, ses
     session.painted(scan, change(scan.labels, box, np.ones((1, 4, 4), np.uint8)))
     desk.refreshed.emit()
     assert tab.single.propose.isEnabled()
-    assert tab.single.said.text().startswith("1 slice corrected or right. Correct 2 more slices")
+    assert tab.single.said.text().startswith("1 slice corrected or right; 2 more for a good proposal")
 
 
 def test_what_a_training_network_sees_is_a_line_of_its_own_and_no_label(tab, desk, session, scan, viewer):

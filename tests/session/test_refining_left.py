@@ -131,8 +131,10 @@ def test_a_recipe_that_is_not_there_any_more_is_left_out(session, owner, study):
 
 def test_what_trains_on_a_study_stops_when_another_one_is_opened(session, owner, study, endless, tmp_path):
     owner.run_until(lambda: session.job.message == "Training")
+    session.refine.left_out = {"case-0001"}
     study.create(tmp_path / "Others")
     owner.run_until(lambda: study.title == "Others")
+    assert not session.refine.left_out
     assert not endless.is_training
     assert not endless.rows
     assert endless.training is None
