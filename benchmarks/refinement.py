@@ -1,4 +1,4 @@
-"""Refinement measured: `python benchmarks/refinement.py [--only recipes cohort gate gate_loop single kills] [--quick]`.
+"""Refinement measured: `python benchmarks/refinement.py [--only recipes cohort gate gate_loop next single kills] [--quick]`.
 
 | part | asks |
 |---|---|
@@ -6,6 +6,7 @@
 | cohort | the published loop on a made CT to MR cohort, round by round |
 | gate | are poisoned rounds refused and good ones adopted |
 | gate_loop | the same, decided within whole runs of the recipe that is the default |
+| next | is a correction worth more where the ranking says so |
 | single | three corrected slices of one scan: what becomes of the others |
 | kills | does a killed training go on and end with the same figures |
 
@@ -20,7 +21,7 @@ import platform
 import sys
 from importlib import metadata, util
 
-PARTS = ("recipes", "cohort", "gate", "gate_loop", "single", "kills")
+PARTS = ("recipes", "cohort", "gate", "gate_loop", "next", "single", "kills")
 PACKAGES = ("numpy", "scipy", "torch", "monai", "SimpleITK")
 
 
