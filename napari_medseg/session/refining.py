@@ -191,7 +191,7 @@ class Refining:
     def _begin(self, item: Queued) -> None:
         session, made = self._session, item.make()
         self._clear(made)
-        session.notice = ""
+        session.notice = session.trouble = ""
 
         def cancel() -> None:
             for run in made.runs:
