@@ -10,6 +10,7 @@ from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.review_agreement import AgreementPage
 from napari_medseg.gui.review_blinded import BlindedPage
 from napari_medseg.gui.review_compare import ComparePage
+from napari_medseg.gui.review_report import ReportPage
 from napari_medseg.gui.review_rulers import RulersPage
 from napari_medseg.gui.review_statistics import StatisticsPage
 from napari_medseg.gui.style import SPACING, combo
@@ -21,6 +22,7 @@ PAGES: dict[Page, tuple[str, str, Callable[[Desk], QWidget]]] = {  # what it is 
     "rulers": ("Rulers", "Distances in mm and angles in degrees, drawn on the slice", RulersPage),
     "agreement": ("Agreement", "How far several people agree, where they do not, and their consensus", AgreementPage),
     "compare": ("Compare", "Which of several rounds, models or people is better, and for whom it is not", ComparePage),
+    "report": ("Report", "What was done and how good it is, on one page for colleagues and auditors", ReportPage),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari_medseg.session.guide_blinded import blinded
+from napari_medseg.session.guide_report import report
 from napari_medseg.session.guide_step import Step
 from napari_medseg.session.reviewing import Page
 from napari_medseg.session.session import Session
@@ -78,15 +79,11 @@ def _compare(session: Session) -> Step | None:
     return Step("Click on a point to open its case, or choose another figure, class or chart", "none", "", why)
 
 
-def _nothing(session: Session) -> Step | None:
-    return None
-
-
 PAGES: dict[Page, Callable[[Session], Step | None]] = {
     "statistics": _statistics,
     "rulers": _rulers,
     "blinded": blinded,
     "agreement": _agreement,
     "compare": _compare,
-    "report": _nothing,
+    "report": report,
 }

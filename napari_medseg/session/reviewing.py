@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from napari_medseg.session.agreeing import Agreeing
 from napari_medseg.session.blinded import Blinded
 from napari_medseg.session.comparing import Comparing
+from napari_medseg.session.reporting import Reporting
 from napari_medseg.session.rulers import Rulers
 from napari_medseg.session.statistics import Statistics
 
@@ -33,6 +34,7 @@ class Reviewing:
     agreement : Agreeing
     comparing : Comparing
     blinded : Blinded
+    reporting : Reporting
     runs : page to callable
         What Run (G) does on a page; pages without an entry have no such act.
     """
@@ -45,8 +47,10 @@ class Reviewing:
         self.blinded = Blinded(session)
         self.agreement = Agreeing(session)
         self.comparing = Comparing(session)
+        self.reporting = Reporting(session)
         self.runs: dict[Page, Callable[[], None]] = {
             "statistics": self.statistics.start, "blinded": self.blinded.run, "agreement": self.agreement.start, "compare": self.comparing.start,
+            "report": self.reporting.start,
         }
 
     @property
