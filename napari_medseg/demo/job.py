@@ -17,11 +17,11 @@ import numpy as np
 
 from napari_medseg import __version__
 from napari_medseg.catalogue import shipped
-from napari_medseg.demo.pictures import MASK, contour_panel, dice_by_round
 from napari_medseg.errors import UnwritableFileError
 from napari_medseg.io import read, read_labels, replacing, write
 from napari_medseg.metrics import dice
 from napari_medseg.refine import Case, RefineRequest, RefineResult, RefineRun, Tick, salah2023
+from napari_medseg.review.report import ReportRequest, make
 from napari_medseg.testing import annotator
 from napari_medseg.testing.synthetic import mr_cohort
 from napari_medseg.volume import BoolArray
@@ -31,7 +31,8 @@ SCANS = {"brain1": ("brain1_t1gd.nii.gz", "brain1_tumour.nii.gz"), "lung2": ("lu
 SEEDS = 5
 COHORT_SEED = 7000  # M0 was trained on CT-like scenes of seeds below 1000; what the recipe does was looked at on 3000-3999
 SHARE = 0.12  # of the time, for each of the two real scans
-Pictures = dict[str, Any]
+REPORT = 0.97
+"""Share of the time after which the report begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,19 @@ def run(out: Path | str) -> Iterator[DemoTick]:
     except OSError as error:
         raise UnwritableFileError(f"this folder cannot be made ({error.strerror})", where=folder, todo="Choose another with --out") from error
     started = time.perf_counter()
-    pictures: Pictures = {}
     cases = []
     for index, name in enumerate(SCANS):
-        cases.append((yield from _real_scan(name, folder / name, pictures, SHARE * index)))
-    cohort = yield from _cohort(folder / "cohort", pictures, SHARE * len(SCANS))
+        cases.append((yield from _real_scan(name, folder / name, SHARE * index)))
+    cohort = yield from _cohort(folder / "cohort", SHARE * len(SCANS))
     result = {"cases": cases, **cohort, "seconds": round(time.perf_counter() - started, 1), **_provenance(), "report": str(folder / "report.html")}
-    yield DemoTick(0.99, "Writing the report")
-    _write_text(folder / "report.html", _report(result, pictures))
-    _write_text(folder / "result.json", json.dumps(result, indent=2, allow_nan=False))
+    with replacing(folder / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+    for tick in make(ReportRequest(folder, folder / "report.html")):
+        yield DemoTick(REPORT + (1 - REPORT) * tick.fraction, f"Report: {tick.message}")
     yield DemoTick(1.0, "Done", result)
 
 
-def _real_scan(name: str, folder: Path, pictures: Pictures, done: float) -> Generator[DemoTick, None, dict[str, Any]]:
+def _real_scan(name: str, folder: Path, done: float) -> Generator[DemoTick, None, dict[str, Any]]:
     started = time.perf_counter()
     image_file, truth_file = SCANS[name]
     samples = shipped("sample_data")
@@ -90,9 +91,9 @@ def _real_scan(name: str, folder: Path, pictures: Pictures, done: float) -> Gene
     proposal = refined.proposals[name] > 0
     final, kept = _keep_better(weak, proposal, truth)
     folder.mkdir(exist_ok=True)
-    for stage, mask in (("limit", hand), ("weak", weak), ("proposal", proposal), ("final", final)):
+    write(image, folder / "scan.nii.gz")
+    for stage, mask in (("expert", truth), ("limit", hand), ("weak", weak), ("proposal", proposal), ("final", final)):
         write(image.like(mask.astype(np.uint8)), folder / f"{stage}.nii.gz")
-    pictures[name] = contour_panel(image, truth, {"scan": None, "hand-painted limit": hand, "weak label": weak, "network's proposal": proposal, "kept": final})
     return {
         "id": name, "dice_hand": dice(hand, truth), "dice_weak": dice(weak, truth), "dice_proposal": dice(proposal, truth), "dice_final": dice(final, truth),
         "kept": kept, "seconds": round(time.perf_counter() - started, 1),
@@ -108,36 +109,23 @@ def _keep_better(weak: BoolArray, proposal: BoolArray, truth: BoolArray) -> tupl
     return kept, "weak label" if weak_fits else "proposal"
 
 
-def _cohort(folder: Path, pictures: Pictures, done: float) -> Generator[DemoTick, None, dict[str, Any]]:
+def _cohort(folder: Path, done: float) -> Generator[DemoTick, None, dict[str, Any]]:
     yield DemoTick(done, "Cohort: making the scans")
     cohort = mr_cohort(COHORT_SEED)
     request = RefineRequest(cases=cohort.weak, recipe=salah2023(), out=folder, heldout=cohort.heldout, truth=cohort.truth)
-    refined = yield from _refined(request, "Cohort: ", done, 0.98 - done)
-    rounds = [figures.as_dict() for figures in refined.result.rounds]
-    pictures["rounds"] = dice_by_round(rounds, refined.result.zero_shot.dice_refined or 0.0)
-    pictures["cohort"] = _best_middle_worst(cohort.weak, cohort.truth, refined.by_round)
+    refined = yield from _refined(request, "Cohort: ", done, REPORT - done)
+    for case in cohort.weak:
+        for name, volume in (("scans", case.image), ("weak", case.labels), ("truth", cohort.truth[case.id])):
+            (folder / name).mkdir(exist_ok=True)
+            write(volume, folder / name / case.file_name)
     return {
-        "rounds": rounds,
+        "rounds": [figures.as_dict() for figures in refined.result.rounds],
         "best_round": refined.result.best_round,
         "cohort": {
             "cases": len(cohort.weak), "heldout": len(cohort.heldout), "seed": COHORT_SEED, "dice_weak": cohort.weak_dice,
             "dice_zero_shot": refined.result.zero_shot.dice_refined, "dice_zero_shot_heldout": refined.result.zero_shot.dice_heldout,
         },
     }
-
-
-def _best_middle_worst(cases: tuple[Case, ...], truth: Any, by_round: dict[int, Any]) -> dict[str, str]:
-    """Pictures of three cases, by their Dice after the first round."""
-    scores = {case.id: dice(by_round[1][case.id] > 0, truth[case.id].array > 0) for case in cases}
-    order = sorted(scores, key=lambda name: -scores[name])
-    by_id = {case.id: case for case in cases}
-    panels = {}
-    for label, name in (("Best", order[0]), ("Middle", order[len(order) // 2]), ("Worst", order[-1])):
-        case = by_id[name]
-        stages: dict[str, BoolArray | None] = {"scan": None, "weak label": case.labels.array > 0}
-        stages |= {f"round {number}": labels[name] > 0 for number, labels in by_round.items()}
-        panels[f"{label} case after round 1: Dice {scores[name]:.3f}"] = contour_panel(case.image, truth[name].array > 0, stages)
-    return panels
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,23 +164,3 @@ def _provenance() -> dict[str, Any]:
     versions = {"napari-medseg": __version__, **{name: version(name) for name in ("torch", "SimpleITK", "numpy")}}
     return {"device": choose("auto"), "versions": versions, "base_sha256": read_plan(BASE).sha256}
 
-
-def _report(result: dict[str, Any], pictures: Pictures) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = pages.get_template("report.html.j2")
-    return template.render(result=result, pictures=pictures, dice=_dice, minutes=_minutes, mask_colour=MASK)
-
-
-def _dice(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-
-
-def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
