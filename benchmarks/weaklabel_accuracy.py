@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ SETTINGS = {"default": LevelSetSettings(), "from the seeds": LevelSetSettings(st
 PLUS = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 
 
-def report(folder: Path) -> None:
+def report(folder: Path, cases: Collection[str] = tuple(CASES)) -> None:
     """Print it."""
     print("\n== Accuracy (Dice): five seeds and a hand mask; sloppy: the mean of ten hand masks (range)")
-    for name, files in CASES.items():
+    for name, files in ((name, files) for name, files in CASES.items() if name in cases):
         image, truth, spacing = load(folder, *files)
         seeds = annotator.seeds(truth, spacing)
         hand, sloppy = annotator.hand_mask(truth, spacing), [annotator.sloppy_mask(truth, spacing, person) for person in PEOPLE]
@@ -34,7 +35,7 @@ def report(folder: Path) -> None:
             last = _last(image, seeds, spacing, settings, hand)
             print(
                 f"  {words}: sloppy {_spread(figures)}, {np.mean(figures) - max(blind):+.3f} on the best erosion; regular {dice(last.mask, truth):.3f}; "
-                f"{last.method}, {last.stopped_because}"
+                f"{last.method}, {last.stopped_because}", flush=True
             )
         last = _last(image, seeds, spacing, LevelSetSettings(), None)
         print(f"  seeds alone, nothing painted: {dice(last.mask, truth):.3f}; {last.stopped_because}: {last.message}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import weaklabel_peers as peers
-from weaklabel_scenes import Fixed, Scene, maps, phantom, scene_named
+from weaklabel_scenes import NAMES, Fixed, Scene, maps, phantom, scene_named
 
 SHARE = 0.9
 PATIENCE = 5.0  # seconds: a solver has all its arrays by then
 
 
-def report(folder: Path) -> None:
+def report(folder: Path, cases: Collection[str] = NAMES) -> None:
     """Print it."""
     print("\n== Memory: peak above the loaded volume and its maps, MB")
     if not Path("/proc/self/clear_refs").exists():
@@ -22,8 +23,8 @@ def report(folder: Path) -> None:
     solvers = {"ours, grey values": (peers.ours, 0.0), "ours, edges": (peers.ours, 1.0), **{name: (run, 0.0) for name, run in peers.REGION.items()}}
     solvers |= {name: (run, 1.0) for name, run in peers.EDGE.items()}
     context = multiprocessing.get_context("spawn")
-    for name in ("phantom", "brain1", "lung2"):
-        print(f"  {name}")
+    for name in (each for each in NAMES if each in cases):
+        print(f"  {name}", flush=True)
         for solver, (run, edge) in solvers.items():
             answers = context.Queue()
             child = context.Process(target=_child, args=(answers, name, folder, run, edge))

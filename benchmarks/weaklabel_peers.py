@@ -10,9 +10,11 @@ import SimpleITK as sitk
 from scipy import ndimage as ndi
 
 from napari_medseg.weaklabel.front import Front
+from napari_medseg.weaklabel.settings import LevelSetSettings
 
 CURVATURE = 0.2  # mm, for every front
 ITERATIONS = 2000
+UPDATE = LevelSetSettings().iterations_per_update
 NEVER = 1e9  # an arrival time
 NEARLY = 0.95  # of the volume that a solver settled at below what was asked
 
@@ -24,20 +26,20 @@ class Reached:
     mask: np.ndarray
     seconds: float
     enough: bool
-    note: str
+    iterations: int
 
 
 def ours(scene, maps, voxels, patience, drive) -> Reached:
-    """Our front on the processor, updates of ten iterations."""
+    """Our front on the processor, looked at as often as the tool does."""
     began = time.perf_counter()
     front = Front(maps.start.copy(), scene.spacing, np.ones_like(maps.start), np.zeros_like(maps.start))
     size = int(front.inside.sum())
     while size < voxels and front.iterations < ITERATIONS:
-        moved = front.advance(drive, 10)
+        moved = front.advance(drive, UPDATE)
         if moved.box is None:
             break
         size = int(np.count_nonzero(front.inside))
-    return Reached(front.inside, time.perf_counter() - began, size >= voxels, f"{front.iterations} iterations")
+    return Reached(front.inside, time.perf_counter() - began, size >= voxels, front.iterations)
 
 
 def _itk(scene, start, feature):
@@ -67,7 +69,7 @@ def _fewest_iterations(scene, maps, feature, flow, voxels, patience) -> Reached:
         answer = flow.Execute(*images)
         seconds = time.perf_counter() - began
         mask = sitk.GetArrayFromImage(answer) < 0
-        tried[count] = Reached(mask, seconds, mask.sum() >= voxels, f"{count} iterations")
+        tried[count] = Reached(mask, seconds, mask.sum() >= voxels, count)
         spent = sum(each.seconds for each in tried.values())
         if asked == voxels and not any(each.enough for each in tried.values()) and (spent > patience or count >= ITERATIONS):
             asked = int(NEARLY * mask.sum())
@@ -112,7 +114,7 @@ def itk_fast_marching(scene, maps, voxels, patience, drive) -> Reached:
     answer = march.Execute(image)
     seconds = time.perf_counter() - began
     mask = sitk.GetArrayFromImage(answer) <= stop
-    return Reached(mask, seconds, voxels < reached, "")
+    return Reached(mask, seconds, voxels < reached, 0)
 
 
 def skimage_geodesic(scene, maps, voxels, patience, drive) -> Reached:
@@ -137,7 +139,7 @@ def skimage_geodesic(scene, maps, voxels, patience, drive) -> Reached:
     except Enough:
         pass
     seconds = time.perf_counter() - began
-    return Reached(state["mask"], seconds, state["mask"].sum() >= voxels, f"{state['count']} iterations")
+    return Reached(state["mask"], seconds, state["mask"].sum() >= voxels, state["count"])
 
 
 REGION = {"SimpleITK threshold level set": itk_threshold, "SimpleITK fast marching": itk_fast_marching}

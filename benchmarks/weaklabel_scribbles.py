@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import time
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.scribble import Scribbler, ScribbleSettings
 
 SECTIONS = ("speed", "large", "accuracy", "memory")
+SETS = (*CASES, "hippocampi")
 REACH_MM = ScribbleSettings().reach_mm
 STROKES = (2, 6, 12)
 BETAS = (130, 3000)  # scikit-image's own, and one that keeps classes from running through thick slices
@@ -120,9 +122,11 @@ def best(times, run, *given):
     return np.array([min(walls), min(processors)]), answer
 
 
-def cases(folder: Path, hippocampus: Path | None):
+def cases(folder: Path, hippocampus: Path | None, asked: Collection[str]):
     """The reported sets: names and (image, truth, spacing)."""
-    sets = {name: {name: load(folder, *files)} for name, files in CASES.items()}
+    sets = {name: {name: load(folder, *files)} for name, files in CASES.items() if name in asked}
+    if "hippocampi" not in asked:
+        return sets
     if hippocampus is None or not (hippocampus / "images").is_dir():
         print("  hippocampi left out: give their folder (images/, labels/) as --hippocampus or MEDSEG_HIPPOCAMPUS")
         return sets
@@ -131,9 +135,9 @@ def cases(folder: Path, hippocampus: Path | None):
     return sets
 
 
-def speed(folder: Path) -> None:
+def speed(folder: Path, asked: Collection[str]) -> None:
     """From scratch on one region, and a further stroke."""
-    for name, files in CASES.items():
+    for name, files in ((name, files) for name, files in CASES.items() if name in asked):
         image, truth, spacing = load(folder, *files)
         (strokes,) = drawn(image, truth, spacing, [6])
         box, marks = region(strokes, spacing)
@@ -201,10 +205,10 @@ def large() -> None:
         print(f"    ours, {label}: whole {figures[0]}; crop {figures[1]}", flush=True)
 
 
-def accuracy(folder: Path, hippocampus: Path | None) -> None:
+def accuracy(folder: Path, hippocampus: Path | None, asked: Collection[str]) -> None:
     """Dice after 2, 6 and 12 strokes: each of ours with an annotator of its own; peers on the strokes drawn for our automatic answer."""
     print(f"\n  Dice after {', '.join(map(str, STROKES))} strokes, mean of the set; [each solver's own annotator]; (peers: the strokes drawn for ours)")
-    for name, set_of in cases(folder, hippocampus).items():
+    for name, set_of in cases(folder, hippocampus, asked).items():
         print(f"  {name} ({len(set_of)})")
         for label, solver in OURS.items():
             figures = np.array([_own(*case, solver) for case in set_of.values()])
@@ -284,13 +288,13 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith(field + ":"))
 
 
-def report(folder: Path, hippocampus: Path | None = None, only: tuple[str, ...] = SECTIONS) -> None:
+def report(folder: Path, hippocampus: Path | None = None, only: tuple[str, ...] = SECTIONS, asked: Collection[str] = SETS) -> None:
     """Print every figure."""
     if hippocampus is None and "MEDSEG_HIPPOCAMPUS" in os.environ:
         hippocampus = Path(os.environ["MEDSEG_HIPPOCAMPUS"])
     print("\n== Scribbles")
     for name, section in {
-        "speed": lambda: speed(folder), "large": large, "accuracy": lambda: accuracy(folder, hippocampus), "memory": lambda: memory(folder),
+        "speed": lambda: speed(folder, asked), "large": large, "accuracy": lambda: accuracy(folder, hippocampus, asked), "memory": lambda: memory(folder),
     }.items():
         if name in only:
             section()

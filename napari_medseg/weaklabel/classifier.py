@@ -22,7 +22,7 @@ TRIES = 4
 MOST_SAMPLES = 1000
 CAUTION = 2.0  # voxels that each answer pretends to have been given by,
 INHERITED = 0.75  # of which so many are as the answer to one question less says, and the others of all classes alike
-LEAST = 16384  # voxels that pay for a thread
+LEAST = 4096  # voxels that pay for a thread
 BLOCK = 512  # voxels asked at a time
 
 IntArray = npt.NDArray[np.int32]

@@ -7,6 +7,7 @@ and may be another for each class, so that one pass serves all of them. Of two t
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -70,8 +71,9 @@ class Around(NamedTuple):
     lengths: FloatArray
 
 
+@lru_cache(maxsize=32)
 def around(shape: Shape, spacing: Spacing) -> Around:
-    """Neighbours in an array of this shape, its closed rim included."""
+    """Neighbours in an array of this shape, its closed rim included; not to be written to."""
     steps = [d for d in itertools.product((-1, 0, 1), repeat=3) if any(d)]
     offsets = [(dz * shape[1] + dy) * shape[2] + dx for dz, dy, dx in steps]
     lengths = [float(np.hypot(np.hypot(dz * spacing[0], dy * spacing[1]), dx * spacing[2])) for dz, dy, dx in steps]
@@ -120,6 +122,8 @@ def run(most: int, track: Track, queue: Queue, toll: Toll, ways: Around, width: 
                 continue
             going = toll.hardness[toll.doubts[row[other], column]] if learned else least
             step, rise = half * (hard + going) * ways.lengths[k], weight * abs(contrast[other] - grey)
+            if max(step, rise) > toll.cap or cost[other] < here + int(max(step, rise)):  # most are out before the root is taken
+                continue
             dear = np.sqrt(step * step + rise * rise)
             if dear > toll.cap:
                 continue

@@ -116,6 +116,7 @@ class Scribbler:
         self._shown: Box | None = None
         self._voxels = 0
         self._region: Region | None = None
+        self._looked: _Looked | None = None
         self._solved_factor = (1, 1, 1)
         self._solver: Solver | None = None
         self._choice = Choice("geodesic", False, "")
@@ -200,15 +201,24 @@ class Scribbler:
         if self._solver is None or choice.learns != self._choice.learns or self._solved_factor != region.factor:
             self._solver = solver_for(choice.method, region, self._settings, self._learning() if choice.learns else None)
         self._choice, self._solved_factor = choice, region.factor
-        near = region.reached(strokes, self._settings.reach_mm)
-        task = Task(region, drawn, marks, near, edge_scale(region, near, strokes))
-        yield self._grown(task, None, 0.0, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
+        near, span = self._near(region, strokes)
+        task = Task(region, drawn, marks, near, edge_scale(region, near, strokes, span))
+        yield self._painted(task, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
         for share, message, worth_showing in self._solver.follow(task):
             yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(0.95 * share, message)
         last = self._grown(task, self._solver.labels, 1.0, "")
         millilitres = self._voxels * float(np.prod(self._spacing)) / 1000
         note = "; nothing was scribbled as background, so the border of the reach was taken" if border else ""
         yield replace(last, message=f"{millilitres:.3g} ml by {choice.words}{note}")
+
+    def _near(self, region: Region, strokes: LabelArray) -> tuple[BoolArray, float]:
+        """What strokes reach, and the span of grey values there; the last ones where strokes reach no other part of the same region."""
+        blocks = region.coarsely(strokes, self._settings.reach_mm)
+        last = self._looked
+        if last is None or last.region is not region or not np.array_equal(last.blocks, blocks):
+            near = region.within(blocks, self._settings.reach_mm)
+            self._looked = last = _Looked(region, blocks, near, span_of(region, near))
+        return last.near, last.span
 
     def _cut(self) -> Region:
         """The region the strokes reach; the last one where it still is."""
@@ -252,21 +262,34 @@ class Scribbler:
         z, y, x = (slice(s.start, s.start + 1) for s in corner)
         return Growth((z, y, x), self._labels[z, y, x].copy(), fraction, message, self._choice.words)
 
-    def _grown(self, task: Task, found: LabelArray | None, fraction: float, message: str) -> Growth:
-        """What changed by what a solver found, None being nothing yet: then the last labels stay, with the strokes on them."""
+    def _painted(self, task: Task, message: str) -> Growth:
+        """Nothing was found yet: the last labels stay, with the strokes on them."""
+        box, changed = task.region.box, self._left_behind(task.region.box)
+        here, places = self._labels[box], np.unravel_index(marked(task.drawn), task.drawn.shape)
+        values = task.drawn[places]
+        values[values == BACKGROUND] = 0
+        differ = here[places] != values
+        if differ.any():
+            here[places] = values
+            z, y, x = (slice(int(each[differ].min()), int(each[differ].max()) + 1) for each in places)
+            changed = _joined(changed, _shifted((z, y, x), box))
+        return self._told(box, changed, 0.0, message)
+
+    def _grown(self, task: Task, found: LabelArray, fraction: float, message: str) -> Growth:
+        """What changed by what a solver found."""
         box, changed = task.region.box, self._left_behind(task.region.box)
         here = self._labels[box]
-        if found is None:
-            answer, near = here.copy(), np.ones(here.shape, bool)
-        elif task.region.coarse:
+        if task.region.coarse:
             answer = task.region.restored(np.where(task.near, found, 0).astype(np.uint8))
             near = np.ones(here.shape, bool)
         else:
             answer, near = found, task.near
         self._voxels, inner = settle(here, answer, near, task.drawn)
         if inner is not None:
-            place = _shifted(inner, box)
-            changed = place if changed is None else scene.joined(changed, place)
+            changed = _joined(changed, _shifted(inner, box))
+        return self._told(box, changed, fraction, message)
+
+    def _told(self, box: Box, changed: Box | None, fraction: float, message: str) -> Growth:
         self._shown = box
         if changed is None:
             return self._tick(fraction, message)
@@ -283,9 +306,18 @@ class Scribbler:
             held = _holding(self._labels[part])
             if held is not None:
                 self._labels[part] = 0
-                place = _shifted(held, part)
-                cleared = place if cleared is None else scene.joined(cleared, place)
+                cleared = _joined(cleared, _shifted(held, part))
         return cleared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looked:
+    """What strokes reach in a region: the blocks that hold them, what is near these, and the span of grey values there."""
+
+    region: Region
+    blocks: BoolArray
+    near: BoolArray
+    span: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,17 +329,26 @@ class Choice:
     words: str
 
 
-def edge_scale(region: Region, near: BoolArray, strokes: LabelArray) -> float:
-    """Contrast that counts as an edge: what lies between the strokes' classes, in half octaves so that it changes seldom."""
-    every = max(1, round((strokes.size / SAMPLE) ** (1 / 3)))
+def span_of(region: Region, near: BoolArray) -> float:
+    """Width of the grey values where strokes reach, from the 1st to the 99th percentile."""
+    every = max(1, round((near.size / SAMPLE) ** (1 / 3)))
     some = region.contrast[::every, ::every, ::every][near[::every, ::every, ::every]]
     low, high = np.percentile(some if some.size else region.contrast, [1, 99])
-    span = max(float(high - low), 1e-6)
+    return max(float(high - low), 1e-6)
+
+
+def edge_scale(region: Region, near: BoolArray, strokes: LabelArray, span: float | None = None) -> float:
+    """Contrast that counts as an edge: what lies between the strokes' classes, in half octaves so that it changes seldom; `span`: where it is known."""
+    span = span_of(region, near) if span is None else span
     places = marked(strokes)
     values, grey = strokes.ravel()[places], region.contrast.ravel()[places]
     middles = [float(np.median(grey[values == v])) for v in np.flatnonzero(np.bincount(values))]
     apart = max(middles) - min(middles) or span
     return float(2.0 ** (np.round(2 * np.log2(np.clip(apart, LEAST_APART * span, span))) / 2))
+
+
+def _joined(one: Box | None, other: Box) -> Box:
+    return other if one is None else scene.joined(one, other)
 
 
 def _holding(array: npt.NDArray[Any]) -> Box | None:

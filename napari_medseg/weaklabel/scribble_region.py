@@ -117,13 +117,26 @@ class Region:
         -------
         bool (z, y, x)
         """
-        z, y, x = (max(1, int(reach_mm / (8 * step))) for step in self.spacing)
+        return self.within(self.coarsely(marks, reach_mm), reach_mm)
+
+    def coarsely(self, marks: LabelArray, reach_mm: float) -> BoolArray:
+        """Which blocks of an eighth of the reach hold a class's stroke: it seldom changes while strokes are added."""
+        z, y, x = self._blocks(reach_mm)
         places = marked(marks)
         held = np.unravel_index(places[marks.ravel()[places] != BACKGROUND], self.shape)
-        near = np.zeros([-(-n // f) for n, f in zip(self.shape, (z, y, x), strict=True)], bool)
-        near[held[0] // z, held[1] // y, held[2] // x] = True
+        blocks = np.zeros([-(-n // f) for n, f in zip(self.shape, (z, y, x), strict=True)], bool)
+        blocks[held[0] // z, held[1] // y, held[2] // x] = True
+        return blocks
+
+    def within(self, blocks: BoolArray, reach_mm: float) -> BoolArray:
+        """Where one of these blocks is near enough: bool (z, y, x)."""
+        z, y, x = self._blocks(reach_mm)
         times = self.spacing[0] * z, self.spacing[1] * y, self.spacing[2] * x
-        return _repeated(distance_to(near, times) <= reach_mm, (z, y, x), self.shape)
+        return _repeated(distance_to(blocks, times) <= reach_mm, (z, y, x), self.shape)
+
+    def _blocks(self, reach_mm: float) -> Factor:
+        z, y, x = (max(1, int(reach_mm / (8 * step))) for step in self.spacing)
+        return z, y, x
 
     def restored(self, labels: LabelArray) -> LabelArray:
         """Labels brought back to the scan's voxels in the box."""
