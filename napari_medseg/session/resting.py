@@ -64,7 +64,7 @@ class Resting:
         session, scan = self._session, self._session.ready()
         if scan.labels is None or not self.slices(scan):
             raise NoLabelsError("no slice is corrected or marked as right yet", where=scan.name, todo="Correct about three slices first")
-        image, labels, trust = scan.display, np.asarray(scan.labels, np.uint8).copy(), self._trust(scan)
+        image, labels = scan.display, np.asarray(scan.labels, np.uint8).copy()
         strokes, base, learnt = by_hand.strokes(scan), session.refine.base, self.slices(scan)
         project, case = session.study.project, scan.case
         last: list[SingleTick] = []
@@ -76,7 +76,7 @@ class Resting:
             weak = by_hand.before(labels, strokes) if strokes else None
             if weak is None and project is not None and case:
                 weak = _by_tool(project, case, scan)
-            for tick in propose_rest(image, labels, trust, weak=weak, base=base, device=session.device):
+            for tick in propose_rest(image, labels, self._trust(scan, learnt), weak=weak, base=base, device=session.device):
                 if tick.labels is not None and tick.report is not None:
                     ready[:] = [self._preview(learnt, tick.labels, tick.report)]
                 yield tick
@@ -94,9 +94,10 @@ class Resting:
 
         session.jobs.start(PREVIEW, f"Proposing the rest of {scan.name}", ticks, apply=apply, done=done, failed=failed)
 
-    def _trust(self, scan: Scan) -> Array:
+    def _trust(self, scan: Scan, learnt: tuple[int, ...]) -> Array:
+        """How each voxel is believed; worked out beside the window."""
         trust = np.full(scan.display.geometry.shape, Trust.WEAK, np.uint8)
-        for index in self.slices(scan):
+        for index in learnt:
             trust[index] = Trust.CORRECTED
         locked = self._session.verified.locked(scan)
         if locked is not None:
