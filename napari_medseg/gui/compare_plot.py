@@ -34,6 +34,7 @@ class ComparePlot(QWidget):
         super().__init__()
         self._clicked = clicked
         self.setFixedHeight(HEIGHT)
+        self.setMinimumWidth(100)
         self.plot = pg.PlotWidget(background=None)
         self.plot.setMouseEnabled(False, False)
         self.plot.setMenuEnabled(False)
@@ -96,7 +97,7 @@ class ComparePlot(QWidget):
 
     def _points(self, places: Sequence[tuple[float, float, str]], number: int, name: str) -> None:
         if name and self.plot.plotItem.legend is None:
-            self.plot.addLegend(offset=(-1, 1), labelTextColor=INK, labelTextSize="8pt")
+            self.plot.addLegend(offset=(8, 1), labelTextColor=INK, labelTextSize="8pt")
         colour = COLOURS[number % len(COLOURS)]
         tip = "{data}: {y:.3g}".format if places and places[0][2] else None
         points = pg.ScatterPlotItem(

@@ -47,6 +47,7 @@ from napari_medseg.volume import Array
 
 log = logging.getLogger(__name__)
 REFRESH_MS = 30
+BEGIN_MS = 150  # a front that was just told to run has the machine to itself for so long, or until its first mask is drawn
 
 _desks: WeakKeyDictionary[Any, Desk] = WeakKeyDictionary()
 
@@ -154,7 +155,6 @@ class Desk(QObject):
         self._adding = self._behind = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
         self.writer.redrawing.connect(self._refresh_too)
         self._connect()
@@ -333,6 +333,14 @@ class Desk(QObject):
         """Go to the next place the segmenter is not sure of, or to the one before."""
         self._or_report(lambda session: session.doubt.go(by))
 
+    def go_to_disagreement(self, by: int) -> None:
+        """Go to the axial slice on which annotators disagree most, then to the next, or to the one before."""
+        scan = self.session.current
+        spot = self.session.reviewing.agreement.step(by)
+        if scan is not None and spot is not None:
+            self.show_slice(0, spot[0])
+            self._bring(scan, spot)
+
     def mark_right(self) -> None:
         """The slice in view is right, or not after all."""
         axis = self._along()
@@ -441,7 +449,9 @@ class Desk(QObject):
         self._follow_tool()
         self._behind = True
         if not self._timer.isActive():
-            self._timer.start()
+            front = self.session.front
+            begins = front is not None and front.state == "running" and not front.updates
+            self._timer.start(BEGIN_MS if begins else REFRESH_MS)
 
     def _refresh(self) -> None:
         if self._behind and not self.writer.is_waiting:

@@ -115,7 +115,7 @@ class Keys:
         elif session.tab == "refine":
             session.refining.step(by)
         elif session.reviewing.is_on("agreement"):
-            session.reviewing.agreement.step(by)
+            self._desk.go_to_disagreement(by)
         elif by > 0:
             self._desk.show_neck()
 

@@ -11,9 +11,9 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QListWidget,
     QListWidgetItem,
+    QSizePolicy,
     QTableWidget,
     QVBoxLayout,
     QWidget,
@@ -31,6 +31,7 @@ FIGURES = (
     ("hd95_mm", "95 % distance (mm)", "Distance that 95 % of either outline keep to the other, in mm", "{:.2f}"),
     ("surface_dice", "Surface Dice at 2 mm", "Share of both outlines that lie within 2 mm of each other", "{:.3f}"),
 )
+LINE = 17  # height of one label map in the list
 EMPTY = "Here labels of several people are compared. Save a version of each in a study (the Cases dock asks who works), or add label files of this scan."
 FORMATS = "Label maps (*.nii *.nii.gz *.nrrd *.seg.nrrd *.mha *.mhd);;All files (*)"
 
@@ -47,7 +48,6 @@ class AgreementPage(QWidget):
         self._shown: tuple[object, ...] = ()
         self.list = QListWidget()
         self.list.setToolTip("Tick the label maps to compare")
-        self.list.setMaximumHeight(96)
         self.list.itemChanged.connect(self._on_ticked)
         self.add = button("Add label files…", "Label maps of this scan by others, on its grid", self._on_add)
         self.run = button("Compare", "Compare what is ticked, class by class (G)", lambda: desk.session.run())
@@ -62,22 +62,25 @@ class AgreementPage(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setMinimumSectionSize(36)
+        self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.words = quiet()
-        self.heat = QCheckBox("Show where they disagree")
+        self.heat = QCheckBox("Glow")
         self.heat.setToolTip("Glows where annotators gave different labels: the share of them that gave another label than most")
         self.heat.toggled.connect(model.show_heat)
-        self.next = button("Next worst slice", "Go to the slice with most disputed voxels, then to the next (J; back: Shift+J)", lambda: model.step(1))
+        tip = "Go to the slice with most disputed voxels, then to the next (J; back: Shift+J)"
+        self.next = button("Next worst slice", tip, lambda: desk.go_to_disagreement(1))
         self.method = combo("Majority: what most drew; a tie is background. STAPLE: weighs annotators by how good they turn out to be")
-        for each, title in zip(METHODS, ("by majority", "by STAPLE"), strict=True):
+        for each, title in zip(METHODS, ("majority", "STAPLE"), strict=True):
             self.method.addItem(title, each)
         self.method.activated.connect(lambda i: model.choose(self.method.itemData(i)))
         self.consensus = button("Show consensus", "Preview one label map of all; Accept makes it a version", self._on_consensus)
         rows = [QHBoxLayout() for _ in range(4)]
-        held = ((self.add, self.run), (self.value, self.figure), (self.heat, self.next), (QLabel("Consensus"), self.method, self.consensus))
+        held = ((self.add, self.run), (self.value, self.figure), (self.heat, self.next), (self.method, self.consensus))
         for row, parts in zip(rows, held, strict=True):
             row.setSpacing(SPACING)
             for part in parts:
-                row.addWidget(part, 0 if isinstance(part, (QLabel, QCheckBox)) else 1)
+                row.addWidget(part, 0 if part is self.heat else 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
@@ -129,6 +132,7 @@ class AgreementPage(QWidget):
         if (sources, chosen) == self._listed:
             return
         self._listed = (sources, chosen)
+        self.list.setFixedHeight(8 + LINE * min(max(len(sources), 2), 5))
         self._filling = True
         self.list.clear()
         for source in sources:

@@ -9,10 +9,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QLabel, QListWidget, QSlider, QTableWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.fields import Fold
 from napari_medseg.gui.folder_field import FolderField
 from napari_medseg.gui.style import SPACING, button, combo, fit_rows, mark, quiet, right
 from napari_medseg.session.compare_words import group_rows, pair_words, threshold_words
-from napari_medseg.session.comparing import FIGURES
+from napari_medseg.session.comparing import FIGURES, Measured
 from napari_medseg.session.guide import next_step
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class ComparePage(QWidget):
         self._desk = desk
         self._model = model = desk.session.reviewing.comparing
         self._shown: tuple[object, ...] = ()
+        self._seen: Measured | None = None
         self._plot: ComparePlot | None = None
         self.models = QListWidget()
         self.models.setMaximumHeight(58)
@@ -84,12 +86,19 @@ class ComparePage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
-        column.addWidget(self.note)
-        column.addWidget(self.models)
-        column.addLayout(_row(self.add, self.remove, self.groups))
-        column.addLayout(_row(QLabel("Truth"), self.truth))
-        column.addLayout(_row(QLabel("Chances"), self.chances))
-        column.addWidget(self.run)
+        inside = QWidget()
+        choices = QVBoxLayout(inside)
+        choices.setContentsMargins(0, 0, 0, 0)
+        choices.setSpacing(SPACING)
+        choices.addWidget(self.note)
+        choices.addWidget(self.models)
+        choices.addLayout(_row(self.add, self.remove, self.groups))
+        choices.addLayout(_row(QLabel("Truth"), self.truth))
+        choices.addLayout(_row(QLabel("Chances"), self.chances))
+        choices.addWidget(self.run)
+        self.choices = Fold("What is compared", "Folders of label maps, the truth, groups and probabilities", inside)
+        self.choices.head.setChecked(True)
+        column.addWidget(self.choices)
         self.results = QWidget()
         below = self._below = QVBoxLayout(self.results)
         below.setContentsMargins(0, 0, 0, 0)
@@ -119,6 +128,9 @@ class ComparePage(QWidget):
         self.run.setText("Compare again" if model.found is not None else "Compare")
         mark(self.run, "primary", next_step(session).action == "run")
         self.results.setVisible(model.found is not None)
+        if model.found is not self._seen:
+            self._seen = model.found
+            self.choices.head.setChecked(model.found is None)  # makes room for what was found
         wanted = (model.comparison, model.threshold, self.chart.currentIndex(), tuple(session.classes))
         if model.comparison is not None and wanted != self._shown:
             self._shown = wanted
@@ -132,7 +144,7 @@ class ComparePage(QWidget):
         named = {str(c.value): c.name for c in self._desk.session.classes}
         if [self.value.itemData(i) for i in range(self.value.count())] != [None, *found.values]:
             self.value.clear()
-            self.value.addItem("mean over classes", None)
+            self.value.addItem("all classes", None)
             for value in found.values:
                 self.value.addItem(named.get(value, f"class {value}"), value)
         self.value.setCurrentIndex(0 if model.value is None else 1 + found.values.index(model.value))

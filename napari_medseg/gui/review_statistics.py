@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication, QKeySequence
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QLabel, QShortcut, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QShortcut, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, fit_rows, quiet, swatch
@@ -22,7 +22,6 @@ COLUMNS = (
     ("ml", "Volume in millilitres"),
     ("mm", "Longest diameter in a slice, and the longest one at right angles to it there, as RECIST measures"),
     ("Mean", "Mean of the grey values"),
-    ("SD", "Standard deviation of the grey values"),
 )
 NOTHING = "No label is accepted yet. Make one in the other tabs; then its volume, diameters and grey values stand here."
 
@@ -54,25 +53,23 @@ class StatisticsPage(QWidget):
         QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.table, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.plane = combo("The slices that the two diameters are measured on")
         for axis, plane in enumerate(PLANES):
-            self.plane.addItem(f"{plane} slices", axis)
+            self.plane.addItem(f"mm on {plane} slices", axis)
         self.plane.activated.connect(lambda i: desk.session.reviewing.statistics.look_along(self.plane.itemData(i)))
         self.copy = button("Copy", "Copy the whole table with its units, for a spreadsheet (Ctrl+C)", self._copy)
-        self.save = button("Save CSV…", "Write the whole table with its units as a CSV file", self._on_save)
+        self.save = button("CSV…", "Write the whole table with its units as a CSV file", self._on_save)
         self.facts = quiet()
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.note = quiet()
-        planes, taking = QHBoxLayout(), QHBoxLayout()
-        for row, parts in ((planes, (QLabel("Diameters on"), self.plane)), (taking, (self.copy, self.save))):
-            row.setSpacing(SPACING)
-            for part in parts:
-                row.addWidget(part, 0 if isinstance(part, QLabel) else 1)
+        taking = QHBoxLayout()
+        taking.setSpacing(SPACING)
+        for part in (self.plane, self.copy, self.save):
+            taking.addWidget(part, 1 if part is self.plane else 0)
         column_of = QVBoxLayout(self)
         column_of.setContentsMargins(0, 0, 0, 0)
         column_of.setSpacing(SPACING)
         column_of.addWidget(self.table)
-        column_of.addWidget(self.facts)
-        column_of.addLayout(planes)
         column_of.addLayout(taking)
+        column_of.addWidget(self.facts)
         column_of.addWidget(self.note)
         column_of.addStretch(1)
         self._pause = QTimer(self)
@@ -126,7 +123,7 @@ class StatisticsPage(QWidget):
             self.table.setItem(at, 0, title)
             lines, grey = row.diameters, row.values
             across = f"{lines.long_mm:.1f} × {lines.short_mm:.1f}"
-            cells = ((f"{row.ml:.2f}", row.ml), (across, lines.long_mm), (short(grey.mean), grey.mean), (short(grey.sd), grey.sd))
+            cells = ((f"{row.ml:.2f}", row.ml), (across, lines.long_mm), (short(grey.mean), grey.mean))
             for column, (text, figure) in enumerate(cells, 1):
                 self.table.setItem(at, column, _Figure(text, figure))
         self.table.setSortingEnabled(True)
@@ -201,7 +198,8 @@ def facts(row: LabelStatistics, found: Found) -> str:
     return (
         f"{row.voxels:,} voxels, {row.ml:.2f} ml, surface {row.surface_cm2:.1f} cm², {pieces}\n"
         f"{lines.long_mm:.1f} × {lines.short_mm:.1f} mm on {PLANES[found.axis]} slice {lines.slice}; longest in 3D {lines.feret_mm:.1f} mm\n"
-        f"Median {median}{unit}; quarters {p25} to {p75}; 5 to 95 % {p5} to {p95}; {short(grey.minimum)} to {short(grey.maximum)}"
+        f"Mean {short(grey.mean)} ± {short(grey.sd)}{unit} (SD), median {median}, quarters {p25} to {p75}, 5 to 95 % {p5} to {p95}, "
+        f"all {short(grey.minimum)} to {short(grey.maximum)}"
     )
 
 

@@ -225,14 +225,14 @@ class Agreeing:
 
         self._with_maps(scan, chosen, "Looking for a consensus", lambda maps: _agreed_on(maps, method), apply)
 
-    def step(self, by: int) -> None:
-        """Go to the slice with most disagreement, then to the next worst, or back."""
+    def step(self, by: int) -> Spot | None:
+        """Go to the slice with most disagreement, then to the next worst, or back; a voxel of it, None where there is none."""
         session, scan = self._session, self._session.current
         found = self.of(scan)
         if scan is None or found is None or not found.worst:
             session.notice = "They agree on every slice" if found is not None else "Compare annotators first"
             session.changed.emit()
-            return
+            return None
         before = self._at.get(scan)
         at = (before + by) % len(found.worst) if before is not None else 0 if by > 0 else len(found.worst) - 1
         self._at[scan] = at
@@ -240,6 +240,7 @@ class Agreeing:
         session.notice = f"Slice {index}, {at + 1} of the {len(found.worst)} with most disagreement: {voxels} voxels are disputed"
         session.place.emit(scan, spot)
         session.changed.emit()
+        return spot
 
     def at(self, scan: Scan) -> int | None:
         """Which of the worst slices was gone to last."""

@@ -1,4 +1,4 @@
-"""Measure in the real window and save a picture of every stage: statistics with diameters, rulers and angles on two planes.
+"""Walk through the Review tab in the real window and save a picture of every stage: statistics, rulers on two planes, agreement, comparison.
 
     python tests/gui/review_walk.py OUT_FOLDER [--theme light]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox
 from walkthrough import Walk
 
+from napari_medseg import io
 from napari_medseg.catalogue import shipped
 from napari_medseg.gui.review_tab import ReviewTab
 from napari_medseg.io import read_labels
+from napari_medseg.volume import Geometry, Volume
 
 log = logging.getLogger("walkthrough")
 
@@ -115,8 +118,71 @@ def main() -> int:
     walk.wait(0.5)
     if len(scan.rulers) != count - 1:
         raise RuntimeError("Ctrl+Z took no ruler back")
+    session.set(tool="")
+    agreement(walk, both)
+    comparison(walk)
     walk.viewer.close()
     return 0
+
+
+def agreement(walk: Review, truth: np.ndarray) -> None:
+    """Three people's labels of the sample: compared, walked through, and a consensus shown."""
+    session, scan = walk.session, walk.session.current
+    made = Path(tempfile.mkdtemp())
+    walk.page("agreement")
+    walk.picture("8-agreement-empty")
+    files = []
+    for person, shift in (("Ann", 0), ("Ben", 3), ("Cat", -2)):
+        files.append(made / f"{person}.nii.gz")
+        io.write(Volume(scan.axes.undo(np.roll(truth, shift, axis=2)), scan.geometry, name=person), files[-1])
+    session.reviewing.agreement.add(files)
+    walk.wait(0.5)
+    walk.press("Compare")
+    walk.until(lambda: session.reviewing.agreement.of(scan) is not None and not session.jobs.active, 60)
+    walk.key(Qt.Key.Key_J)
+    walk.picture("9-agreement")
+    walk.press("Show consensus")
+    walk.until(lambda: scan.preview is not None and scan.preview.title.startswith("consensus"), 60)
+    walk.picture("10-consensus")
+    walk.press("Discard")
+
+
+def comparison(walk: Review) -> None:
+    """Two rounds over twelve made cases: the verdict, a group that got worse, every chart."""
+    session, made = walk.session, Path(tempfile.mkdtemp())
+    walk.page("compare")
+    walk.picture("11-compare-empty")
+    grid, rng = Geometry((12, 40, 40), (3.0, 1.0, 1.0)), np.random.default_rng(0)
+    for name in ("round1", "round2", "truth", "chances"):
+        (made / name).mkdir()
+    rows = ["case,scanner"]
+    z, y, x = np.indices(grid.shape)
+    for number in range(12):
+        case, radius = f"patient {number:02d}", rng.uniform(8, 15)
+        rows.append(f"{case},{'old' if number > 8 else 'new'}")
+        away = np.sqrt(((z - 6) * 3.0) ** 2 + (y - 20) ** 2 + (x - 20) ** 2)
+        change = rng.uniform(0.5, 1.5) if number <= 8 else -rng.uniform(0.5, 1.0)
+        for name, size in (("truth", 0.0), ("round1", 2.5), ("round2", 2.5 - change)):
+            io.write(Volume((away < radius + size).astype(np.uint8), grid, name=case), made / name / f"{case}.nii.gz")
+        chance = 1 / (1 + np.exp((away - radius - 1.5) / 1.2 + rng.normal(0, 0.4, grid.shape)))
+        io.write(Volume(chance.astype(np.float32), grid, name=case), made / "chances" / f"{case}.nii.gz")
+    (made / "groups.csv").write_text("\n".join(rows), "utf-8")
+    model = session.reviewing.comparing
+    model.choose(models=(made / "round1", made / "round2"), truth=made / "truth", probabilities=made / "chances", groups=made / "groups.csv")
+    walk.wait(0.5)
+    walk.press("Compare")
+    walk.until(lambda: model.comparison is not None and not session.jobs.active, 120)
+    page = walk.review.page("compare")
+    area = walk.review.parent().parent()
+    for at in range(page.chart.count()):
+        page.chart.setCurrentIndex(at)
+        page.refresh()
+        walk.wait(0.5)
+        area.verticalScrollBar().setValue(0 if at == 0 else area.verticalScrollBar().maximum())
+        walk.picture(f"12-compare-{at}")
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+    page.slider.setValue(80)
+    walk.picture("13-threshold")
 
 
 if __name__ == "__main__":

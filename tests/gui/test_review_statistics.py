@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg.gui.layers import layer_data
@@ -45,7 +46,7 @@ def test_labels_are_measured_as_soon_as_the_page_is_open(page, session):
 
 
 def test_the_table_sorts_by_figures_not_by_letters(page):
-    page.table.sortByColumn(1, page.table.horizontalHeader().sortIndicatorOrder().AscendingOrder)
+    page.table.sortByColumn(1, Qt.SortOrder.AscendingOrder)
     assert column(page, 1) == ["0.08", "1.80"]
 
 
