@@ -40,7 +40,7 @@ class PointingSegmenter(PromptableSegmenter):
             self._settling = Settling(view, scan)
         for found in super()._step(asking, view, scan, prompts, before):
             yield replace(found, finished=False)
-        yield self._settling.settled(prompts, found, before)
+        yield from self._settling.settled(prompts, found, before)
 
     def _forget(self) -> None:
         super()._forget()

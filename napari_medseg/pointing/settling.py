@@ -7,20 +7,27 @@ object is like and sees single voxels. Their logits are added, and inside and ou
 Far from a further point most of what was thought before stays: people correct what is wrong and leave what is right. This also averages what the classifier
 makes of ever more points, which changes by chance with each of them.
 
+Two other answers are looked at beside this one: the race with the classifier alone, which is geodesic scribbles with the same points, and the last answer with
+only that changed which hangs together with the newest point. One of them is taken where its outline fits the scan clearly better (`outlines`).
+
 Loads numba: only modules that are themselves loaded on demand may import this one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage as ndi
 
 from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError
+from napari_medseg.pointing.outlines import Outlines
+from napari_medseg.pointing.parts import box_of, cropped, joined, shared, within
 from napari_medseg.pointing.seeds import INSIDE, WIDE, drawn, radius_of, widest
-from napari_medseg.segmenters.promptable.answer import FAINT, Answer
+from napari_medseg.segmenters.promptable.answer import Answer
 from napari_medseg.segmenters.promptable.obeying import held
 from napari_medseg.segmenters.promptable.pointed import Pointed, Positions
 from napari_medseg.volume import Array, BoolArray, FloatArray, LabelArray, Spacing
@@ -44,6 +51,7 @@ TRUST, NEAR_MM = 0.7, 6.0  # so much of what was thought before stays, beyond ab
 LEAST = 0.02  # probability that counts, and at most 1 less that
 DECIDED = 0.55  # probability of a voxel that inside won, and 1 less that of one that outside won
 FIRM = 0.003  # the same for what was thought before
+BETTER = 0.2  # fit of an outline by which another answer must be better to be taken
 KEPT_MAPS = 2  # objects whose surroundings' features are kept
 
 
@@ -83,7 +91,7 @@ class Settling:
         self._view, self._spacing = view, spacing
         self._features: dict[tuple[float, float], FeatureMaps] = {}
 
-    def settled(self, prompts: Pointed, found: Answer, before: Answer | None) -> Settled:
+    def settled(self, prompts: Pointed, found: Answer, before: Answer | None) -> Iterator[Answer]:
         """The answer to some prompts.
 
         Parameters
@@ -93,36 +101,65 @@ class Settling:
         before : Answer, optional
             This method's to the prompts without the newest point.
 
-        Returns
-        -------
-        Settled
-            What the network says where no point and no stroke says inside, or the scan shows one value only.
+        Yields
+        ------
+        Answer
+            The network's, not finished, at every place to cancel; then a `Settled`. That is what the network says where no point and no stroke says inside, or
+            the scan shows one value only.
         """
         last = before if isinstance(before, Settled) else None
-        radii = self._radii(prompts, last)
+        shown, radii = replace(found, finished=False), self._radii(prompts, last)
         bare = Settled(**{each.name: getattr(found, each.name) for each in fields(Answer)}, radii=radii)
         inside = np.concatenate([prompts.points[prompts.signs > 0], prompts.strokes])
         if not len(inside):
-            return replace(bare, finished=True)
-        shown = last if last is not None else found
-        box, cut = self._part(prompts, inside, found, shown)
+            yield replace(bare, finished=True)
+            return
+        held_to_be = last if last is not None else found
+        box, cut = self._part(prompts, inside, found, held_to_be)
         measure = last.measure if last is not None and last.measure[1] else _measure(self._view[box])
         marks = drawn(prompts, radii, box, self._spacing)
         if cut:
-            _border(marks, _within(shown, box))
+            _border(marks, within(held_to_be, box))
         try:
             region = cut_out(self._view, box, self._spacing, marks.size, Typical(*measure))
-            chance = self._chance(region, marks, _within(found, box), measure)
+            yield shown
+            features = self._features_of(region, measure)
+            yield shown
+            looks = _looks(features, marks)
         except InvalidInputError:  # nothing to tell apart by
-            return replace(bare, finished=True)
+            yield replace(bare, finished=True)
+            return
+        yield shown
+        chance = _sigmoid(NETWORK * _logit(within(found, box)) + LOOKS * _logit(looks))
         if last is not None and len(prompts.points):
             chance = _kept(chance, box, last, prompts.points[-1], self._spacing)
-        won = self._raced(region, marks, chance)
+        won, chance = yield from self._chosen(region, marks, chance, looks, prompts, last, shown)
         values = np.where(won, np.maximum(chance, DECIDED), np.minimum(chance, 1 - DECIDED)).astype(np.float32)
         if prompts.areas:  # they lie roughly round the object, and the network was told so
-            values = np.minimum(values, np.maximum(_within(found, box), 1 - DECIDED))
-        merged = _merged(values, box, prompts, shown)
-        return replace(merged, zoom=found.zoom, radii=radii, part=box, thought=chance.astype(np.float16), measure=measure)
+            values = np.minimum(values, np.maximum(within(found, box), 1 - DECIDED))
+        whole, around = joined(values, box, held_to_be)
+        answer = cropped(held(whole, around, prompts), around, found)
+        thought = chance.astype(np.float16)
+        yield Settled(answer.box, answer.values, found.zoom, radii=radii, part=box, thought=thought, measure=measure)
+
+    def _chosen(
+        self, region: Region, marks: LabelArray, chance: FloatArray, looks: FloatArray, prompts: Pointed, last: Settled | None, shown: Answer,
+    ) -> Generator[Answer, None, tuple[BoolArray, FloatArray]]:
+        """What is inside and how likely that was: of several answers the first, unless another's outline fits clearly better."""
+        won = yield from self._raced(region, marks, chance, shown)
+        outlines = Outlines(region.contrast, region.spacing)
+        fit = outlines.fit(won)
+        yield shown
+        other = yield from self._raced(region, marks, looks, shown)
+        if (better := outlines.fit(other)) > fit + BETTER:
+            won, chance, fit = other, looks, better
+        yield shown
+        if last is not None and len(prompts.points):
+            there = _hanging(won, within(last, region.box) > 0.5, np.rint(prompts.points[-1]).astype(int) - [side.start for side in region.box])
+            other = _obeying(np.where(there, won, within(last, region.box) > 0.5), marks)
+            if outlines.fit(other) > fit + BETTER:
+                won, chance = other, np.where(there, chance, within(replace(last, box=last.part, values=last.thought), region.box))
+        return won, chance
 
     def _radii(self, prompts: Pointed, last: Settled | None) -> tuple[float, ...]:
         """Radii of the points' balls: of the older ones as they were."""
@@ -140,52 +177,58 @@ class Settling:
         for answer in (found, shown):
             low = np.minimum(low, [part.start - m for part, m in zip(answer.box, margin, strict=True)])
             high = np.maximum(high, [part.stop - 1 + m for part, m in zip(answer.box, margin, strict=True)])
-        box = in_blocks(_box(low, high, shape), self._spacing, shape)
+        box = in_blocks(box_of(low, high, shape), self._spacing, shape)
         size = np.array([part.stop - part.start for part in box])
         if size.prod() <= MOST_VOXELS:
             return box, False
         about = np.rint(prompts.points[-1] if len(prompts.points) else inside[len(inside) // 2])
         side = (MOST_VOXELS * steps.prod()) ** (1 / 3) / steps / 2
         low, high = np.maximum(about - side, [part.start for part in box]), np.minimum(about + side, [part.stop - 1 for part in box])
-        return _box(low, high, shape), True
+        return box_of(low, high, shape), True
 
-    def _chance(self, region: Region, marks: LabelArray, network: FloatArray, measure: tuple[float, float]) -> FloatArray:
-        """How likely inside is, by the network and by the looks of what was marked: float32, the region."""
+    def _features_of(self, region: Region, measure: tuple[float, float]) -> FloatArray:
+        """What the classifier looks at, float32 (features, z, y, x)."""
         if measure not in self._features:
             while len(self._features) >= KEPT_MAPS:
                 self._features.pop(next(iter(self._features)))
             self._features[measure] = FeatureMaps(self._view, self._spacing, typical=measure)
-        features = self._features[measure].of(region.box)
-        z, y, x = np.unravel_index(marked(marks), marks.shape)
-        looks = PixelClassifier().fit(features[:, z, y, x].T, marks[z, y, x]).probabilities(features)[0]
-        return _sigmoid(NETWORK * _logit(network) + LOOKS * _logit(looks))
+        return self._features[measure].of(region.box)
 
-    def _raced(self, region: Region, marks: LabelArray, chance: FloatArray) -> BoolArray:
+    def _raced(self, region: Region, marks: LabelArray, chance: FloatArray, shown: Answer) -> Generator[Answer, None, BoolArray]:
         """Where inside comes first."""
         everywhere = np.ones(region.shape, bool)
         extent = float(np.linalg.norm(np.array(region.shape) * region.spacing))
         paths = Geodesic(region, max(REACH_MM, extent))
         for _ in paths.follow(region, marks, everywhere, edge_scale(region, everywhere, marks), _Doubts(region, chance)):
-            pass
-        won = rounded(paths.labels, region.spacing) == INSIDE
-        return np.asarray((won | (marks == INSIDE)) & (marks != BACKGROUND))
+            yield shown
+        return _obeying(rounded(paths.labels, region.spacing) == INSIDE, marks)
 
 
-def _merged(values: FloatArray, box: Box, prompts: Pointed, shown: Answer) -> Settled:
-    """What was settled in a part, and what was shown before beyond it."""
-    whole = _around(box, shown.box)
-    out = _within(shown, whole)
-    out[_shifted(box, whole)] = values
-    return _cropped(held(out, whole, prompts), whole, shown)
+def _looks(features: FloatArray, marks: LabelArray) -> FloatArray:
+    """How likely inside is by the looks of what was marked."""
+    z, y, x = np.unravel_index(marked(marks), marks.shape)
+    return np.asarray(PixelClassifier().fit(features[:, z, y, x].T, marks[z, y, x]).probabilities(features)[0])
+
+
+def _obeying(found: BoolArray, marks: LabelArray) -> BoolArray:
+    return np.asarray((found | (marks == INSIDE)) & (marks != BACKGROUND))
+
+
+def _hanging(now: BoolArray, before: BoolArray, at: Positions) -> BoolArray:
+    """The part of a change that a voxel lies in."""
+    pieces, _ = ndi.label(now != before)
+    z, y, x = np.clip(at, 0, np.array(now.shape) - 1)
+    return np.asarray(pieces == pieces[z, y, x]) if pieces[z, y, x] else np.zeros(now.shape, bool)
 
 
 def _kept(chance: FloatArray, box: Box, last: Settled, at: Positions, spacing: Spacing) -> FloatArray:
     """How likely inside is, leaning on what was thought before, the more, the farther from a point."""
-    shared = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, last.part, strict=True)]
-    if any(a >= b for a, b in shared):
+    met = shared(box, last.part)
+    if met is None:
         return chance
-    here, there = (tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(shared, of, strict=True)) for of in (box, last.part))
-    z, y, x = (((np.arange(a, b) - c) * s).astype(np.float32) ** 2 for (a, b), c, s in zip(shared, np.rint(at), spacing, strict=True))
+    here, there = met
+    ends = [(part.start + side.start, part.start + side.stop) for part, side in zip(box, here, strict=True)]
+    z, y, x = (((np.arange(a, b) - c) * s).astype(np.float32) ** 2 for (a, b), c, s in zip(ends, np.rint(at), spacing, strict=True))
     trust = TRUST * (1 - np.exp(-(z[:, None, None] + y[:, None] + x) / NEAR_MM**2))
     now, before = _logit(chance[here], FIRM), _logit(last.thought[there].astype(np.float32), FIRM)
     out = chance.copy()
@@ -228,40 +271,5 @@ def _border(marks: LabelArray, shown: FloatArray) -> None:
     """Where the object goes on beyond the part that is looked at, its border is inside."""
     for axis in range(3):
         for end in (0, -1):
-            face, held = np.moveaxis(marks, axis, 0)[end], np.moveaxis(shown, axis, 0)[end] > 0.5
-            face[held] = INSIDE
-
-
-def _within(answer: Answer, box: Box) -> FloatArray:
-    """An answer's probabilities in a part of the scan; 0 beyond the answer's box."""
-    out = np.zeros([part.stop - part.start for part in box], np.float32)
-    shared = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, answer.box, strict=True)]
-    if all(a < b for a, b in shared):
-        there, here = (tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(shared, of, strict=True)) for of in (box, answer.box))
-        out[there] = answer.values[here]
-    return out
-
-
-def _box(low: Positions, high: Positions, shape: tuple[int, ...]) -> Box:
-    z, y, x = (slice(max(0, int(np.floor(a))), min(n, int(np.ceil(b)) + 1)) for a, b, n in zip(low, high, shape, strict=True))
-    return z, y, x
-
-
-def _around(one: Box, other: Box) -> Box:
-    z, y, x = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
-    return z, y, x
-
-
-def _shifted(inner: Box, outer: Box) -> Box:
-    z, y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
-    return z, y, x
-
-
-def _cropped(values: FloatArray, box: Box, like: Answer) -> Settled:
-    """Values as an answer, cut to where they are worth keeping."""
-    worth = values > FAINT
-    sides = [np.flatnonzero(worth.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    ends = [(int(side[0]), int(side[-1]) + 1) if len(side) else (0, 1) for side in sides]
-    kept = values[tuple(slice(a, b) for a, b in ends)].astype(np.float16)
-    z, y, x = (slice(part.start + a, part.start + b) for part, (a, b) in zip(box, ends, strict=True))
-    return Settled((z, y, x), kept, like.zoom, finished=True)
+            face, held_there = np.moveaxis(marks, axis, 0)[end], np.moveaxis(shown, axis, 0)[end] > 0.5
+            face[held_there] = INSIDE

@@ -1,12 +1,15 @@
 """The promptable model that ships passes the suite for what is pointed at, and draws outlines that its network alone does not."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from napari_medseg.annotation.prompts import ObjectPrompt, Prompts
 from napari_medseg.catalogue import load
 from napari_medseg.pointing.segmenter import PointingSegmenter
-from napari_medseg.segmenters.promptable.segmenter import PromptableSegmenter
+from napari_medseg.segmenters.promptable.asking import Asking
+from napari_medseg.segmenters.promptable.segmenter import TITLE, WEIGHTS, PromptableSegmenter
 from napari_medseg.segmenters.protocol import collect
 from napari_medseg.testing.interactive_conformance import InteractiveConformance
 from napari_medseg.testing.segmenter_conformance import blob
@@ -15,7 +18,10 @@ from napari_medseg.volume import Geometry, Volume
 
 class TestPointing(InteractiveConformance):
     def segmenter(self):
-        return PointingSegmenter()
+        """A fresh one, which remembers nothing, round a network that was read from its file once."""
+        made = PointingSegmenter()
+        made._asking, made._device = network(), "cpu"
+        return made
 
 
 def test_the_catalogue_builds_it():
@@ -98,6 +104,11 @@ def test_release_forgets_and_the_next_answer_is_the_same():
     before = clicked(volume, (5, 14, 15), segmenter=segmenter)
     segmenter.release()
     np.testing.assert_array_equal(clicked(volume, (5, 14, 15), segmenter=segmenter), before)
+
+
+@functools.cache
+def network():
+    return Asking(WEIGHTS, "cpu", TITLE)
 
 
 def balls(side, *placed):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from napari_medseg.annotation.classes import BACKGROUND
+from napari_medseg.pointing.outlines import Outlines
 from napari_medseg.pointing.seeds import INSIDE, drawn, radius_of, widest
-from napari_medseg.pointing.settling import MOST_VOXELS, Settling
+from napari_medseg.pointing.settling import BETTER, MOST_VOXELS, Settling
 from napari_medseg.segmenters.promptable.answer import Answer
 from napari_medseg.segmenters.promptable.pointed import Pointed
 
@@ -16,6 +17,12 @@ MM = (1.0, 1.0, 1.0)
 def pointed(*points, strokes=NOWHERE, background=NOWHERE):
     places = np.array([point[:3] for point in points], float).reshape(-1, 3)
     return Pointed(places, np.array([point[3] for point in points], np.intp), np.zeros((0, 2, 3)), (), strokes, background, NOWHERE)
+
+
+def answer(settling, prompts, found, before=None):
+    """The last word."""
+    *_, last = settling.settled(prompts, found, before)
+    return last
 
 
 def whole(*shape):
@@ -82,7 +89,7 @@ class TestSettling:
         rough[:, :, 140:] = 0
         rough[:20] = 0
         found = Answer(whole(*shape), rough, 4)
-        settled = Settling(scan, MM).settled(pointed((80, 80, 136, 1)), found, None)
+        settled = answer(Settling(scan, MM), pointed((80, 80, 136, 1)), found)
         out = np.zeros(shape, np.float32)
         out[settled.box] = settled.values
         assert out[80, 80, 144] > 0.5
@@ -93,21 +100,90 @@ class TestSettling:
         scan[8:20, 8:20, 8:20] += 5
         found = Answer(whole(32, 32, 32), np.where(scan > 3, 0.8, 0.1).astype(np.float16), 1)
         one, other = Settling(scan, MM), Settling(scan, MM)
-        first = one.settled(pointed((14, 14, 14, 1)), found, None)
-        other.settled(pointed((9, 18, 12, 1)), found, None)
-        again = other.settled(pointed((14, 14, 14, 1)), found, None)
+        first = answer(one, pointed((14, 14, 14, 1)), found)
+        answer(other, pointed((9, 18, 12, 1)), found)
+        again = answer(other, pointed((14, 14, 14, 1)), found)
         np.testing.assert_array_equal(first.values, again.values)
         assert first.box == again.box
 
     def test_what_was_thought_stays_far_from_a_further_point(self):
-        """The network changes its mind everywhere; beyond the newest point's surroundings most of what was thought before stays."""
-        scan = np.random.default_rng(0).normal(0, 1, (16, 24, 64))
-        scan[4:12, 8:16, 8:56] += 6
-        sure, other = (Answer(whole(*scan.shape), np.where(scan > 3, inside, 0.1).astype(np.float16), 1) for inside in (0.9, 0.3))
+        """The network changes its mind everywhere, and the scan shows nothing that would say who is right."""
+        scan, held = np.random.default_rng(0).normal(0, 1, (16, 24, 64)), np.zeros((16, 24, 64), bool)
+        held[4:12, 8:16, 8:56] = True
+        sure, other = (Answer(whole(*scan.shape), np.where(held, inside, 0.1).astype(np.float16), 1) for inside in (0.9, 0.3))
         settling = Settling(scan, MM)
-        first = settling.settled(pointed((8, 12, 12, 1)), sure, None)
-        second = settling.settled(pointed((8, 12, 12, 1), (8, 12, 3, -1)), other, first)
-        alone = settling.settled(pointed((8, 12, 12, 1), (8, 12, 3, -1)), other, None)
+        first = answer(settling, pointed((8, 12, 12, 1)), sure)
+        second = answer(settling, pointed((8, 12, 12, 1), (8, 12, 3, -1)), other, first)
+        alone = answer(settling, pointed((8, 12, 12, 1), (8, 12, 3, -1)), other)
         far = (slice(6, 10), slice(10, 14), slice(40, 52))
         thought, cold = second.thought[far].mean(dtype=float), alone.thought[far].mean(dtype=float)
         assert thought > cold + 0.05
+
+    def test_where_the_network_draws_a_crumb_the_outline_that_is_in_the_picture_is_taken(self):
+        scan, truth = lump()
+        crumb = Answer(whole(*truth.shape), np.where(ball(truth.shape, (16, 24, 24), 3), 0.9, 0.02).astype(np.float16), 1)
+        assert overlap(crumb, truth) < 0.15
+        assert overlap(answer(Settling(scan, MM), pointed((16, 24, 24, 1)), crumb), truth) > 0.9
+
+    def test_what_has_a_clear_outline_is_kept_when_the_network_changes_its_mind_elsewhere(self):
+        scan, truth = lump()
+        sure = Answer(whole(*truth.shape), np.where(truth, 0.95, 0.02).astype(np.float16), 1)
+        half = sure.values.copy()
+        half[:, :, 24:] = 0.02
+        settling = Settling(scan, MM)
+        first = answer(settling, pointed((16, 24, 20, 1)), sure)
+        second = answer(settling, pointed((16, 24, 20, 1), (16, 24, 6, -1)), Answer(sure.box, half, 1), first)
+        assert overlap(second, truth) > overlap(first, truth) - 0.02
+
+    def test_every_step_of_the_work_is_a_place_to_stop_and_stopping_does_no_harm(self):
+        scan, truth = lump()
+        found = Answer(whole(*truth.shape), np.where(truth, 0.8, 0.1).astype(np.float16), 1)
+        prompts = pointed((16, 24, 24, 1))
+        undisturbed = list(Settling(scan, MM).settled(prompts, found, None))
+        assert len(undisturbed) >= 6
+        assert [each.finished for each in undisturbed] == [False] * (len(undisturbed) - 1) + [True]
+        settling = Settling(scan, MM)
+        for count in range(len(undisturbed)):
+            stopped = settling.settled(prompts, found, None)
+            for _ in range(count):
+                next(stopped)
+            stopped.close()
+        np.testing.assert_array_equal(answer(settling, prompts, found).values, undisturbed[-1].values)
+
+
+class TestOutlines:
+    @pytest.mark.parametrize("spacing", [MM, (5.0, 1.0, 1.0)])
+    def test_the_object_itself_fits_better_than_anything_smaller_larger_or_beside_it(self, spacing):
+        scan, truth = lump()
+        outlines = Outlines(scan.astype(np.float32), spacing)
+        fit = outlines.fit(truth)
+        for other in (ball(truth.shape, (16, 24, 24), 5), ball(truth.shape, (16, 24, 24), 14), np.roll(truth, 6, axis=2)):
+            assert outlines.fit(other) < fit - BETTER
+
+    def test_units_do_not_matter(self):
+        scan, truth = lump()
+        one, other = Outlines(scan.astype(np.float32), MM), Outlines((-0.01 * scan + 7).astype(np.float32), MM)
+        assert one.fit(truth) == pytest.approx(other.fit(truth), abs=1e-3)
+
+    def test_nothing_and_everything_have_no_outline(self):
+        scan, truth = lump()
+        outlines = Outlines(scan.astype(np.float32), MM)
+        assert outlines.fit(np.zeros_like(truth)) == -np.inf
+        assert outlines.fit(np.ones_like(truth)) == -np.inf
+
+
+def ball(shape, centre, radius):
+    return sum((place - c) ** 2 for place, c in zip(np.indices(shape), centre, strict=True)) < radius**2
+
+
+def lump():
+    """A ball in noise, and where it is."""
+    truth = ball((32, 48, 48), (16, 24, 24), 9)
+    return np.where(truth, 900, 300) + np.random.default_rng(1).normal(0, 60, truth.shape), truth
+
+
+def overlap(found, truth):
+    """Dice of an answer."""
+    mask = np.zeros(truth.shape, bool)
+    mask[found.box] = found.values > 0.5
+    return 2 * np.count_nonzero(mask & truth) / (np.count_nonzero(mask) + np.count_nonzero(truth))

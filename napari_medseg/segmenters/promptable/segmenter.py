@@ -106,11 +106,13 @@ class PromptableSegmenter:
                     key = (label, index, each.key, asked.points.tobytes() + asked.signs.tobytes())
                     last = count == each.steps[-1]
                     known = self._answers.get(key)
+                    shown: Answer | None = None
                     for found in self._step(asking, view, grid.spacing, asked, answer) if known is None else (known,):
                         if found.finished:
                             self._remember(key, found)
                             answer, done = found, done + 1
-                        box = maps.take((label, index), found) if last else NOWHERE
+                        box = maps.take((label, index), found) if last and found is not shown else NOWHERE
+                        shown = found
                         yield piece(box, f"{steps} prompts" if done == steps else f"Prompt {done + 1} of {steps}")
 
     def _loaded(self, device: str) -> Asking:
