@@ -1,10 +1,15 @@
 """The processor always works; what is not there is said so."""
 
+import ctypes
+import sys
+
+import numpy as np
+import psutil
 import pytest
 import torch
 
 from napari_medseg.errors import InvalidInputError, UnavailableError
-from napari_medseg.segmenters.devices import choose, list_devices
+from napari_medseg.segmenters.devices import choose, give_back, list_devices
 
 
 def test_the_processor_is_always_listed_last():
@@ -26,3 +31,14 @@ def test_an_unknown_device_is_refused(name):
 def test_a_card_that_is_not_there_is_said_so():
     with pytest.raises(UnavailableError, match="no usable device 'cuda'"):
         choose("cuda")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="another C library than glibc")
+def test_what_was_freed_goes_back_to_the_system_also_from_below_what_is_still_in_use():
+    blocks = [np.ones(8000) for _ in range(4000)]  # 256 MB, each small enough to come from the heap
+    last = blocks.pop()
+    blocks.clear()
+    held = psutil.Process().memory_info().rss
+    give_back("cpu")
+    assert psutil.Process().memory_info().rss < held - 100 * 2**20
+    assert last.all()

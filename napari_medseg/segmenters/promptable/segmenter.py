@@ -60,8 +60,14 @@ class PromptableSegmenter:
 
     def release(self) -> None:
         """Give the network's memory back, and forget; the next `predict` loads it again."""
-        self._asking = None
+        gone, self._asking = self._asking, None
         self._forget()
+        if gone is not None:
+            from napari_medseg.segmenters.devices import give_back
+
+            device = gone.device
+            del gone
+            give_back(device)
 
     def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
         """Outline what the prompts point at; see `protocol.Segmenter`. One map for each of `prompts.labels`, 0 beyond the boxes that are yielded.
