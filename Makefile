@@ -33,7 +33,7 @@ check: $(READY)
 # torch comes first, so that no later requirement can choose another build of it.
 $(READY): pyproject.toml .ci/system-libraries
 	sh .ci/system-libraries
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python 3.11 or newer with venv is needed: apt-get install python3 python3-venv"; exit 1; }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "Python 3.11 or newer with venv is needed: apt-get install python3 python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,pyqt5,pyqt6]"
 	touch $(READY)
