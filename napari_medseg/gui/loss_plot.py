@@ -17,13 +17,14 @@ class LossPlot(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(78)
+        self.setFixedHeight(94)
         self.setToolTip("Training loss by update, lower is better; each dashed line begins a round, which starts from the base model again")
         self._plot = pg.PlotWidget(background=None)
         self._plot.setMouseEnabled(False, False)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.getAxis("left").setLabel("loss")
+        self._plot.getAxis("bottom").setLabel("updates")
         for side in ("left", "bottom"):
             axis = self._plot.getAxis(side)
             axis.setPen(INK)

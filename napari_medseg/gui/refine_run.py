@@ -80,6 +80,8 @@ class RefineRun(QWidget):
     def _draw(self) -> None:
         choices = self._desk.session.refine
         now = len(choices.losses), id(choices.losses)
+        if self._plot is not None:
+            self._plot.setVisible(bool(choices.losses))  # rounds of another day have no curve here
         if not choices.losses or now == self._drawn or (self._loads is not None and self._loads.is_alive()):
             return
         self._drawn = now

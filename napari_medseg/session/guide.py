@@ -53,6 +53,9 @@ def _in_study(session: Session) -> Step:
     if not study.cases:
         sentence = "Add scans to the study: drop a DICOM folder or NIfTI files, or press + Add in the Cases dock"
         return Step(sentence, "add", "", f"{study.title} holds no scan yet.")
+    refined = guide_refine.without_scan(session)
+    if refined is not None:
+        return refined
     left = sum(case.status != "verified" for case in study.cases)
     why = f"{left} of {len(study.cases)} cases are not verified yet." if left else "All cases are verified."
     return Step("Open a case: double-click it in the table, or go to the next one", "next", "N", why)

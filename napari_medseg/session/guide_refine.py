@@ -47,6 +47,16 @@ def refining(session: Session, scan: Scan) -> Step:
     return Step("Start the refinement; it proposes better labels", "run", "G", why)
 
 
+def without_scan(session: Session) -> Step | None:
+    """While a study is open and none of its cases: what is left of an earlier time; None for nothing."""
+    if session.tab != "refine" or session.refining.is_training:
+        return None
+    if session.refining.left:
+        return _left_over(session)
+    best = any(row.figures.adopted and row.figures.round for row in session.refining.rows)
+    return _after_rounds(session) if best and not session.refining.in_use else None
+
+
 def _alone(session: Session, scan: Scan) -> Step | None:
     """One scan has little to teach a network, but a few corrected slices teach its other ones; None where there are more, or it was done."""
     report, slices = session.rest.report(scan), session.rest.slices(scan)

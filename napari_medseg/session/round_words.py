@@ -65,7 +65,8 @@ def verdict(row: Row, *, over: bool) -> str:
     if figures.round == 0:
         said = "Round 0: the labels you gave"
         return f"{said}, {figures.reason}." if figures.adopted and over and figures.reason not in ("", "the labels given") else f"{said}."
-    word = "the best so far" if figures.adopted and not over else "adopted" if figures.adopted else "not adopted"
-    said = f"Round {figures.round} is {word}" if figures.reason or over else f"Round {figures.round}: judged when the last round is done"
-    reason = f": {figures.reason.rstrip('.')}" if figures.reason else ""
-    return f"{said}{reason}." + (f" Watch: {figures.pieces.rstrip('.')}." if figures.pieces else "")
+    word = "is the best so far" if figures.adopted and not over else "can be adopted" if figures.adopted else "should not be adopted"
+    said = f"Round {figures.round} {word}" if figures.reason or over else f"Round {figures.round}: judged when the last round is done"
+    reason = figures.reason.rstrip(".")
+    found = f". {reason[0].upper()}{reason[1:]}" if reason else ""
+    return f"{said}{found}." + (f" Watch: {figures.pieces.rstrip('.')}." if figures.pieces else "")

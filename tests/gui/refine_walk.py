@@ -228,8 +228,7 @@ def study(walk: Walk, made: Path, truths: dict[str, np.ndarray]) -> None:
     study.go(study.cases[5 % len(study.cases)].id)
     walk.until(lambda: study.scan is not None and not study.busy, 60)
     walk.wait(3)
-    walk.picture("study-16-waiting-proposal")
-    walk.press("Discard")
+    walk.picture("study-16-another-case")
     adopt(walk)
     walk.picture("study-17-adopted-next-morning")
 

@@ -72,7 +72,7 @@ def test_the_table_of_rounds_shows_dice_change_volume_time_and_the_reason(tab, r
     cells = [tab.rounds.table.item(1, column).text() for column in range(5)]
     assert cells == ["★! 1", "0.860", "+0.060", "× 1.05", "2 min"]
     assert "4 verified slices of 2 patients" in tab.rounds.scored.text()
-    assert tab.rounds.reason.text() == "Round 1 is adopted: better on the verified slices. Watch: 2 holes more."
+    assert tab.rounds.reason.text() == "Round 1 can be adopted. Better on the verified slices. Watch: 2 holes more."
     assert tab.rounds.isVisibleTo(tab)
 
 

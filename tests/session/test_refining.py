@@ -233,13 +233,13 @@ def test_the_table_says_in_words_why_a_round_was_not_taken(session, owner, study
     rows = session.refining.rows
     assert cells(rows[1], 0) == ("! 1", "0.600", "-0.200", "× 1.05", "12 s")
     assert cells(rows[0], 0)[0] == "★● 0"
-    assert verdict(rows[1], over=True) == "Round 1 is not adopted: worse on the verified slices by 0.2. Watch: 3 holes more."
+    assert verdict(rows[1], over=True) == "Round 1 should not be adopted. Worse on the verified slices by 0.2. Watch: 3 holes more."
     assert scored_on(rows) == "Dice on 4 verified slices of 2 patients that no round learns from."
     owner.run_until(lambda: owner.calls.empty())
     study.scan.preview = None
     step = next_step(session)
     assert step.sentence.startswith("No round was adopted. Mark 3 slices right")
-    assert "worse on the verified slices" in step.why
+    assert "Worse on the verified slices" in step.why
 
 
 def test_a_refused_round_waits_in_no_closed_case_and_says_so_in_the_open_one(session, owner, study, ball):

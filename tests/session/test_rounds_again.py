@@ -192,6 +192,10 @@ def test_the_guide_says_what_to_do_with_a_round_of_the_night(session, owner, stu
     run_of_the_night(session, study, ball, proposed)
     reopened(session, owner, study)
     owner.run_until(lambda: session.refining.rows)
+    session.set(tab="refine")
+    assert next_step(session).action == "adopt"  # before any case is open
+    session.set(tab="weak")
+    assert next_step(session).action == "next"
     study.proposals.clear()
     study.go("case-0001")
     owner.run_until(lambda: study.scan is not None and not study.busy)
