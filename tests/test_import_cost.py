@@ -10,7 +10,8 @@ LIGHT = [
     "napari_medseg", "napari_medseg.catalogue", "napari_medseg.cli", "napari_medseg.cli.app", "napari_medseg.volume", "napari_medseg.io",
     "napari_medseg.metrics", "napari_medseg.annotation", "napari_medseg.weaklabel", "napari_medseg.segmenters", "napari_medseg.segmenters.protocol",
     "napari_medseg.refine", "napari_medseg.session", "napari_medseg.project",
-    "napari_medseg.pointing", "napari_medseg.pointing.segmenter",
+    "napari_medseg.pointing", "napari_medseg.pointing.segmenter", "napari_medseg.review.comparing", "napari_medseg.review.agreement",
+    "napari_medseg.review.consensus", "napari_medseg.review.calibration",
 ]
 
 

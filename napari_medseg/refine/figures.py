@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_medseg.metrics import dice
+from napari_medseg.metrics.overlap import overlap
+from napari_medseg.metrics.summary import mean
 from napari_medseg.refine.gate import Verdict
 from napari_medseg.volume import LabelArray
 
@@ -85,15 +86,15 @@ def settled(rounds: Sequence[RoundFigures], best: int) -> tuple[RoundFigures, ..
 
 
 def mean_dice(answers: Mapping[str, LabelArray], truths: Mapping[str, LabelArray], values: Sequence[int]) -> float | None:
-    """Mean over cases of the mean Dice over classes, where the truth is known; None where it is known nowhere."""
-    each = [dice_known(answers[name], truth, values) for name, truth in truths.items() if (truth != UNKNOWN).any()]
-    return float(np.mean(each)) if each else None
+    """Mean over cases of the mean Dice over classes, by the conventions of `metrics.summary`; None where nothing of a class is known."""
+    return mean(dice_known(answers[name], truth, values) for name, truth in truths.items())
 
 
-def dice_known(answer: LabelArray, truth: LabelArray, values: Sequence[int]) -> float:
-    """Mean Dice over the classes of two label maps (z, y, x), leaving out voxels where the truth is 255."""
+def dice_known(answer: LabelArray, truth: LabelArray, values: Sequence[int]) -> float | None:
+    """Mean Dice over the classes that are in either of two label maps (z, y, x), leaving out voxels where the truth is 255; None where no class is."""
     known = truth != UNKNOWN
-    return float(np.mean([dice((answer == v) & known, (truth == v) & known) for v in values]))
+    shared = [overlap((answer == value) & known, (truth == value) & known) for value in values]
+    return mean(each.dice for each in shared if each.pred or each.truth)
 
 
 def volume_ratio(answers: Mapping[str, LabelArray], given: Mapping[str, LabelArray], voxel_ml: Mapping[str, float]) -> float:
