@@ -71,7 +71,7 @@ def test_a_run_changes_what_the_outline_holds_and_its_fill_comes_when_it_stands_
     desk.run()
     assert scan.preview.labels is held.outline.data is lay_there
     assert not held.preview.visible
-    qtbot.waitUntil(lambda: held.preview.visible)
+    qtbot.waitUntil(lambda: held.preview.visible, timeout=120_000)  # the whole run
     assert session.front.state == "settled"
     assert held.preview.data is scan.preview.labels
     session.discard()
