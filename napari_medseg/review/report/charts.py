@@ -36,6 +36,8 @@ _RC = {
     "axes.spines.right": False, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "axes.grid": True, "grid.color": FAINT,
     "grid.linewidth": 0.5, "axes.axisbelow": True,
 }
+_HEAD = re.compile(r'<svg [^>]*?(viewBox="[^"]+")[^>]*>')
+_COORDINATE = re.compile(r"(\d+\.\d{2})\d+")
 _drawing = threading.Lock()
 """matplotlib's settings are the process's own."""
 
@@ -81,13 +83,15 @@ def lines(series: Sequence[Series], *, key: str, alt: str, ticks: Sequence[tuple
             ends.append((points[-1], one.name, colour))
         if level is not None:
             axes.axhline(level[0], color=INK, linestyle=":", linewidth=1)
-            axes.annotate(level[1], (0, level[0]), xycoords=("axes fraction", "data"), xytext=(3, 3), textcoords="offset points", fontsize=8)
+            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "xytext": (-2, 3), "ha": "right"}
+            axes.annotate(level[1], (1, level[0]), fontsize=8, **place)
         axes.set_xticks([x for x, _ in ticks], [words for _, words in ticks])
         axes.set_ylabel(y)
         if limits is not None:
             axes.set_ylim(*limits)
         axes.margins(x=0.06, y=0.15)
-        _name(axes, ends)
+        if len(series) > 1 or size is SIZE:
+            _name(axes, ends)
         return _svg(figure, key, alt)
 
 
@@ -122,11 +126,11 @@ def bland_altman(found: BlandAltman, *, key: str, alt: str, unit: str) -> str:
         figure, axes = _axes(HALF)
         axes.plot(found.means, found.differences, marker="o", markeredgecolor=COLOURS[0], **_points(found.n))
         axes.axhline(0, color=FAINT, linewidth=1)
-        for value, line, words in ((found.bias, "-", "bias"), (found.lower, "--", "lower limit"), (found.upper, "--", "upper limit")):
+        for value, line, words in ((found.bias, "-", "bias"), (found.lower, "--", "lower"), (found.upper, "--", "upper")):
             if value is not None:
                 axes.axhline(value, color=INK, linestyle=line, linewidth=1.2)
-                place = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 2), "textcoords": "offset points", "ha": "right"}
-                axes.annotate(f"{words} {value:+.3g} {unit}".replace("-", "−"), (1, value), fontsize=8, **place)
+                place = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+                axes.annotate(f"{words} {value:+.3g}".replace("-", "−"), (1, value), fontsize=8, **place)
         axes.set_xlabel(f"mean of both volumes ({unit})")
         axes.set_ylabel(f"label minus truth ({unit})")
         axes.margins(y=0.2)
@@ -195,15 +199,14 @@ def inline(svg: str, key: str, alt: str) -> str:
             value = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", value)
             if plain == "href" and value.startswith("#"):
                 value = f"#{key}-{value[1:]}"
-            element.attrib[plain] = value
+            element.attrib[plain] = _COORDINATE.sub(r"\1", value) if plain in ("d", "x", "y", "transform", "points") else value
         element.text, element.tail = _trimmed(element.text), _trimmed(element.tail)
     for name in ("xmlns", "version", "width", "height"):
         root.attrib.pop(name, None)
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
     for colour, name in ((INK, "currentColor"), (FAINT, "var(--faint)"), *((colour, f"var(--series-{number})") for number, colour in enumerate(COLOURS))):
         text = text.replace(colour, name)
-    text = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]+\")[^>]*>", rf'<svg \1 role="img" aria-label="{escape(alt, quote=True)}">', text, count=1)
-    return re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    return _HEAD.sub(lambda head: f'<svg {head[1]} role="img" aria-label="{escape(alt, quote=True)}">', text, count=1)
 
 
 def _drop_metadata(root: Any) -> None:

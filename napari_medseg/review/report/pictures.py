@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image as PixelImage
+from scipy import ndimage
 
 from napari_medseg.review.report.facts import ClassFacts
 from napari_medseg.review.report.sources import UNKNOWN, CaseLabels
@@ -28,8 +29,12 @@ RIM = "#111111"
 MARGIN_MM = 8.0
 SMALLEST_MM = 30.0
 DPI = 130
-COLOURS = 128
+COLOURS = 256
+NEARLY_WHITE = 250
+"""A palette's parts from here on are white, as the page is."""
 PANEL_INCHES = 2.4
+INSET = 0.7
+"""Contours run this share of a voxel inside, so that those of two classes that touch lie side by side."""
 LARGEST = 512
 """Pixels of a panel's longer side that are drawn; a wider slice is thinned, so that a picture stays some hundred kilobytes whatever the scan."""
 _BARS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -117,7 +122,10 @@ def contours(
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """A PNG with a palette, a third of the size; it holds pixels and nothing else."""
     buffer = BytesIO()
-    PixelImage.fromarray(pixels).quantize(COLOURS, dither=PixelImage.Dither.NONE).save(buffer, format="png", optimize=True)
+    octree, plain = PixelImage.Quantize.FASTOCTREE, PixelImage.Dither.NONE  # an octree keeps the few coloured pixels among many grey ones
+    few = PixelImage.fromarray(pixels).quantize(COLOURS, method=octree, dither=plain)
+    few.putpalette([255 if part >= NEARLY_WHITE else part for part in few.getpalette() or ()])
+    few.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
@@ -159,17 +167,16 @@ def _limits(grey: FloatArray) -> tuple[float, float]:
 
 def _outline(axes: Any, labels: LabelArray, spacing: tuple[float, float], colour: Any, line: str, *, numbered: bool) -> None:
     dy, dx = spacing
-    padded = np.pad(labels, 1)  # a contour that runs along the picture's edge is closed there
+    padded = np.pad(labels, 1)  # a contour that runs along the picture's edge is closed there, inside it
     y, x = (np.arange(padded.shape[0]) - 0.5) * dy, (np.arange(padded.shape[1]) - 0.5) * dx
     for value in np.unique(labels):
         if value:
-            drawn = axes.contour(x, y, (padded == value).astype(float), levels=[0.5], colors=[colour(int(value))], linestyles=[line], linewidths=1.5)
+            drawn = axes.contour(x, y, (padded == value).astype(float), levels=[INSET], colors=[colour(int(value))], linestyles=[line], linewidths=1.5)
             drawn.set_path_effects([withStroke(linewidth=2.6, foreground=RIM)])
             if numbered:
-                rows, columns = np.nonzero(labels == value)
-                right = columns.argmax()
-                place, beside = ((columns[right] + 1) * dx, (rows[right] + 0.5) * dy), {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-                axes.annotate(str(value), place, **beside, color=colour(int(value)), fontweight="bold", **_written())
+                depth = ndimage.distance_transform_edt(padded == value)
+                row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+                axes.text(x[column], y[row], str(value), ha="center", va="center", color=colour(int(value)), fontweight="bold", **_written())
 
 
 def _bar(width_mm: float) -> int:

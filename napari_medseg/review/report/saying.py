@@ -9,6 +9,8 @@ from napari_medseg.metrics.summary import Summary
 from napari_medseg.review.report.facts import Spread
 
 NOTHING = "–"
+SPACE = "\u00a0"
+"""Where no line may end."""
 
 
 def share(value: float | None) -> str:
@@ -36,9 +38,9 @@ def spread(value: Spread | None, unit: str = "") -> str:
     """Median and range, or the one value there is."""
     if value is None:
         return NOTHING
-    after = f" {unit}" if unit else ""
+    after = f"{SPACE}{unit}" if unit else ""
     low, middle, high = (number(v) for v in (value.low, value.middle, value.high))
-    return f"{low}{after}" if low == high else f"{middle} ({low} to {high}){after}"
+    return f"{low}{after}" if low == high else f"{middle} ({low}{SPACE}to{SPACE}{high}){after}"
 
 
 def mean_interval(summary: Summary | None, say: Callable[[float | None], str] = share) -> str:
@@ -47,7 +49,7 @@ def mean_interval(summary: Summary | None, say: Callable[[float | None], str] = 
         return NOTHING
     if summary.low is None or summary.high is None:
         return say(summary.mean)
-    return f"{say(summary.mean)} ({say(summary.low)} to {say(summary.high)})"
+    return f"{say(summary.mean)} ({say(summary.low)}{SPACE}to{SPACE}{say(summary.high)})"
 
 
 def duration(seconds: float | None) -> str:
@@ -55,8 +57,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+        return f"{seconds:.0f}{SPACE}s"
+    return f"{seconds / 60:.0f}{SPACE}min" if seconds < 6000 else f"{seconds / 3600:.1f}{SPACE}h"
 
 
 def counts(found: Mapping[str, int]) -> str:

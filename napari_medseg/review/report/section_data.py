@@ -18,10 +18,10 @@ def glance(facts: ReportFacts) -> Section:
     for cohort in facts.cohorts:
         if cohort.statistics is not None:
             titles = {stage.key: stage.title for stage in cohort.stages}
-            stage, many = cohort.last_stage, len(facts.cohorts) > 1
-            summary = cohort.statistics.dice[stage]
-            of = f"{cohort.title}: mean Dice" if many else "Mean Dice"
-            rows[f"{of}, {titles[stage]}"] = f"{mean_interval(summary)}, {several(summary.n, 'case')} against {cohort.truth}"
+            of = f"{cohort.title}: mean Dice" if len(facts.cohorts) > 1 else "Mean Dice"
+            for stage in dict.fromkeys((cohort.measured_stages[0].key, cohort.last_stage)):
+                summary = cohort.statistics.dice[stage]
+                rows[f"{of}, {titles[stage]}"] = f"{mean_interval(summary)}, {several(summary.n, 'case')} against {cohort.truth}"
     if not any(cohort.statistics for cohort in facts.cohorts):
         rows["Figures"] = "not enough data: nothing is verified"
     for choice in facts.blinded:

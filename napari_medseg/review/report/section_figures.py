@@ -19,7 +19,7 @@ SURFACE = (
     ("hd95_mm", "HD95, mm", number), ("assd_mm", "ASSD, mm", number), ("surface_dice_2mm", "Surface Dice, 2 mm", share),
     ("volume_error_ml", "Volume error, ml", number), ("false_positives", "False pieces a case", number),
 )
-VERDICTS = {"better": "Yes", "worse": "No: it is worse", "unclear": "It is not clear", "equal": "They are equal", "not enough data": "Not enough data"}
+VERDICTS = {"better": "Better", "worse": "Worse", "unclear": "It is not clear which is better", "equal": "Equal", "not enough data": "Not enough data"}
 
 
 def figures(facts: ReportFacts, pictures: Mapping[int, Sequence[Image]], *, with_figures: bool = True) -> list[Section]:
@@ -94,7 +94,7 @@ def _cases_of(of: Mapping[str, Summary], columns: Sequence[tuple[str, str, Say]]
 def _compared(found: Comparison) -> list[Block]:
     pair = found.pairs[0]
     test = pair.test
-    blocks: list[Block] = [Heading(f"Is {test.second} better than {test.first}?")]
+    blocks: list[Block] = [Heading(f"{test.second[:1].upper()}{test.second[1:]} against {test.first}")]
     if test.p is None:
         return [*blocks, Words(f"{test.note[:1].upper()}{test.note[1:] or 'Not enough data'}.", "empty")]
     blocks.append(Words(

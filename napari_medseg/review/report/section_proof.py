@@ -9,7 +9,7 @@ from napari_medseg.metrics.summary import FEWEST, RESAMPLES
 from napari_medseg.review.blinded.summary import Share
 from napari_medseg.review.report.blocks import Block, Heading, Pairs, Section, Table, Words
 from napari_medseg.review.report.facts import BlindedFacts, ReportFacts
-from napari_medseg.review.report.saying import NOTHING, day, duration, hashed, mean_interval, number, several
+from napari_medseg.review.report.saying import NOTHING, SPACE, day, duration, hashed, mean_interval, number, several
 from napari_medseg.review.report.section_data import percent
 from napari_medseg.review.report.section_rounds import made_from
 
@@ -107,7 +107,7 @@ def lineage(facts: ReportFacts) -> Section:
         whole = f", the last {ROWS} of {len(facts.versions)}; the JSON holds all" if len(facts.versions) > ROWS else ""
         rows = [
             (
-                v.case, str(v.number), v.kind, v.tool, v.author or NOTHING, f"{v.created:%Y-%m-%d}\u00a0{v.created:%H:%M}",
+                v.case, str(v.number), v.kind, v.tool, v.author or NOTHING, f"{v.created:%Y-%m-%d}{SPACE}{v.created:%H:%M}",
                 "" if v.parent is None else str(v.parent), duration(v.seconds), hashed(v.checksum),
             )
             for v in shown

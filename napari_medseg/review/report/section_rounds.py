@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from napari_medseg.review.report.blocks import Block, Chart, Heading, Pairs, Section, Table, Words
 from napari_medseg.review.report.charts import SMALL, Series, lines
 from napari_medseg.review.report.facts import LineageFacts, ReportFacts, RoundFacts, RunFacts
-from napari_medseg.review.report.saying import NOTHING, change, day, duration, hashed, number, several, share
+from napari_medseg.review.report.saying import NOTHING, SPACE, change, day, duration, hashed, number, several, share
 
 _NOTE = (
     "Verified and held-out cases were never learned from. Dice on refined cases compares what was learned from with its truth: it tells what became of the "
@@ -87,7 +87,7 @@ def _table(run: RunFacts) -> Table:
         ("Round", lambda r: "labels given" if r.round == 0 else str(r.round)),
         ("Adopted", lambda r: "yes" if r.adopted else "no"),
         ("Dice verified", lambda r: share(r.dice_verified)), ("Change", lambda r: change(r.dice_change)), ("Dice held out", lambda r: share(r.dice_heldout)),
-        ("Dice refined", lambda r: share(r.dice_refined)), ("Drift", lambda r: NOTHING if r.volume_ratio is None else f"× {r.volume_ratio:.2f}"),
+        ("Dice refined", lambda r: share(r.dice_refined)), ("Drift", lambda r: NOTHING if r.volume_ratio is None else f"×{SPACE}{r.volume_ratio:.2f}"),
         ("Loss", lambda r: number(r.loss)), ("Updates", lambda r: str(r.updates) if r.round else NOTHING),
         ("Time", lambda r: duration(r.seconds) if r.round else NOTHING), ("Why", _why),
     ]
@@ -99,7 +99,8 @@ def _table(run: RunFacts) -> Table:
 
 
 def _why(one: RoundFacts) -> str:
-    checked = f"checked on {several(one.verified_slices, 'slice')} of {several(one.verified_patients, 'patient')}" if one.verified_slices else ""
+    checked = f"checked on {several(one.verified_slices, 'slice')} of {several(one.verified_patients, 'patient')}"
+    checked = checked if one.verified_slices and "slice" not in one.reason else ""
     return "; ".join(part for part in (one.reason, f"watch: {one.pieces}" if one.pieces else "", checked) if part) or NOTHING
 
 
