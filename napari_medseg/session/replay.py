@@ -100,7 +100,7 @@ def _again(project: Project, version: Version, stored: LabelMap) -> tuple[Array 
     if tool not in ("levelset", "scribble", "segment"):
         why = {
             "refine": "a refinement learns from many scans at once; run it again with `medseg refine`", "import": "it was read from a file",
-            "single": "it was proposed from slices that were corrected before",
+            "single": "it was proposed from slices that were corrected before", "consensus": "it is what several people's labels amounted to",
         }
         return None, why.get(tool, "it was made by hand; these are its labels")
     scan = _scan(project, version, stored)

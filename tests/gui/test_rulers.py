@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_medseg.gui.layers import layer_data
+from napari_medseg.session import showing
 from napari_medseg.volume import Geometry, Volume
 
 pytestmark = pytest.mark.qt
@@ -145,3 +146,23 @@ def test_diameters_of_the_chosen_row_are_drawn_and_go_with_the_page(desk, sessio
     assert f"{row.diameters.long_mm:.1f} mm" in list(points.features["words"])
     session.set(tab="weak")
     assert len(lines.data) == 0
+
+
+def test_a_ruler_on_an_oblique_scan_stays_at_its_millimetres_when_the_scan_is_straightened(desk, viewer, dock, session, qtbot):
+    c, s = np.cos(np.deg2rad(20)), np.sin(np.deg2rad(20))
+    oblique = Geometry((14, 40, 40), (3.0, 1.0, 0.5), (-20.0, -30.0, 5.0), (1.0, 0.0, 0.0, 0.0, float(c), float(-s), 0.0, float(s), float(c)))
+    data, keywords, _ = layer_data(Volume(np.random.default_rng(0).normal(40, 10, oblique.shape).astype(np.int16), oblique, name="tilted"))
+    viewer.add_image(data, **keywords)
+    scan = session.current
+    session.reviewing.turn("rulers")
+    desk.arm("ruler")
+    mouse(desk, (6, 10, 8))
+    mouse(desk, (6, 30, 8))
+    ruler = scan.rulers[0]
+    assert ruler.mm == pytest.approx(20.0)
+    showing.straighten(session, scan, True)
+    qtbot.waitUntil(lambda: scan.aside is not None, timeout=20_000)
+    assert scan.rulers == (ruler,)
+    points = desk.rulers.layers.of(scan)[0]
+    drawn = scan.display.geometry.world(points.data[:2])
+    assert np.allclose(drawn, ruler.places, atol=1e-3)
