@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QGridLayout, QHBoxLay
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, fit_rows, mark, quiet, right
 from napari_medseg.gui.thumbnail import Thumbnail
+from napari_medseg.session.exporting import export
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.refining import Row
 from napari_medseg.session.round_pictures import MOST
@@ -47,7 +48,7 @@ class RefineRounds(QWidget):
         acts.setSpacing(SPACING)
         acts.addWidget(self.back, 1)
         acts.addWidget(self.adopt, 2)
-        self.export = button("Export…", "Write the trained model into a folder, with its card, for other machines and programs", self._on_export)
+        self.export = button("Export…", "Write the trained model into a folder of its own, with its card, for other machines and programs", self._on_export)
         acts.addWidget(self.export, 1)
         self.pictures = [Thumbnail(self._on_picture) for _ in range(MOST)]
         self.legend = quiet("Before (dashed, above) and after (below); click one to go there")
@@ -127,9 +128,9 @@ class RefineRounds(QWidget):
             self._desk.session.refining.adopt(chosen.figures.round)
 
     def _on_export(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "An empty folder for the model")
+        path = QFileDialog.getExistingDirectory(self, "Where to put the model")
         if path:
-            self._desk.session.refining.export(Path(path))
+            export(self._desk.session, Path(path))
 
     def _on_picture(self, picture: Thumbnail) -> None:
         if picture.change is not None:

@@ -12,9 +12,8 @@ from napari_medseg.session.pictures import Picture
 from napari_medseg.session.round_pictures import Change
 
 GAP = 3
-WIDTH = 90
-NAME = 13
-"""Letters of a case's name that fit below a picture."""
+WIDTH, PADDED = 90, 100
+"""Pixels of a picture and of its button: three stand beside each other in the dock."""
 
 
 class Thumbnail(QToolButton):
@@ -33,6 +32,7 @@ class Thumbnail(QToolButton):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setFixedWidth(PADDED)
         self.clicked.connect(lambda _checked=False: pressed(self))
         self.hide()
 
@@ -45,7 +45,7 @@ class Thumbnail(QToolButton):
         picture = _stacked(change.before, change.after)
         self.setIcon(QIcon(picture))
         self.setIconSize(QSize(WIDTH, round(picture.height() * WIDTH / picture.width())))
-        short = name if len(name) <= NAME else name[:NAME - 1] + "…"
+        short = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, WIDTH)
         self.setText(f"{short}\nslice {change.index}")
         words = f"{name}, slice {change.index}: {change.mm2:.0f} mm² differ. Above the label as it was (dashed), below what the round makes of it"
         self.setToolTip(f"{words}. Click to go there")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.session import engines, rounds_again, scan_rounds, study_refinement
 from napari_medseg.session.glimpse import Glimpse
-from napari_medseg.session.jobs import TRAINING, Looked
+from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
 from napari_medseg.session.refining_left import Asked, Left
 from napari_medseg.session.refining_runs import Seen, Training, runs_folder
@@ -121,25 +121,6 @@ class Refining:
         """Train once more with the present choices, on the labels as they are then, when what runs has ended."""
         asked = Asked(self._session, copy.deepcopy(self._session.refine))
         self.queue.add(asked.title, asked)
-
-    def export(self, folder: Path) -> None:
-        """Write the run's model into a folder that any catalogue can load, with its card; beside the window."""
-        model, session = self._session.refine.model, self._session
-        if model is None:
-            session.report(InvalidInputError("there is no trained model yet", where="Export", todo="Train a round first"))
-            return
-
-        def write() -> Iterator[Looked]:
-            from napari_medseg.refine.export import export_model
-
-            yield Looked(None, f"Writing to {folder.name}")
-            export_model(model, folder)
-            yield Looked(1.0, f"Wrote {folder.name}")
-
-        def done() -> None:
-            session.notice = f"Exported the model to {folder.name}, with its card"
-
-        session.jobs.start("export", f"Exporting the model to {folder.name}", write, apply=_ignore, done=done, failed=session.report, own_thread=True)
 
     def choose_recipe(self, recipe: str) -> None:
         """Take a recipe, with as many rounds as it is made for."""

@@ -161,8 +161,10 @@ def test_a_recipe_brings_its_own_number_of_rounds(tab, desk, session):
 
 
 @pytest.mark.parametrize("figures", [ROUND, replace(ROUND, dice_verified=None, dice_change=None)])
-def test_nothing_of_the_tab_is_wider_than_the_dock(tab, rounds, desk, figures):
+def test_nothing_of_the_tab_is_wider_than_the_dock(tab, rounds, desk, figures, monkeypatch):
     rounds.rows[1].figures = figures
+    monkeypatch.setattr(rounds, "name_of", lambda case: "hippocampus_of_a_long_name_017")
+    tab.rounds._pictured = None
     desk.refreshed.emit()
     from napari_medseg.gui.style import WIDTH
 
@@ -240,3 +242,22 @@ def test_what_waited_is_offered_by_another_name(tab, desk, session, qtbot):
     session.refining.left.waiting = ()
     desk.refreshed.emit()
     assert not tab.unfinished.isVisibleTo(tab)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_export_writes_into_an_empty_folder_and_never_among_other_files(tab, desk, session, qtbot, tmp_path, monkeypatch, there):
+    from napari_medseg.segmenters.unet import UNet
+    from napari_medseg.segmenters.weights import save_model
+
+    network = save_model(tmp_path / "run" / "model.safetensors", UNet(widths=(4, 8)), {"title": "small", "preprocessing": {"size": 32}})
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    if there:
+        (chosen / "thesis.txt").write_text("mine", encoding="utf-8")
+    session.refine.model = network
+    monkeypatch.setattr("napari_medseg.gui.refine_rounds.QFileDialog.getExistingDirectory", lambda *_: str(chosen))
+    tab.rounds._on_export()
+    qtbot.waitUntil(lambda: session.notice.startswith("Exported the model"), timeout=20000)
+    written = chosen / "refined model" if there else chosen
+    assert {"model.safetensors", "README.md"} <= {path.name for path in written.iterdir()}
+    assert not there or {path.name for path in chosen.iterdir()} == {"thesis.txt", "refined model"}
