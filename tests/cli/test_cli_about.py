@@ -4,7 +4,8 @@ import pytest
 
 
 @pytest.mark.parametrize("command", [["segment"], ["refine"], ["refine-sets"], ["propose"], ["info"], ["convert"], ["measure"], ["catalogue"], ["doctor"],
-                                     ["demo"], ["window"], ["weak", "levelset"], ["weak", "scribble"], ["weak", "interpolate"], ["weak", "cleanup"]])
+                                     ["demo"], ["window"], ["report"], ["weak", "levelset"], ["weak", "scribble"], ["weak", "interpolate"],
+                                     ["weak", "cleanup"]])
 def test_every_command_shows_an_example(medseg, command):
     done = medseg(*command, "--help")
     assert done.code == 0

@@ -6,12 +6,14 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import blinded_cases
 import numpy as np
 import pytest
 
 from napari_medseg.annotation import LabelMap, default_classes, read_seed_points, seed_voxels
 from napari_medseg.io import read
 from napari_medseg.project import Project
+from napari_medseg.review.blinded import FolderSource, PlanOptions, make_plan, write_plan
 from napari_medseg.volume import axis_map, orient
 from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
 
@@ -44,8 +46,18 @@ def made(study, with_cases):
         project.draft(case.id, 2).write(labels)
 
 
+def reviewed(study):
+    """A plan that Ann has answered, and the masks of two people."""
+    *_, last = make_plan(FolderSource(study.image, study.folder / "weak.nii.gz", study.truth, beside=study.folder / "answered"), PlanOptions(slices=5))
+    write_plan(last.plan, study.folder / "answered")
+    blinded_cases.answer_all(last.plan, study.folder / "answered", "Ann", dict(enumerate(["b", "b", "tie", "b", "a"], 1)))
+    for person, path in (("ann", study.truth), ("bob", study.hand)):
+        (study.folder / "people" / person).mkdir(parents=True)
+        shutil.copy(path, study.folder / "people" / person / "scan.nii.gz")
+
+
 def test_the_page_shows_every_command_that_needs_no_network():
-    assert len(SHOWN) == 21
+    assert len(SHOWN) == 26
 
 
 @pytest.mark.parametrize(("command", "answer"), SHOWN, ids=[command.partition(".")[0] for command, _ in SHOWN])
@@ -59,5 +71,12 @@ def test_an_answer_holds_every_key_the_page_shows(medseg, study, command, answer
             shutil.copy(getattr(study, path), study.folder / folder / name)
     if command.startswith("project ") and "init" not in command:
         made(study, with_cases=" add " not in command)
+    for folder in ("tired", "rested", "truth") if command.startswith("compare ") else ():
+        (study.folder / folder).mkdir()
+        shutil.copy(study.hand if folder == "tired" else study.truth, study.folder / folder / "case01.nii.gz")
+    if command.startswith("report "):
+        made(study, with_cases=True)
+    if command.startswith("review "):
+        reviewed(study)
     given = medseg(*command.split(), *short, "--json").answer
     assert keys(json.loads(answer)) <= keys(given)
