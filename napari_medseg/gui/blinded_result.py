@@ -6,12 +6,23 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QPlainTextEdit, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPlainTextEdit,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, fit_rows, quiet, right
 from napari_medseg.review.blinded.summary import Preference, Summary
-from napari_medseg.review.blinded.words import percent, told
+from napari_medseg.review.blinded.words import headline, percent, told
 
 COLUMNS = ("Rater", "First", "Tie", "Second", "No ties", "Of all")
 ROWS = 6
@@ -25,7 +36,9 @@ class BlindedResult(QWidget):
         self._desk = desk
         self._blinded = desk.session.reviewing.blinded
         self._shown: Summary | None = None
-        self.title = quiet()
+        self.title, self.sets = QLabel(), quiet()
+        self.title.setWordWrap(True)
+        self.title.setStyleSheet("font-weight: bold;")
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()
@@ -57,9 +70,10 @@ class BlindedResult(QWidget):
         column_of.setContentsMargins(0, 0, 0, 0)
         column_of.setSpacing(SPACING)
         column_of.addWidget(self.title)
+        column_of.addWidget(self.sets)
         column_of.addWidget(self.table)
-        column_of.addWidget(self.words, 1)
         column_of.addLayout(row)
+        column_of.addWidget(self.words, 1)
 
     def refresh(self) -> None:
         """Show the session."""
@@ -67,7 +81,8 @@ class BlindedResult(QWidget):
         if summary is None or summary is self._shown:
             return
         self._shown = summary
-        self.title.setText(f"First: {summary.a}.  Second: {summary.b}.")
+        self.title.setText(headline(summary))
+        self.sets.setText(f"First: {summary.a}.  Second: {summary.b}.")
         rows = [(one.rater, one.preference) for one in summary.raters]
         if len(rows) > 1:
             rows.append(("All", summary.together))

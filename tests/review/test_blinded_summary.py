@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_medseg.errors import UnreadableFileError
 from napari_medseg.review.blinded import read_answers, summaries, summarise, write_plan
 from napari_medseg.review.blinded.answers import Answer, Answers
-from napari_medseg.review.blinded.words import table, told
+from napari_medseg.review.blinded.words import headline, table, told
 
 CHOICE = st.sampled_from(["left", "tie", "right"])
 RATERS = st.lists(st.dictionaries(st.integers(1, 10), CHOICE), min_size=1, max_size=4)
@@ -43,6 +43,7 @@ def test_the_papers_study_prints_the_papers_figures(tmp_path):
     assert "93.3 %" in text
     assert "86.4 %" in text
     assert summary.is_complete
+    assert headline(summaries(tmp_path)[0]) == "model was chosen in 93.7 % of the answers that chose a side, and in 85.6 % of all"
     json.dumps(summary.as_dict(), allow_nan=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from napari_medseg.review.blinded.summarising import FEW
 from napari_medseg.review.blinded.summary import Agreement, Preference, Share, Sides, Summary, Times
 
 
@@ -12,7 +13,8 @@ def told(summary: Summary) -> str:
     """The result as lines of text."""
     a, b = summary.a, summary.b
     thing = "slices" if summary.kind == "slices" else "volumes"
-    head = f"{summary.title}: {a} against {b}; {summary.questions} {thing} of {summary.cases} cases, seed {summary.seed}, plan {summary.plan[:8]}"
+    cases = f"{summary.cases} case{'s' if summary.cases != 1 else ''}"
+    head = f"{summary.title}: {a} against {b}; {summary.questions} {thing} of {cases}, seed {summary.seed}, plan {summary.plan[:8]}"
     lines = [head + (f"; {summary.repeated} asked twice" if summary.repeated else "")]
     for one in summary.raters:
         lines += [f"{one.rater}: {one.answered} of {one.of} answered", *(f"  {line}" for line in chosen(one.preference, a, b))]
@@ -35,6 +37,16 @@ def told(summary: Summary) -> str:
         lines.append(f"{a} lay on the left in {fraction(summary.a_on_left)}" + (f"; both masks are the same in {summary.same}" if summary.same else ""))
         lines += [f"{one.case}: {a} {one.preference.a}, tie {one.preference.tie}, {b} {one.preference.b}" for one in summary.per_case]
     return "\n".join([*lines, *(f"Note: {note}" for note in summary.notes)])
+
+
+def headline(summary: Summary) -> str:
+    """The result in one sentence."""
+    of_all, without = summary.together.of_all, summary.together.without_ties
+    if of_all.share is None or summary.together.of_all.of < FEW:
+        return f"Not enough data: {of_all.of} answer{'s' if of_all.of != 1 else ''}"
+    if without.share is None:
+        return f"No difference: every one of {of_all.of} answers was a tie"
+    return f"{summary.a} was chosen in {percent(without.share)} of the answers that chose a side, and in {percent(of_all.share)} of all"
 
 
 def chosen(preference: Preference, a: str, b: str) -> list[str]:
