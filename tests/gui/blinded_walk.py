@@ -1,6 +1,6 @@
 """A blinded session of 40 slices by keys alone in the real window: planned, answered, killed in the middle, gone on with, and the result looked at.
 
-    python tests/gui/blinded_walk.py OUT_FOLDER [--theme light] [--questions 40]
+    python tests/gui/blinded_walk.py OUT_FOLDER [--theme light] [--questions 40] [--volumes]
 
 It needs a display with xdotool and ImageMagick's `import`. The keys come from the X server, as a person's do. Scans are a
 sample and two made ones; the "model" is a truth that was moved aside by a voxel, the "student" one that was moved by three.
@@ -49,7 +49,7 @@ def scans(folder: Path) -> tuple[Path, Path, Path]:
     return paths
 
 
-def plan_in_window(out: Path, theme: str, folders: tuple[Path, Path, Path], keep: Path, questions: int) -> None:
+def plan_in_window(out: Path, theme: str, folders: tuple[Path, Path, Path], keep: Path, questions: int, kind: str) -> None:
     """Set the review up on the Review tab, as who leads a study does."""
     from walkthrough import Walk
 
@@ -60,7 +60,7 @@ def plan_in_window(out: Path, theme: str, folders: tuple[Path, Path, Path], keep
     walk.session.reviewing.turn("blinded")
     walk.wait(0.5)
     walk.picture("1-empty")
-    blinded.change(images=folders[0], a=folders[1], b=folders[2], keep=keep, slices=questions)
+    blinded.change(images=folders[0], a=folders[1], b=folders[2], keep=keep, slices=questions, kind=kind)
     walk.picture("2-ready")
     walk.press("Plan the review")
     walk.until(lambda: blinded.chosen is not None or walk.session.trouble, 120)
@@ -138,7 +138,7 @@ def answer_truly(window: Window, plan, numbers) -> None:
 def rate(out: Path, theme: str, review: Path) -> None:
     plan = read_plan(review)
     of = len(plan.questions)
-    middle = min(17, of // 2)
+    middle = min(17, (of + 1) // 2)
     window = Window(out, review, "Ann", theme)
     window.picture("4-first-question")
     window.key("f")
@@ -147,15 +147,20 @@ def rate(out: Path, theme: str, review: Path) -> None:
     subprocess.run(["xdotool", "keydown", "h"], check=True)
     window.picture("6-hidden")
     subprocess.run(["xdotool", "keyup", "h"], check=True)
+    if plan.kind == "volumes":
+        for key in ("Down", "Down", "Down"):
+            window.key(key)
+        window.picture("6b-three-slices-on")
     began = time.monotonic()
-    answer_truly(window, plan, range(1, 4))
+    before = min(3, middle - 1)
+    answer_truly(window, plan, range(1, before + 1))
     window.key("z")
     window.picture("7-one-back")
     window.answer("s")
     for key in ("n", "b", "l", "u", "r", "r", "e", "d", "Return", "x"):
         window.key(key)
     window.picture("8-note")
-    answer_truly(window, plan, range(4, middle + 1))
+    answer_truly(window, plan, range(before + 1, middle + 1))
     if window.count() != middle:
         raise RuntimeError(f"{window.count()} answers after {middle} questions")
     window.kill()
@@ -180,13 +185,14 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--theme", choices=["dark", "light"], default="dark")
     parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--volumes", action="store_true", help="whole volumes instead of slices: three questions")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.out.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp())
     os.environ["MEDSEG_PREFERENCES"] = str(made / "preferences.json")
     folders = scans(made)
-    plan_in_window(options.out, options.theme, folders, made / "review", options.questions)
+    plan_in_window(options.out, options.theme, folders, made / "review", options.questions, "volumes" if options.volumes else "slices")
     rate(options.out, options.theme, made / "review")
     return 0
 
