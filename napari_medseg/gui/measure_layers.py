@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from napari.layers import Layer, Points, Vectors
+from qtpy.QtCore import QObject
 
 from napari_medseg.gui.layers import placement
-from napari_medseg.gui.turns import show
+from napari_medseg.gui.turns import Turns, show
 from napari_medseg.session.state import Scan
 from napari_medseg.volume import Array
 
@@ -49,36 +51,57 @@ class MeasureLayers:
     ----------
     add : callable
         Adds a layer to the viewer without changing what is selected.
+    parent : QObject
+        They are made while it lives, one a turn of its event loop: napari takes long for each.
     """
 
-    def __init__(self, add: Callable[[Layer], None]) -> None:
-        self._add = add
-        self._layers: dict[int, tuple[Points, Vectors]] = {}
+    def __init__(self, add: Callable[[Layer], None], parent: QObject) -> None:
+        self._add, self._turns = add, Turns(parent)
+        self._points: dict[int, Points] = {}
+        self._lines: dict[int, Vectors] = {}
+        self._asked: set[int] = set()
+        self._waiting: dict[int, tuple[Stretch, ...]] = {}
         self._shown: dict[int, tuple[tuple[Stretch, ...], int]] = {}
         self._axis = 0
 
-    def of(self, scan: Scan) -> tuple[Layer, ...]:
-        """The layers of a scan that exist."""
-        return self._layers.get(id(scan), ())
+    def close(self) -> None:
+        """Make no more."""
+        self._turns.close()
+
+    def of(self, scan: Scan) -> tuple[Points, Vectors] | None:
+        """The layers of a scan, once both are there."""
+        points, lines = self._points.get(id(scan)), self._lines.get(id(scan))
+        return (points, lines) if points is not None and lines is not None else None
 
     def forget(self, scan: Scan) -> None:
         """The scan is closed."""
-        self._layers.pop(id(scan), None)
-        self._shown.pop(id(scan), None)
+        for held in (self._points, self._lines, self._shown, self._waiting):
+            held.pop(id(scan), None)
+        self._asked.discard(id(scan))
 
     def lost(self, layer: Layer) -> bool:
-        """A layer was removed from the viewer; whether it was one of these. What it showed comes back when that next changes."""
-        for key, mine in list(self._layers.items()):
-            if layer in mine:
-                del self._layers[key]
-                self._shown.pop(key, None)
-                return True
+        """A layer was removed from the viewer; whether it was one of these. It comes back when what it shows next changes."""
+        for held in (self._points, self._lines):
+            for key, mine in list(held.items()):
+                if mine is layer:
+                    del held[key]
+                    self._shown.pop(key, None)
+                    self._asked.discard(key)
+                    return True
         return False
+
+    def prepare(self, scan: Scan) -> None:
+        """Make the layers, so that a click need not wait for them."""
+        if id(scan) not in self._asked:
+            self._asked.add(id(scan))
+            for make in (self._make_lines, self._make_points):
+                self._turns.add(partial(make, scan))
+            self._turns.add(partial(self._draw_waiting, scan))
 
     def move(self, scan: Scan) -> None:
         """The scan lies on another display grid."""
         place = placement(scan.display.geometry)
-        for layer in self.of(scan):
+        for layer in self.of(scan) or ():
             layer.scale, layer.translate = place["scale"], place["translate"]
         self._shown.pop(id(scan), None)
 
@@ -89,10 +112,16 @@ class MeasureLayers:
     def draw(self, scan: Scan, stretches: Sequence[Stretch]) -> None:
         """Make the layers show these lines and no others."""
         wanted = (tuple(stretches), self._axis)
-        if wanted == self._shown.get(id(scan)) or not (stretches or id(scan) in self._layers):
+        held = self.of(scan)
+        if held is None:
+            self._waiting[id(scan)] = tuple(stretches)
+            if stretches:
+                self.prepare(scan)
+            return
+        if wanted == self._shown.get(id(scan)):
             return
         self._shown[id(scan)] = wanted
-        points, lines = self._layers.get(id(scan)) or self._make(scan)
+        points, lines = held
         vectors, width, tints = _vectors(stretches, scan, self._axis)
         lines.data = vectors
         if len(vectors):
@@ -107,18 +136,27 @@ class MeasureLayers:
         for layer in (points, lines):
             show(layer, bool(stretches))
 
-    def _make(self, scan: Scan) -> tuple[Points, Vectors]:
-        grid = scan.display.geometry
-        lines = Vectors(np.empty((0, 2, 3)), ndim=3, name=f"{scan.name} measured lines", vector_style="line", opacity=1.0, **placement(grid))
-        text: dict[str, Any] = {"string": "{words}", "size": TEXT_SIZE, "color": "#f0e442", "anchor": "upper_left", "translation": _away(scan)}
-        points = Points(
-            np.empty((0, 3)), ndim=3, name=f"{scan.name} measured ends", size=_size(scan), features={"words": np.empty(0, str)}, text=text, border_width=0,
-            **placement(grid),
-        )
-        for layer in (lines, points):
-            self._add(layer)
-        self._layers[id(scan)] = points, lines
-        return points, lines
+    def _make_lines(self, scan: Scan) -> None:
+        if id(scan) in self._asked and id(scan) not in self._lines:
+            place = placement(scan.display.geometry)
+            lines = Vectors(np.empty((0, 2, 3)), ndim=3, name=f"{scan.name} measured lines", vector_style="line", opacity=1.0, **place)
+            self._lines[id(scan)] = lines
+            self._add(lines)
+
+    def _make_points(self, scan: Scan) -> None:
+        if id(scan) in self._asked and id(scan) not in self._points:
+            text: dict[str, Any] = {"string": "{words}", "size": TEXT_SIZE, "color": "#f0e442", "anchor": "upper_left", "translation": _away(scan)}
+            points = Points(
+                np.empty((0, 3)), ndim=3, name=f"{scan.name} measured ends", size=_size(scan), features={"words": np.empty(0, str)}, text=text, border_width=0,
+                **placement(scan.display.geometry),
+            )
+            self._points[id(scan)] = points
+            self._add(points)
+
+    def _draw_waiting(self, scan: Scan) -> None:
+        waiting = self._waiting.pop(id(scan), None)
+        if waiting is not None and id(scan) in self._asked:
+            self.draw(scan, waiting)
 
 
 def _size(scan: Scan) -> float:

@@ -41,7 +41,7 @@ class RulerTool:
 
     def __init__(self, desk: Desk, viewer: Any, add: Callable[[Any], None]) -> None:
         self._desk, self._viewer = desk, viewer
-        self.layers = MeasureLayers(add)
+        self.layers = MeasureLayers(add, desk)
         self._held: tuple[int, int, PointLPS] | None = None  # the end that is being dragged: of which ruler, which, where it is
         self._here: PointLPS | None = None  # under the mouse, while a ruler is being drawn
         self._cursor = False
@@ -57,6 +57,7 @@ class RulerTool:
 
     def close(self) -> None:
         """Let the viewer go."""
+        self.layers.close()
         session = self._desk.session
         session.changed.disconnect(self.show)
         session.scan_closed.disconnect(self.layers.forget)
@@ -78,6 +79,8 @@ class RulerTool:
         if picture is not None and armed != self._cursor:
             self._cursor = armed
             picture.cursor = "crosshair" if armed else "standard"
+        if armed:
+            self.layers.prepare(scan)
         if not session.reviewing.rulers.places:
             self._here = None
         self.layers.draw(scan, [*self._diameters(), *self._rulers(scan)])

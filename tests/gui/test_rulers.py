@@ -44,6 +44,13 @@ def mouse(desk, *voxels, displayed=(1, 2)):
         next(each, None)
 
 
+def drawn(desk, qtbot):
+    """The layers of what is measured, once they are there and show it."""
+    layers, scan = desk.rulers.layers, desk.session.current
+    qtbot.waitUntil(lambda: layers.of(scan) is not None and not len(layers._turns), timeout=10_000)
+    return layers.of(scan)
+
+
 @pytest.mark.parametrize(("displayed", "a", "b", "mm"), [
     ((1, 2), (5, 10, 4), (5, 10, 24), 10.0), ((0, 2), (2, 7, 8), (8, 7, 8), 18.0), ((0, 1), (2, 5, 9), (2, 25, 9), 20.0),
 ])
@@ -54,40 +61,40 @@ def test_two_clicks_measure_mm_on_any_plane(desk, session, scan, displayed, a, b
     assert scan.rulers[0].mm == pytest.approx(mm)
 
 
-def test_the_line_and_its_words_stand_on_the_canvas(desk, session, scan):
+def test_the_line_and_its_words_stand_on_the_canvas(desk, session, scan, qtbot):
     desk.arm("ruler")
     mouse(desk, (5, 10, 4))
     mouse(desk, (5, 10, 24))
-    points, lines = desk.rulers.layers.of(scan)
+    points, lines = drawn(desk, qtbot)
     assert np.allclose(lines.data, [[[5, 10, 4], [0, 0, 20]]])
     assert list(points.features["words"]) == ["", "", "10.0 mm"]
     assert desk.viewer.layers.selection.active is desk.pictures.image(scan)
 
 
-def test_lines_are_equally_thick_whichever_way_they_run(desk, session, scan):
+def test_lines_are_equally_thick_whichever_way_they_run(desk, session, scan, qtbot):
     desk.arm("ruler")
     desk.viewer.dims.order = (1, 0, 2)
     for a, b in (((2, 7, 8), (8, 7, 8)), ((4, 7, 8), (4, 7, 30))):
         mouse(desk, a, displayed=(0, 2))
         mouse(desk, b, displayed=(0, 2))
-    lines = desk.rulers.layers.of(scan)[1]
+    lines = drawn(desk, qtbot)[1]
     down, across = (lines.data[np.abs(lines.data[:, 1, axis]) > 1] for axis in (0, 2))
     thick_in_mm = [len(down) * lines.edge_width * 0.5, len(across) * lines.edge_width * 3.0]  # a row of voxels is 0.5 mm wide and 3 mm high
     assert thick_in_mm[0] == pytest.approx(thick_in_mm[1], rel=0.1)
 
 
-def test_a_line_on_another_plane_shows_its_ends_only(desk, session, scan):
+def test_a_line_on_another_plane_shows_its_ends_only(desk, session, scan, qtbot):
     desk.arm("ruler")
     mouse(desk, (5, 10, 4))
     mouse(desk, (5, 20, 24))
-    points, lines = desk.rulers.layers.of(scan)
+    points, lines = drawn(desk, qtbot)
     assert len(lines.data) == 1
     desk.viewer.dims.order = (1, 0, 2)
     assert len(lines.data) == 0
     assert len(points.data) == 3
 
 
-def test_a_drag_of_an_end_moves_it_and_undo_moves_it_back(desk, session, scan):
+def test_a_drag_of_an_end_moves_it_and_undo_moves_it_back(desk, session, scan, qtbot):
     desk.arm("ruler")
     mouse(desk, (5, 10, 4))
     mouse(desk, (5, 10, 24))
@@ -97,7 +104,7 @@ def test_a_drag_of_an_end_moves_it_and_undo_moves_it_back(desk, session, scan):
     assert scan.rulers[0].mm == pytest.approx(10.0)
     session.undo()
     assert scan.rulers == ()
-    assert len(desk.rulers.layers.of(scan)[1].data) == 0
+    assert len(drawn(desk, qtbot)[1].data) == 0
 
 
 def test_a_drag_elsewhere_moves_the_picture_and_draws_nothing(desk, session, scan):
@@ -140,7 +147,7 @@ def test_diameters_of_the_chosen_row_are_drawn_and_go_with_the_page(desk, sessio
     session.reviewing.statistics.start()
     qtbot.waitUntil(lambda: session.reviewing.statistics.of(scan) is not None, timeout=20_000)
     session.reviewing.statistics.choose(1)
-    points, lines = desk.rulers.layers.of(scan)
+    points, lines = drawn(desk, qtbot)
     row = session.reviewing.statistics.drawn
     assert len(lines.data) == 2
     assert f"{row.diameters.long_mm:.1f} mm" in list(points.features["words"])
@@ -163,6 +170,6 @@ def test_a_ruler_on_an_oblique_scan_stays_at_its_millimetres_when_the_scan_is_st
     showing.straighten(session, scan, True)
     qtbot.waitUntil(lambda: scan.aside is not None, timeout=20_000)
     assert scan.rulers == (ruler,)
-    points = desk.rulers.layers.of(scan)[0]
-    drawn = scan.display.geometry.world(points.data[:2])
-    assert np.allclose(drawn, ruler.places, atol=1e-3)
+    points = drawn(desk, qtbot)[0]
+    ends = scan.display.geometry.world(points.data[:2])
+    assert np.allclose(ends, ruler.places, atol=1e-3)
