@@ -14,7 +14,7 @@ TIP = (
     "Learns from the slices you painted on or marked right, each as a whole, and proposes all others of this scan (up to about 1 min); "
     "these slices stay as they are"
 )
-NONE_YET = "Paint where the label is wrong, on about 3 slices."
+NONE_YET = "Paint where the label is wrong, on 3 slices."
 
 
 class RefineSingle(QWidget):

@@ -65,7 +65,7 @@ def _alone(session: Session, scan: Scan) -> Step | None:
         return None
     if len(slices) < ENOUGH:
         more = f"{ENOUGH - len(slices)} {'more ' if slices else ''}slice{'s' if len(slices) != ENOUGH - 1 else ''}"
-        sentence = f"Correct {more} of this scan with the brush, or mark slices that are right; then propose the rest from them"
+        sentence = f"Correct {more} with the brush, or mark right ones; then propose the rest from them"
         return Step(sentence, "right", "Alt+K", "A network learns little from a single scan; its own corrected slices teach the others.", plain=True)
     return Step("Propose the other slices of this scan from those you corrected", "rest", "", "Takes seconds; your slices stay as they are.")
 

@@ -35,7 +35,7 @@ def test_it_leads_from_the_first_click_to_accept(session, owner, scan, ball_seed
     assert next_step(session).sentence.startswith("Accepted level set into Organ")
     session.set(tab="refine")
     assert next_step(session).action == "right"
-    assert "Correct 3 slices of this scan" in next_step(session).sentence
+    assert "Correct 3 slices with the brush" in next_step(session).sentence
     session.scans.append(scan)  # a network learns from several
     assert next_step(session).action == "run"
 
