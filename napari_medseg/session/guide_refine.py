@@ -58,11 +58,13 @@ def without_scan(session: Session) -> Step | None:
 
 
 def _alone(session: Session, scan: Scan) -> Step | None:
-    """One scan has little to teach a network, but a few corrected slices teach its other ones; None where there are more, or it was done."""
+    """One scan has little to teach a network, but a few corrected slices teach its other ones; None where there are more."""
     report, slices = session.rest.report(scan), session.rest.slices(scan)
     cases = len(session.study.cases) if session.study.is_open else len(session.scans)
-    if cases != 1 or not scan.has_labels or (report is not None and len(slices) <= len(report.corrected)):
+    if cases != 1 or not scan.has_labels:
         return None
+    if report is not None and len(slices) <= len(report.corrected):
+        return Step("Look through the slices, correct where it is wrong, and propose again", "right", "Alt+K", report.useful, plain=True)
     if len(slices) < ENOUGH:
         more = f"{ENOUGH - len(slices)} {'more ' if slices else ''}slice{'s' if len(slices) != ENOUGH - 1 else ''}"
         sentence = f"Correct {more} with the brush, or mark right ones; then propose the rest from them"

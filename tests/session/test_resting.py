@@ -5,6 +5,7 @@ import pytest
 
 from napari_medseg.errors import NoLabelsError
 from napari_medseg.session import by_hand
+from napari_medseg.session.guide import next_step
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
 from napari_medseg.session.resting import TITLE
@@ -48,6 +49,14 @@ def test_the_labels_before_the_strokes_are_found_in_the_undo_log(session, scan):
     assert np.array_equal(by_hand.before(scan.labels, by_hand.strokes(scan)), before)
 
 
+def test_the_guide_leads_a_lone_scan_to_three_corrected_slices_and_to_their_proposal(session, scan):
+    session.set(tab="refine")
+    assert next_step(session).action == "right"
+    for index in (8, 10, 12):
+        correct(session, scan, index)
+    assert next_step(session).action == "rest"
+
+
 @pytest.mark.slow  # compiles the kernels of the proposal where that was not done before
 def test_the_rest_is_proposed_and_corrected_slices_stay_bit_for_bit(session, owner, scan, problems):
     for index in (8, 10, 12):
@@ -63,3 +72,5 @@ def test_the_rest_is_proposed_and_corrected_slices_stay_bit_for_bit(session, own
     truth = scan.display.array > 150
     assert np.count_nonzero((scan.labels > 0) != truth) < np.count_nonzero((kept > 0) != truth)
     assert session.rest.report(scan).corrected
+    session.set(tab="refine")
+    assert next_step(session).sentence.startswith("Look through the slices")  # not into a training that cannot help it
