@@ -75,7 +75,8 @@ class ReportPage(QWidget):
         self.folder.setVisible(not session.study.is_open)
         self.folder.show_path(source)
         lacking = "No study is open; a refinement's folder will do."
-        self.of.setText(f"Of the study {session.study.title}, as saved so far." if session.study.is_open else lacking)
+        called = session.study.title or (source.name if source is not None else "")
+        self.of.setText(f"Of the study {called}, as saved so far." if session.study.is_open else lacking)
         for name, tick in self.parts.items():
             quietly(tick, "setChecked", report.parts[name])
         quietly(self.names, "setChecked", report.names)

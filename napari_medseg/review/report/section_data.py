@@ -11,7 +11,7 @@ STATUS = {"new": "without labels", "weak": "weak or imported", "refined": "propo
 
 def glance(facts: ReportFacts) -> Section:
     """What a person wants to know first."""
-    rows = {"Scans": f"{facts.data.cases}" + (f" of {several(facts.data.patients, 'patient')}" if facts.data.patients is not None else "")}
+    rows = {"Scans": f"{facts.data.cases}" + (f" of {several(facts.data.patients, 'patient')}" if facts.data.patients else "")}
     for run in facts.runs[-1:]:
         tried = several(max(len(run.rounds) - 1, 0), "round")
         rows[run.title] = f"{tried}; " + (f"round {run.best_round} was adopted" if run.best_round else "none was adopted: the labels given stay")
