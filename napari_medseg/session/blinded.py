@@ -378,6 +378,12 @@ class Blinded:
             self._put_away()
             self.turned.emit()
 
+    def shut(self) -> None:
+        """The session goes: let another window answer."""
+        if self.sitting is not None:
+            self.sitting.close()
+            self.sitting = None
+
     def finish(self) -> None:
         """Show the result; only when this rater has answered everything."""
         from napari_medseg.review.blinded import summary_of

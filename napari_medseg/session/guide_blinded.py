@@ -23,7 +23,8 @@ def blinded(session: Session) -> Step | None:
             return Step(f"Choose {lacking}", "none", "", "The two sets of masks have the same file names as the scans.")
         return Step("Plan the review: slices, order and sides are drawn by chance", "run", "G", WHY)
     if found.summary is not None:
-        return Step("This is the result; save it, or let another rater answer under a name of his own", "none", "", "The report takes it up too.")
+        why = "The study's report takes it up too." if found.chosen.plan.source == "study" else ""
+        return Step("This is the result; save it, or let another rater answer under a name of his own", "none", "", why)
     if found.can_show:
         return Step("All is answered: show the result", "run", "G")
     if not found.rater.strip():

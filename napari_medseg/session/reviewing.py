@@ -73,6 +73,10 @@ class Reviewing:
         if act is not None:
             act()
 
+    def shut(self) -> None:
+        """The session goes."""
+        self.blinded.shut()
+
     def stop(self) -> None:
         """Stop the open page's work."""
         self._session.jobs.stop(self.lane)

@@ -181,6 +181,7 @@ class Session:
 
     def shut(self) -> None:
         """Stop every job and put the study away; the window goes."""
+        self.reviewing.shut()
         self.jobs.close()
         self.study.shut()
 

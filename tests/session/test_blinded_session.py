@@ -177,3 +177,23 @@ def test_a_study_keeps_the_review_and_the_verdicts(session, blinded, owner, tmp_
     assert [(one.author, one.verdict, one.number, one.against) for one in project.reviews()] == [("Ann", "tie", 1, 2)] * 4
     assert project.runs()[0].figures["together"]["tie"] == 4
     assert read_answers(tmp_path / "tumours.medseg" / "reviews" / "0001" / "ann.answers.jsonl").lines == 4
+    session.shut()
+    other = Session(owner)
+    found = other.reviewing.blinded
+    found.start_when_ready(tmp_path / "tumours.medseg" / "reviews" / "0001", "Bob")
+    assert found.sitting is None
+    other.study.open(tmp_path / "tumours.medseg")
+    owner.run_until(lambda: found.pictures.up is not None)
+    assert (found.rater, found.sitting.of) == ("Bob", 4)
+    other.shut()
+
+
+def test_a_session_that_goes_lets_another_one_answer(session, planned, owner, tmp_path):
+    planned.start()
+    answer(planned, owner, 1)
+    session.shut()
+    other = Session(owner)
+    found = other.reviewing.blinded
+    found.start_when_ready(tmp_path / "review", "Ann")
+    assert found.sitting.answered == 1
+    other.shut()
