@@ -37,11 +37,14 @@ class Stretch:
     words : str
         Written at the middle of a line within a slice, else at its first place; at the second place where there are three.
     colour : Colour
+    at_end : bool
+        Whether the words stand at an end all the same, where two lines cross.
     """
 
     places: tuple[tuple[float, float, float], ...]
     words: str
     colour: Colour
+    at_end: bool = False
 
 
 class MeasureLayers:
@@ -216,5 +219,7 @@ def _beside(stretch: Stretch) -> Sequence[float]:
     """Where the words stand."""
     if len(stretch.places) > 2:
         return stretch.places[1]
+    if stretch.at_end:
+        return max(stretch.places, key=lambda place: (place[2], place[1]))
     a, b = (np.array(place, float) for place in stretch.places)
     return tuple((a + b) / 2) if (np.rint(a) == np.rint(b)).any() else stretch.places[0]

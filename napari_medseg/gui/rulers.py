@@ -91,10 +91,9 @@ class RulerTool:
         row = self._desk.session.reviewing.statistics.drawn
         if row is None:
             return
-        found = next((c.colour for c in self._desk.session.classes if c.value == row.value), (1.0, 1.0, 1.0))
         lines = row.diameters
         for line, mm in ((lines.long, lines.long_mm), (lines.short, lines.short_mm)):
-            yield Stretch(line, f"{mm:.1f} mm", (*found, 1.0))
+            yield Stretch(line, f"{mm:.1f} mm", RULER, at_end=True)
 
     def _rulers(self, scan: Scan) -> Iterator[Stretch]:
         rulers, voxel = self._desk.session.reviewing.rulers, scan.display.geometry.voxel

@@ -82,8 +82,10 @@ def main() -> int:
     walk.picture("2-measured")
     table = walk.review.page("statistics").table
     QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, table.visualItemRect(table.item(0, 1)).center())
-    walk.wait(1)
+    walk.until(lambda: walk.dock.desk.rulers.layers.of(scan) is not None, 60)
+    walk.wait(3)
     walk.picture("3-diameters")
+    log.info("%d vectors drawn", len(walk.dock.desk.rulers.layers.of(scan)[1].data))
     table.setFocus()
     QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     walk.wait(0.3)
@@ -143,6 +145,7 @@ def agreement(walk: Review, truth: np.ndarray) -> None:
     walk.picture("9-agreement")
     walk.press("Show consensus")
     walk.until(lambda: scan.preview is not None and scan.preview.title.startswith("consensus"), 60)
+    walk.wait(3)
     walk.picture("10-consensus")
     walk.press("Discard")
 
