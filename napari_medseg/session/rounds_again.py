@@ -104,7 +104,8 @@ def _in_folder(folder: Path) -> tuple[Path, RunNotes, dict[str, Any]] | None:
     found = []
     for out in (p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ():
         notes, record = read_notes(out), _read(out / RECORD)
-        if notes is not None and len(record.get("rounds", ())) > 1:
+        rounds = record.get("rounds")
+        if notes is not None and isinstance(rounds, list) and len(rounds) > 1:
             found.append((out, notes, record))
     return max(found, key=lambda each: each[1].began, default=None)
 

@@ -157,9 +157,10 @@ def test_notes_that_make_no_sense_count_as_none(tmp_path, content):
     assert read_notes(tmp_path) is None
 
 
-def test_a_record_that_is_damaged_shows_no_rounds_and_stops_nothing(session, owner, study, ball, proposed, problems):
+@pytest.mark.parametrize("content", ['{"rounds": [{"round": 0}, {"round": 1}], "best_round": 1}', '{"rounds": 3}', '{"rounds": [1, 2]}', "no JSON"])
+def test_a_record_that_is_damaged_shows_no_rounds_and_stops_nothing(session, owner, study, ball, proposed, problems, content):
     out = run_of_the_night(session, study, ball, proposed)
-    (out / "rounds.json").write_text('{"rounds": [{"round": 0}, {"round": 1}], "best_round": 1}', encoding="utf-8")
+    (out / "rounds.json").write_text(content, encoding="utf-8")
     reopened(session, owner, study)
     assert not session.refining.rows
     assert not problems
