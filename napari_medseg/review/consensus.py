@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_medseg.errors import NoLabelsError
+from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.metrics.regions import Box, around, boxes_of
 from napari_medseg.review.agreement import require_comparable
 from napari_medseg.volume import Array, BoolArray, FloatArray
@@ -99,7 +99,7 @@ def consensus(maps: Mapping[str, Array], method: Method = "majority") -> Consens
     box, values = _drawn(maps)
     parts = _ranked(maps, box, values)
     undecided = np.zeros(next(iter(maps.values())).shape, bool)
-    labels = np.zeros(undecided.shape, np.min_scalar_type(values[-1]) if values[0] >= 0 else np.int64)
+    labels = np.zeros(undecided.shape, np.min_scalar_type(values[-1]))
     qualities: tuple[AnnotatorQuality, ...] = ()
     if method == "majority":
         best, undecided[box] = _majority(parts, len(values))
@@ -154,17 +154,29 @@ def _drawn(maps: Mapping[str, Array]) -> tuple[Box, list[int]]:
     found = [boxes_of(labels) for labels in maps.values()]
     if not any(found):
         raise NoLabelsError("none of the annotators drew anything", where="label maps", todo="Choose maps with labels")
-    return around([box for boxes in found for box in boxes.values()]), sorted({value for boxes in found for value in boxes})
+    values = sorted({value for boxes in found for value in boxes})
+    if values[0] < 0:
+        raise InvalidInputError(f"{values[0]} is no class", where="label maps", todo="Give label maps of values from 0 on")
+    return around([box for boxes in found for box in boxes.values()]), values
 
 
 def _ranked(maps: Mapping[str, Array], box: Box, values: list[int]) -> list[Array]:
     """Each map's part with its classes numbered 1, 2, ... so that large values cost nothing."""
-    kind = np.min_scalar_type(len(values))
-    return [np.searchsorted([0, *values] if values[0] > 0 else sorted([0, *values]), labels[box]).astype(kind) for labels in maps.values()]
+    kind, known = np.min_scalar_type(len(values)), np.array([0, *values])
+    parts = []
+    for labels in maps.values():
+        part = np.empty(labels[box].shape, kind)
+        for into, plane in zip(part, labels[box], strict=True):  # a slice at a time: ranks take eight bytes a voxel
+            into[:] = np.searchsorted(known, plane.astype(known.dtype, copy=False))
+        parts.append(part)
+    return parts
 
 
 def _votes(parts: list[Array], rank: int) -> Array:
-    return np.sum([part == rank for part in parts], axis=0, dtype=np.min_scalar_type(len(parts)))  # type: ignore[no-any-return]
+    votes = np.zeros(parts[0].shape, np.min_scalar_type(len(parts)))
+    for part in parts:
+        votes += part == rank
+    return votes
 
 
 def _majority(parts: list[Array], classes: int) -> tuple[Array, BoolArray]:
