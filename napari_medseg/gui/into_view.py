@@ -10,6 +10,8 @@ SOON_MS = 50
 """Until a part that has just appeared has its place."""
 REST_MS = 800
 """A mouse over the page that has not moved for so long is at rest."""
+SETTLE_MS = 300
+"""After which the place is looked at once more: what lies above may have come or gone with it."""
 MARGIN = 6
 
 
@@ -27,13 +29,14 @@ class IntoView(QObject):
         self._page = page
         self._part: QWidget | None = None
         self._seen: tuple[QPoint, int] | None = None
+        self._placed: int | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look)
 
     def want(self, part: QWidget) -> None:
         """Bring a part of the page into view soon."""
-        self._part, self._seen = part, None
+        self._part, self._seen, self._placed = part, None, None
         self._timer.start(SOON_MS)
 
     def again(self) -> None:
@@ -50,16 +53,21 @@ class IntoView(QObject):
         area, part = self._area(), self._part
         if area is None or part is None or not self._page.isVisible():
             return
-        if part.isHidden() or self._is_in_view(area, part):
+        bar = area.verticalScrollBar()
+        if part.isHidden() or self._is_in_view(area, part) or self._placed not in (None, bar.value()):
             self._part = None
             return
-        now = QCursor.pos(), area.verticalScrollBar().value()
-        if area.rect().contains(area.mapFromGlobal(now[0])) and now != self._seen:
+        now = QCursor.pos(), bar.value()
+        if self._placed is None and area.rect().contains(area.mapFromGlobal(now[0])) and now != self._seen:
             self._seen = now
             self._timer.start(REST_MS)
             return
-        self._part = None
-        area.verticalScrollBar().setValue(max(0, part.mapTo(self._page, QPoint(0, 0)).y() - MARGIN))
+        bar.setValue(max(0, part.mapTo(self._page, QPoint(0, 0)).y() - MARGIN))
+        if self._placed is None:
+            self._placed = bar.value()
+            self._timer.start(SETTLE_MS)
+        else:
+            self._part = None
 
     def _is_in_view(self, area: QScrollArea, part: QWidget) -> bool:
         """All of it, or as much as there is room for."""

@@ -79,7 +79,8 @@ class RefineRounds(QWidget):
             self._shown = now
             self._fill(refining.rows, refining.in_use, chosen)
         self.scored.setText(scored_on(refining.rows))
-        self.reason.setText(verdict(chosen, over=not refining.is_training) if chosen is not None else "")
+        used = chosen is not None and chosen.figures.round == refining.in_use
+        self.reason.setText(verdict(chosen, over=not refining.is_training, used=used) if chosen is not None else "")
         self._act(chosen)
         self._picture(chosen)
         mark(self.adopt, "primary", session.tab == "refine" and next_step(session).action == "adopt")

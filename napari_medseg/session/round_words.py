@@ -59,13 +59,13 @@ def left_over(runs: Sequence[Unfinished], waiting: int) -> str:
     return f"A training on {of} is not finished: it ended at {when}, {done}" + (f" ({'; '.join(more)})." if more else ".")
 
 
-def verdict(row: Row, *, over: bool) -> str:
-    """Why a round was taken or not, and what to watch; `over` when no round follows."""
+def verdict(row: Row, *, over: bool, used: bool = False) -> str:
+    """Why a round should be taken or not, and what to watch; `over` when no round follows, `used` when its labels were taken."""
     figures = row.figures
     if figures.round == 0:
         said = "Round 0: the labels you gave"
         return f"{said}, {figures.reason}." if figures.adopted and over and figures.reason not in ("", "the labels given") else f"{said}."
-    word = "is the best so far" if figures.adopted and not over else "can be adopted" if figures.adopted else "should not be adopted"
+    word = "is in use" if used else "is the best so far" if figures.adopted and not over else "can be adopted" if figures.adopted else "should not be adopted"
     said = f"Round {figures.round} {word}" if figures.reason or over else f"Round {figures.round}: judged when the last round is done"
     reason = figures.reason.rstrip(".")
     found = f". {reason[0].upper()}{reason[1:]}" if reason else ""

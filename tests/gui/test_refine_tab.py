@@ -74,6 +74,9 @@ def test_the_table_of_rounds_shows_dice_change_volume_time_and_the_reason(tab, r
     assert "4 verified slices of 2 patients" in tab.rounds.scored.text()
     assert tab.rounds.reason.text() == "Round 1 can be adopted. Better on the verified slices. Watch: 2 holes more."
     assert tab.rounds.isVisibleTo(tab)
+    rounds.in_use = 1
+    tab.rounds.refresh()
+    assert tab.rounds.reason.text().startswith("Round 1 is in use. Better")
 
 
 def test_a_click_on_a_picture_leads_to_its_slice(tab, rounds, desk, session, viewer):
