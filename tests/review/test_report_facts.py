@@ -133,6 +133,10 @@ def test_progress_only_grows(study, tmp_path):
     assert ticks[-1] == 1.0
 
 
+def test_the_end_of_a_studys_name_may_be_left_out(study, tmp_path):
+    assert made(study.with_suffix(""), tmp_path, parts=()).facts.data.cases == 4
+
+
 def test_a_damaged_version_costs_its_case_only(tmp_path):
     study = make_study(tmp_path, 2, verified=2)
     for chunk in (p for p in (study / "labels" / "case-0001" / "0001.ome.zarr").rglob("*") if p.is_file() and p.name != "zarr.json"):
@@ -164,9 +168,15 @@ def test_a_record_of_nonsense_is_told_as_far_as_it_makes_sense(tmp_path):
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(MissingFileError):
         made(tmp_path / "gone", tmp_path)
+    with pytest.raises(InvalidInputError, match="neither a study nor"):
+        made(tmp_path, tmp_path)
     out = make_refinement(tmp_path, 1)
     with pytest.raises(MissingFileError):
         made(out, tmp_path, beside=Beside(tmp_path / "gone"))
+    for path in (tmp_path / "images").iterdir():
+        path.rename(path.with_name(f"other {path.name}"))
+    with pytest.raises(InvalidInputError, match="named like a case"):
+        made(out, tmp_path, beside=Beside(tmp_path / "images"))
 
 
 def test_faulty_wishes_are_refused_before_anything_is_read(tmp_path):

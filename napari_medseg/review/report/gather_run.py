@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_medseg import io
 from napari_medseg.annotation.classes import OKABE_ITO
-from napari_medseg.errors import MissingFileError, UnreadableFileError
+from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
 from napari_medseg.io.formats import READABLE, stem_of, suffix_of
 from napari_medseg.review.report.facts import CaseFacts, ClassFacts, DataFacts, ReportFacts, RunFacts, Spread, StageFacts
 from napari_medseg.review.report.models import models_of, plan_of
@@ -59,7 +59,7 @@ def gather_run(folder: Path, beside: Beside, made_at: datetime, names: bool = Fa
     yield ReportTick(0.0, "Reading the record of the refinement")
     record = _json(folder / RECORD)
     run, cohort = _run(folder, record, beside, names, "Run 1")
-    data = yield from _data(_files(beside.images), len(cohort.cases), _splits(folder))
+    data = yield from _data(cohort, _splits(folder))
     count = len(cohort.cases)
     lead = f"{count} scan{'s' if count != 1 else ''}, {max(len(run.rounds) - 1, 0)} rounds with the recipe {run.recipe or 'that was not recorded'}."
     if not run.finished:
@@ -84,7 +84,7 @@ def gather_demo(folder: Path, made_at: datetime, names: bool = False, title: str
     cohort_folder = folder / "cohort"
     beside = Beside(cohort_folder / "scans", cohort_folder / "weak", cohort_folder / "truth")
     run, cohort = _run(cohort_folder, _json(cohort_folder / RECORD), beside, names, "The cohort's rounds")
-    data = yield from _data(_files(beside.images), len(cohort.cases), _splits(cohort_folder))
+    data = yield from _data(cohort, _splits(cohort_folder))
     singles = tuple(_single(folder / name) for name in sorted(path.parent.name for path in folder.glob("*/scan.nii.gz")))
     facts = ReportFacts(
         "demo", title or "From unlabelled scans to a trained segmenter",
@@ -120,9 +120,10 @@ def _single(folder: Path) -> CaseSource:
 
 def _run(folder: Path, record: Mapping[str, Any], beside: Beside, names: bool, title: str) -> tuple[RunFacts, CohortSource]:
     rounds = {f"round{number}": folder / f"round{number}" for number in range(1, 1000) if (folder / f"round{number}").is_dir()}
-    images, given, truths = (_files(where) for where in (beside.images, beside.labels, beside.truth))
     by_round = {key: _files(where) for key, where in rounds.items()}
-    ids = sorted({*images, *(name for files in by_round.values() for name in files)})
+    made = {name for files in by_round.values() for name in files}
+    images, given, truths = (_of_cases(where, made) for where in (beside.images, beside.labels, beside.truth))
+    ids = sorted(made or images)
     called = numbered(ids, names)
     of_record = {id_: called[match] for id_ in case_ids(record) if (match := _match(id_, called)) is not None}
     extra = case_ids(record) - of_record.keys()
@@ -135,7 +136,7 @@ def _run(folder: Path, record: Mapping[str, Any], beside: Beside, names: bool, t
         paths = {GIVEN: given.get(id_), **{key: files.get(id_) for key, files in by_round.items()}}
         read = partial(_stages_of, {key: path for key, path in paths.items() if path is not None}, truths.get(id_))
         image = partial(io.read, images[id_]) if id_ in images else None
-        cases.append(CaseSource(CaseFacts(called[id_], called[id_] if names else ""), read, image, scored=id_ in truths))
+        cases.append(CaseSource(CaseFacts(called[id_], called[id_] if names else ""), read, image, scored=id_ in truths, file=images.get(id_)))
     about = "" if truths else "No true labels were named with --truth, so nothing is measured case by case."
     shown = f"round{run.best_round}" if run.best_round else GIVEN
     return run, CohortSource("Figures and pictures", about, "the true labels" if truths else "", stages, tuple(cases), shown)
@@ -159,12 +160,14 @@ def _array(labels: Volume) -> LabelArray:
     return np.asarray(labels.channel(), np.uint8)
 
 
-def _data(images: Mapping[str, Path], cases: int, splits: Mapping[str, Any]) -> Generator[ReportTick, None, DataFacts]:
+def _data(cohort: CohortSource, splits: Mapping[str, Any]) -> Generator[ReportTick, None, DataFacts]:
     """What the scans are, from their headers; volumes come when the labels are measured."""
     spacings, shapes, modalities = [], [], Counter[str]()
-    for index, path in enumerate(images.values()):
-        yield ReportTick(index / len(images), f"Reading the header of scan {index + 1}")
-        info = io.describe(path)[0]
+    for index, case in enumerate(cohort.cases):
+        yield ReportTick(index / len(cohort.cases), f"Reading the header of {case.facts.id}")
+        if case.file is None:
+            continue
+        info = io.describe(case.file)[0]
         grid = axis_map(info.geometry).geometry(info.geometry)
         modalities[info.modality or "not said by the file"] += 1
         spacings.append(grid.spacing)
@@ -172,7 +175,7 @@ def _data(images: Mapping[str, Path], cases: int, splits: Mapping[str, Any]) -> 
     patients = splits.get("patients")
     axes = [tuple(spread for column in zip(*rows, strict=True) if (spread := Spread.of(column))) for rows in (spacings, shapes)]
     return DataFacts(
-        cases, len(set(patients.values())) if isinstance(patients, dict) else None, dict(modalities), spacing_mm_zyx=axes[0], shape_zyx=axes[1],
+        len(cohort.cases), len(set(patients.values())) if isinstance(patients, dict) else None, dict(modalities), spacing_mm_zyx=axes[0], shape_zyx=axes[1],
     )
 
 
@@ -188,6 +191,23 @@ def _classes(folder: Path) -> tuple[ClassFacts, ...]:
 
 def _splits(folder: Path) -> Mapping[str, Any]:
     return _json(folder / SPLITS) if (folder / SPLITS).is_file() else {}
+
+
+def _of_cases(folder: Path | None, cases: Collection[str]) -> dict[str, Path]:
+    """The files of a folder that belong to cases; all where no case is known yet.
+
+    Raises
+    ------
+    MissingFileError
+        When the folder is not there.
+    InvalidInputError
+        When none of its files has a case's name.
+    """
+    found = _files(folder)
+    kept = {name: path for name, path in found.items() if name in cases} if cases else found
+    if folder is not None and not kept:
+        raise InvalidInputError("holds no file that is named like a case of the refinement", where=folder, todo="Give the folder whose file names it had")
+    return kept
 
 
 def _files(folder: Path | None) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from napari_medseg.errors import InvalidInputError, MedsegError, MissingFileError
 from napari_medseg.io.atomic import replacing
+from napari_medseg.project.layout import SUFFIX, Layout
 from napari_medseg.review.report import gather_run
 from napari_medseg.review.report.blocks import Image
 from napari_medseg.review.report.facts import CohortFacts, ReportFacts, Spread, StageFacts
@@ -27,6 +28,7 @@ from napari_medseg.review.report.tables import csv_text, json_text
 T = TypeVar("T")
 PANELS = 4
 """Stages shown in a picture, beside the bare scan."""
+TODO = "Give a study, or a folder that `medseg refine` or `medseg demo` wrote"
 _GATHERED, _MEASURED, _DRAWN = 0.2, 0.8, 0.97
 
 
@@ -92,9 +94,9 @@ def make(request: ReportRequest) -> Iterator[MakingTick]:
     Raises
     ------
     MissingFileError, UnreadableFileError, ProjectError
-        When the source is not there, is none of the three, or is damaged.
+        When the source is not there or is damaged.
     InvalidInputError
-        When a part is none, or two of the files are one.
+        When a part is none, two of the files are one, or the folder holds nothing to report on.
     UnwritableFileError
         When a file cannot be written.
     """
@@ -136,12 +138,16 @@ def _require_sense(request: ReportRequest) -> None:
 
 def _gather(request: ReportRequest, held: ExitStack) -> Gathering:
     source, made_at = request.source, request.made_at or datetime.now(UTC).replace(microsecond=0)
+    if not source.exists():  # as everywhere, the end of a study's name may be left out
+        source = source.with_name(source.name + SUFFIX)
     if not source.is_dir():
-        raise MissingFileError("there is no such folder", where=source, todo="Give a study, or a folder that `medseg refine` or `medseg demo` wrote")
+        raise MissingFileError("there is no such folder", where=request.source, todo=TODO)
     if (source / gather_run.RECORD).is_file():
         return gather_run.gather_run(source, request.beside, made_at, request.names, request.title)
     if (source / gather_run.RESULT).is_file() and (source / "cohort").is_dir():
         return gather_demo(source, made_at, request.names, request.title)
+    if not Layout(source).marker.is_file():
+        raise InvalidInputError("is neither a study nor what a refinement or the demo wrote", where=source, todo=TODO)
     return gather_study(source, held, made_at, request.names, request.title)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from napari_medseg.review.report.facts import CaseFacts, Known, ReportFacts, StageFacts
 from napari_medseg.volume import LabelArray, Spacing, Volume
@@ -60,6 +61,8 @@ class CaseSource:
         Volume of the latest labels; pictures are chosen by it where nothing can be scored.
     scored : bool
         Whether there may be a truth.
+    file : Path or None
+        Whose header tells what the scan is, where the facts do not know it yet.
     """
 
     facts: CaseFacts
@@ -67,6 +70,7 @@ class CaseSource:
     image: Callable[[], Volume] | None = None
     ml: float = 0.0
     scored: bool = True
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
