@@ -70,7 +70,8 @@ class MirrorView:
         for piece in self._segmenter.predict(self._flipped(volume, axes), seen, device=device, focus=there):
             parts = enumerate(zip(piece.box, shape, strict=True))
             box: Box = tuple(slice(n - part.stop, n - part.start) if axis in axes else part for axis, (part, n) in parts)  # type: ignore[assignment]
-            yield replace(piece, box=box, probabilities=np.ascontiguousarray(_flip(piece.probabilities, axes)))
+            apart = None if piece.disagreement is None else np.ascontiguousarray(_flip(piece.disagreement, axes))
+            yield replace(piece, box=box, probabilities=np.ascontiguousarray(_flip(piece.probabilities, axes)), disagreement=apart)
 
     def _flipped(self, volume: Volume, axes: tuple[int, ...]) -> Volume:
         """The same object for the same scan, so that a segmenter knows it again."""

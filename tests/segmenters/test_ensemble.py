@@ -176,3 +176,17 @@ class TestAMirroredUNet(SegmenterConformance):
 
     def segmenter(self):
         return mirrored(UNetSegmenter(self.model, batch=2))
+
+
+def test_behind_a_mirror_an_ensemble_lies_apart_where_it_does_without():
+    volume = blob("thick slices")
+    pair = Ensemble([Brightness(1e-3), Brightness(5e-4)])
+
+    def apart(segmenter, scan):
+        found = np.zeros(scan.geometry.shape, np.float32)
+        for piece in segmenter.predict(scan):
+            if piece.disagreement is not None:
+                found[piece.box] = piece.disagreement
+        return found
+
+    np.testing.assert_allclose(apart(MirrorView(pair, ("left-right",)), volume), apart(pair, volume), atol=1e-6)
