@@ -43,7 +43,7 @@ def test_the_papers_study_prints_the_papers_figures(tmp_path):
     assert "93.3 %" in text
     assert "86.4 %" in text
     assert summary.is_complete
-    assert headline(summaries(tmp_path)[0]) == "model was chosen in 93.7 % of the answers that chose a side, and in 85.6 % of all"
+    assert headline(summaries(tmp_path)[0]) == "model was chosen in 93.8 % of the answers that chose a side, and in 85.6 % of all"
     json.dumps(summary.as_dict(), allow_nan=False)
 
 
@@ -55,6 +55,9 @@ def test_nobody_yet_and_one_answer_are_said_to_be_too_little():
     assert "Ann answered 1 of 10 questions" in one.notes
     assert "not enough data: 1 answer in all" in one.notes
     assert one.together.of_all.low == pytest.approx(0.025) or one.together.of_all.high == pytest.approx(0.975)
+    few = summarise(SMALL, [answers(rater, dict.fromkeys(range(1, 9), "left")) for rater in ("Ann", "Bob")])
+    assert "not enough data: 8 answers a rater at most" in few.notes
+    assert headline(few) == "Not enough data: 16 answers"
     for summary in (nothing, one, summarise(SMALL, [answers("Ann", {})])):
         assert "not enough data" in told(summary)
         json.dumps(summary.as_dict(), allow_nan=False)

@@ -11,7 +11,7 @@ from napari_medseg.review.blinded.statistics import against_half, by_case, cohen
 from napari_medseg.review.blinded.summary import Agreement, CaseResult, Preference, QuestionResult, RaterResult, Sides, Summary, Times
 
 FEW = 10
-"""Answers below which a share says next to nothing."""
+"""Answers of a rater below which a share, and a kappa, say next to nothing."""
 
 Asked = Mapping[int, Question]
 
@@ -103,9 +103,9 @@ def _notes(results: Sequence[RaterResult], together: Preference) -> list[str]:
     if not results:
         return ["not enough data: nobody has answered yet"]
     notes = [f"{one.rater} answered {one.answered} of {one.of} questions" for one in results if one.answered < one.of]
-    answers = together.of_all.of
-    if answers < FEW:
-        notes.append(f"not enough data: {answers} answer{'s' if answers != 1 else ''} in all")
+    most = max(one.preference.of_all.of for one in results)
+    if most < FEW:
+        notes.append(f"not enough data: {most} answer{'s' if most != 1 else ''} {'in all' if len(results) == 1 else 'a rater at most'}")
     elif not together.without_ties.of:
         notes.append("not enough data for a share without ties: every answer was a tie")
     if len(results) == 1:

@@ -42,9 +42,9 @@ def told(summary: Summary) -> str:
 def headline(summary: Summary) -> str:
     """The result in one sentence."""
     of_all, without = summary.together.of_all, summary.together.without_ties
-    if of_all.share is None or summary.together.of_all.of < FEW:
+    if max((one.preference.of_all.of for one in summary.raters), default=0) < FEW:
         return f"Not enough data: {of_all.of} answer{'s' if of_all.of != 1 else ''}"
-    if without.share is None:
+    if without.share is None or of_all.share is None:
         return f"No difference: every one of {of_all.of} answers was a tie"
     return f"{summary.a} was chosen in {percent(without.share)} of the answers that chose a side, and in {percent(of_all.share)} of all"
 
