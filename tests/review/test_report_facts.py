@@ -86,6 +86,7 @@ def test_a_refinement_is_measured_round_by_round(tmp_path):
     assert cohort.cases[0].score("round1").classes["1"]["dice"] == wanted
     assert cohort.statistics.classes["round1"]["1"]["dice"].mean == pytest.approx(wanted)
     assert found.pictures == 3
+    assert "put back as it was" in cohort.about, "the record says that a person corrected some of what is measured"
     rows = list(csv.DictReader((tmp_path / "r.csv").open(encoding="utf-8")))
     assert len(rows) == 3 * 3 * 2
     assert float(next(row for row in rows if (row["case"], row["stage"], row["class"]) == ("case 1", "round1", "1"))["dice"]) == wanted
