@@ -107,8 +107,8 @@ _REAL = (
     "the annotator redraws one slice, the one where both versions disagree most: the version that fits it better is kept, with the redrawn slice in it."
 )
 _PUT_BACK = (
-    "The labels of a round hold what a person corrected or verified, put back as it was, and are measured with it: where much was, a round looks better than its "
-    "model is. Dice on verified and held-out cases, in the table of rounds, does not have this fault."
+    "The labels of a round hold what a person corrected or verified, put back as it was, and are measured with it: where much was, a round looks better than "
+    "its model is. Dice on verified and held-out cases, in the table of rounds, does not have this fault."
 )
 _COHORT = (
     "Synthetic MR scans with weak labels; the base model saw CT-like scenes with another family of shapes. Each round fine-tunes a fresh copy of it on the "
