@@ -83,18 +83,9 @@ def test_stopping_a_refinement_ends_its_process(viewer, dock, desk, session, lab
     session.refine.recipe = "salah2023"
     session.refine.base, session.refine.out, session.refine.rounds = base, tmp_path / "run", 10
     session.set(tab="refine")
-    runs = []
-    from napari_medseg import refine
-
-    class Watched(refine.RefineRun):
-        def __init__(self, request):
-            super().__init__(request)
-            runs.append(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refine, "RefineRun", Watched)
-        desk.run()
-    qtbot.waitUntil(lambda: runs[0].pid is not None, timeout=60_000)
+    desk.run()
+    runs = session.refining.training.runs
+    qtbot.waitUntil(lambda: bool(runs) and runs[0].pid is not None, timeout=60_000)
     session.stop()
     qtbot.waitUntil(lambda: runs[0].pid is None, timeout=30_000)
     assert session.job.state == "stopped"
