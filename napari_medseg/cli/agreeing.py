@@ -12,7 +12,8 @@ from napari_medseg.annotation import LabelMap, named
 from napari_medseg.cli.answer import Answer, last
 from napari_medseg.errors import InvalidInputError, MissingFileError
 from napari_medseg.io import read_labels, require_writable, write
-from napari_medseg.io.formats import READABLE, is_omezarr, stem_of, suffix_of
+from napari_medseg.io.folders import files_in
+from napari_medseg.io.formats import is_omezarr
 from napari_medseg.metrics.summary import mean
 from napari_medseg.review.agreement import Agreement, agreeing
 from napari_medseg.review.consensus import consensus
@@ -41,7 +42,7 @@ def agreement_of(folder: Path, otherwise: str, method: Method | None = None, out
     GridMismatchError
         When two masks of a case lie on different grids.
     """
-    masks = {home.name: found for home in sorted(folder.iterdir()) if home.is_dir() and not is_omezarr(home) and (found := _masks(home))}
+    masks = {home.name: found for home in sorted(folder.iterdir()) if home.is_dir() and not is_omezarr(home) and (found := files_in(home))}
     if len(masks) < 2:
         raise MissingFileError("holds neither a plan of a blinded review nor the masks of two annotators", where=folder, todo=otherwise)
     names = sorted({name for found in masks.values() for name in found})
@@ -104,8 +105,3 @@ def _write(out: Path, name: str, maps: Mapping[str, LabelMap], method: Method) -
     made = consensus({who: labels.array for who, labels in maps.items()}, method).labels
     first = next(iter(maps.values()))
     write(LabelMap(made, first.geometry, classes=named(made, first.classes)), path)
-
-
-def _masks(folder: Path) -> dict[str, Path]:
-    paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return {stem_of(path): path for path in paths if is_omezarr(path) or (path.is_file() and suffix_of(path) in READABLE)}

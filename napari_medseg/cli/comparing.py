@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as tables
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +15,8 @@ from napari_medseg.metrics.measure import surface_dice_name
 from napari_medseg.metrics.surface import TOLERANCE_MM
 from napari_medseg.review.comparing import Comparison, PairComparison, higher_is_better, size_groups
 from napari_medseg.review.comparing import compare as compared
+from napari_medseg.review.folders import groups_of, told_apart
 from napari_medseg.review.volumes import bland_altman, volume_fit
-
-Groups = dict[str, dict[str, str]]
 
 
 @answering
@@ -41,7 +39,7 @@ def compare(
     """
     higher_is_better(figure)
     named = _named(models)
-    wanted = _groups(groups)
+    wanted = groups_of(groups) if groups is not None else {}
     found, missing = {}, {}
     for name, folder in named.items():
         pairs, missing[name] = pairs_of(folder, _folder(truth))
@@ -60,11 +58,7 @@ def compare(
 def _named(models: Sequence[Path]) -> dict[str, Path]:
     if len(models) < 2:
         raise InvalidInputError("one folder cannot be compared", where=models[0].name, todo="Give two folders of masks or more")
-    folders = [_folder(path).resolve() for path in models]
-    if len(set(folders)) < len(folders):
-        raise InvalidInputError("the same folder was given twice", where="models", todo="Give different folders")
-    depth = next(n for n in range(1, max(len(folder.parts) for folder in folders) + 1) if len({folder.parts[-n:] for folder in folders}) == len(folders))
-    return {"/".join(folder.parts[-depth:]): folder for folder in folders}
+    return told_apart([_folder(path) for path in models])
 
 
 def _folder(path: Path) -> Path:
@@ -73,22 +67,6 @@ def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise UnreadableFileError("is a file", where=path, todo="Give a folder of masks; `medseg measure` compares two files")
     return path
-
-
-def _groups(path: Path | None) -> Groups:
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise MissingFileError("there is no such file", where=path, todo="Check the path")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(tables.DictReader(file))
-    except (UnicodeDecodeError, tables.Error) as error:
-        raise UnreadableFileError("is no table of text", where=path, todo="Save it as CSV in UTF-8") from error
-    names = [name for name in (rows[0] if rows else {}) if name and name != "case"]
-    if not rows or "case" not in rows[0] or not names:
-        raise UnreadableFileError("needs a column `case` and one or more others", where=path, todo="Name the columns in the first line: case,scanner,site")
-    return {name: {str(row["case"]): str(row[name] or "").strip() for row in rows} for name in names}
 
 
 def _require(found: Mapping[str, Mapping[str, Classes]], figure: str, value: str | None, tolerance: float) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_medseg.errors import MissingFileError, UnreadableFileError
+from napari_medseg.errors import MissingFileError
 from napari_medseg.io import read_labels, replacing
-from napari_medseg.io.formats import READABLE, is_omezarr, stem_of, suffix_of
+from napari_medseg.io.folders import masks_in
 from napari_medseg.metrics import measure
 from napari_medseg.metrics.confusion import Counts, confusion
 from napari_medseg.metrics.measure import Figures
@@ -49,24 +49,6 @@ def pairs_of(pred: Path, truth: Path) -> tuple[Pairs, list[str]]:
         what = f"has no mask of the same name in {truth.name}" + (f", nor have {', '.join(alone[1:])}" if alone[1:] else "")
         raise MissingFileError(what, where=predicted[alone[0]], todo="Give both masks the same name, or take what has no truth out of the folder")
     return {name: (path, true[name]) for name, path in predicted.items()}, sorted(true.keys() - predicted.keys())
-
-
-def masks_in(folder: Path) -> dict[str, Path]:
-    """The masks of a folder, by their names without suffix.
-
-    Raises
-    ------
-    UnreadableFileError
-        When it holds none, or two of one name.
-    """
-    found = [path for path in sorted(folder.iterdir()) if _is_mask(path) and not path.name.startswith(".")]
-    masks = {stem_of(path): path for path in found}
-    if not masks:
-        raise UnreadableFileError("holds no mask", where=folder, todo="Give a folder of .nii.gz, .nrrd or .mha masks")
-    if len(masks) < len(found):
-        twice = next(path for path in found if masks[stem_of(path)] != path)
-        raise UnreadableFileError(f"has the same name as {masks[stem_of(twice)].name}", where=twice, todo="Keep one of the two")
-    return masks
 
 
 def measured(pairs: Pairs, tolerance_mm: float = TOLERANCE_MM) -> Iterator[Measured]:
@@ -115,7 +97,3 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         table = csv.writer(file)
         table.writerow(header)
         table.writerows(["" if cell is None else cell for cell in row] for row in rows)
-
-
-def _is_mask(path: Path) -> bool:
-    return is_omezarr(path) or (path.is_file() and suffix_of(path) in READABLE)

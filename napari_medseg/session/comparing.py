@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
-from napari_medseg.io.formats import READABLE, is_omezarr, stem_of, suffix_of
+from napari_medseg.errors import InvalidInputError, UnreadableFileError
+from napari_medseg.io.formats import stem_of
 from napari_medseg.metrics.measure import measure
 from napari_medseg.volume import require_same_grid
 from napari_medseg.volume.volume import Volume
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
     from napari_medseg.project import Project
     from napari_medseg.review.calibration import Calibration
     from napari_medseg.review.comparing import Comparison
+    from napari_medseg.review.folders import Groups
     from napari_medseg.review.volumes import BlandAltman, VolumeFit
     from napari_medseg.session.session import Session
 
 LANE = "review compare"
 DEVICE = "review"
 Read = Callable[[], Volume]
-Groups = dict[str, dict[str, str]]
 FIGURES = ("dice", "surface_dice_2mm", "hd95_mm", "assd_mm", "volume_error_ml", "precision", "recall")
 
 
@@ -228,14 +227,16 @@ def _weighed(found: Measured, figure: str, value: str | None) -> Iterator[Weighe
 
 
 def _measured(choices: Choices, project: Project | None, verified: Mapping[str, str]) -> Iterator[Tick]:
-    from napari_medseg.io import read
+    from napari_medseg.io import read, read_labels
+    from napari_medseg.io.folders import files_in, masks_in
     from napari_medseg.review.calibration import CalibrationCounter
+    from napari_medseg.review.folders import groups_of, told_apart
 
     truths = _truths(choices.truth, project, verified)
-    models = _named(choices.models)
-    groups = _groups(choices.groups)
-    folders = {name: _maps_in(folder) for name, folder in models.items()}
-    maps = _maps_in(choices.probabilities) if choices.probabilities is not None else {}
+    models = told_apart(choices.models)
+    groups = groups_of(choices.groups) if choices.groups is not None else {}
+    folders = {name: masks_in(folder) for name, folder in models.items()}
+    maps = files_in(choices.probabilities) if choices.probabilities is not None else {}
     left_out = [f"{name} lacks {', '.join(sorted(truths.keys() - held.keys()))}" for name, held in folders.items() if truths.keys() - held.keys()]
     strange = sorted({case for held in folders.values() for case in held} - truths.keys())
     if strange:
@@ -243,6 +244,8 @@ def _measured(choices: Choices, project: Project | None, verified: Mapping[str, 
     cases = [case for case in sorted(truths) if any(case in held for held in folders.values())]
     if not cases:
         raise UnreadableFileError("no label map has the name of a true one", where="Compare", todo="Give the files of one case one name in every folder")
+    if choices.probabilities is not None and not maps.keys() & set(cases):
+        left_out.append("no probability map has the name of a case")
     found: dict[str, dict[str, Any]] = {name: {} for name in models}
     counter: CalibrationCounter | None = None
     for done, case in enumerate(cases):
@@ -250,7 +253,7 @@ def _measured(choices: Choices, project: Project | None, verified: Mapping[str, 
         truth = truths[case]()
         for name, held in folders.items():
             if case in held:
-                pred = read(held[case])
+                pred = read_labels(held[case])
                 require_same_grid(truth.geometry, pred.geometry, held[case].name)
                 found[name][case] = measure(pred.channel(), truth.channel(), truth.geometry.spacing)
         if case in maps:
@@ -264,44 +267,13 @@ def _measured(choices: Choices, project: Project | None, verified: Mapping[str, 
 
 def _truths(folder: Path | None, project: Project | None, verified: Mapping[str, str]) -> dict[str, Read]:
     from napari_medseg.io import read_labels
+    from napari_medseg.io.folders import masks_in
 
     if folder is not None:
-        return {name: (lambda path=path: read_labels(path)) for name, path in _maps_in(folder).items()}  # type: ignore[misc]
+        return {name: (lambda path=path: read_labels(path)) for name, path in masks_in(folder).items()}  # type: ignore[misc]
     if project is None:
         raise InvalidInputError("there are no true labels", where="Compare", todo="Choose the folder of true label maps")
     return {stem_of(name): (lambda case=case: project.labels(case)) for case, name in verified.items()}  # type: ignore[misc]
-
-
-def _maps_in(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise MissingFileError("there is no such folder", where=folder, todo="Choose another one")
-    found = {stem_of(path): path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and (is_omezarr(path) or suffix_of(path) in READABLE)}
-    if not found:
-        raise UnreadableFileError("holds no label map", where=folder, todo="Choose the folder that the files lie in")
-    return found
-
-
-def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """Each folder under the shortest end of its path that tells it from the others."""
-    if len(set(folders)) < len(folders):
-        raise InvalidInputError("the same folder was chosen twice", where="Compare", todo="Choose different folders")
-    longest = max(len(folder.parts) for folder in folders)
-    depth = next(n for n in range(1, longest + 1) if len({folder.parts[-n:] for folder in folders}) == len(folders))
-    return {"/".join(folder.parts[-depth:]): folder for folder in folders}
-
-
-def _groups(path: Path | None) -> Groups:
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnreadableFileError("is no table of text", where=path, todo="Save it as CSV in UTF-8") from error
-    names = [name for name in (rows[0] if rows else {}) if name and name != "case"]
-    if not rows or "case" not in rows[0] or not names:
-        raise UnreadableFileError("needs a column `case` and one or more others", where=path, todo="Name the columns in its first line: case,scanner,site")
-    return {name: {str(row["case"]): str(row[name] or "").strip() for row in rows} for name in names}
 
 
 def _ml(cases: Mapping[str, Mapping[str, Any]], value: str | None, name: str) -> dict[str, float | None]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from napari_medseg.errors import GridMismatchError, InvalidInputError, MissingFileError, NoLabelsError, ProjectError
 from napari_medseg.io import read, read_labels
-from napari_medseg.io.formats import READABLE, is_omezarr, stem_of, suffix_of
+from napari_medseg.io.folders import files_in
+from napari_medseg.io.formats import is_omezarr, stem_of
 from napari_medseg.project import Project
 from napari_medseg.project.records import KINDS, Version
 from napari_medseg.review.blinded.plan import MaskSet, Plan, PlannedCase, Which
@@ -138,7 +139,7 @@ class FolderSource:
         return self._files[case]
 
     def _paired(self, images: Path, a: Path, b: Path) -> dict[str, tuple[Path, Path, Path]]:
-        scans, first, second = _files(images), _files(a), _files(b)
+        scans, first, second = files_in(images), files_in(a), files_in(b)
         both = [name for name in scans if name in first and name in second]
         if not both:
             todo = "Give masks the names of their scans: scans/p1.nii.gz, model/p1.nii.gz, expert/p1.nii.gz"
@@ -146,7 +147,7 @@ class FolderSource:
         return {name: (scans[name], first[name], second[name]) for name in both}
 
     def _left_out(self, images: Path, a: Path, b: Path) -> tuple[str, ...]:
-        scans, first, second = _files(images), _files(a), _files(b)
+        scans, first, second = files_in(images), files_in(a), files_in(b)
         told = [
             ("no scan", (first.keys() | second.keys()) - scans.keys()),
             (f"no mask in {a.name}", (scans.keys() | second.keys()) - first.keys()), (f"no mask in {b.name}", (scans.keys() | first.keys()) - second.keys()),
@@ -308,11 +309,6 @@ def _shown(mask: Array, turn: AxisMap) -> Array:
 
 def _is_single(path: Path) -> bool:
     return path.is_file() or is_omezarr(path)
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return {stem_of(path): path for path in paths if is_omezarr(path) or (path.is_file() and suffix_of(path) in READABLE)}
 
 
 def _from(folder: Path | None, path: Path) -> str:
