@@ -17,7 +17,7 @@ COLOUR = "yellow"
 
 
 class GlimpseLayers:
-    """One Image layer, for the scan that was looked at last; hidden, not removed, when nothing is to be shown.
+    """One Image layer of one slice, for the scan that was looked at last; hidden, not removed, when nothing is to be shown.
 
     Parameters
     ----------
@@ -60,18 +60,21 @@ class GlimpseLayers:
         if labels is self._shown and self._layer is not None:
             show(self._layer, True)
             return
-        shape = scan.display.geometry.shape
-        if self._layer is None or self._scan is not scan or self._layer.data.shape != shape:
+        place = placement(scan.display.geometry)
+        place["translate"] = (place["translate"][0] + glimpse.index * place["scale"][0], *place["translate"][1:])
+        rim = outline(labels)[np.newaxis]
+        if self._layer is None or self._scan is not scan or self._layer.data.shape != rim.shape:
             if self._layer is not None:
                 show(self._layer, False)
             self._layer = Image(
-                np.zeros(shape, np.uint8), name=f"{scan.name} learnt so far", colormap=COLOUR, blending="additive", contrast_limits=(0, 1),
-                interpolation2d="nearest", **placement(scan.display.geometry),
+                rim, name=f"{scan.name} learnt so far", colormap=COLOUR, blending="additive", contrast_limits=(0, 1), interpolation2d="nearest", **place,
             )
-            self._scan, self._index = scan, glimpse.index
+            self._scan = scan
             self._add(self._layer)
-        self._layer.data[self._index] = 0
-        self._layer.data[glimpse.index] = outline(labels)
+        else:
+            self._layer.data[:] = rim
+            if self._index != glimpse.index:
+                self._layer.translate = place["translate"]
+            self._layer.refresh(extent=False, thumbnail=False, highlight=False)
         self._shown, self._index = labels, glimpse.index
-        self._layer.refresh(extent=False, thumbnail=False, highlight=False)
         show(self._layer, True)

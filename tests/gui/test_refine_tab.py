@@ -138,8 +138,14 @@ def test_what_a_training_network_sees_is_a_line_of_its_own_and_no_label(tab, des
     layer = desk.glimpse.get()
     assert layer.visible
     assert len(viewer.layers) == before + 1
-    assert layer.data[7].any()
-    assert not layer.data[6].any()
+    extent = viewer.layers.extent.world.copy()
+    assert [layer.world_to_data(viewer.layers[0].data_to_world((z, 3, 4))).tolist() for z in (7, 6)] == [[0, 3, 4], [-1, 3, 4]]
+    assert layer.data.any()
+    glimpse.index, glimpse.labels = 9, (scan.display.array[9] > 150).astype(np.uint8)
+    session.changed.emit()
+    assert desk.glimpse.get() is layer
+    assert layer.world_to_data(viewer.layers[0].data_to_world((9, 3, 4))).tolist() == [0, 3, 4]
+    assert np.array_equal(viewer.layers.extent.world, extent)
     assert np.array_equal(scan.labels, labels)
     assert session.scans == [scan]
     glimpse.forget()
