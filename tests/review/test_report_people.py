@@ -52,14 +52,3 @@ def test_annotators_of_one_case_are_compared_and_what_began_from_the_others_is_c
     assert pair.dice.mean == pytest.approx(over_classes(measure(drawn["ann"], drawn["bob"], (3.0, 1.5, 1.0)))["dice"])
     assert "Mean Dice between annotators" in html
     assert SECRET not in html
-
-
-def test_of_what_others_recorded_only_known_figures_are_told(tmp_path):
-    study = make_study(tmp_path, 1)
-    with Project.open(study) as project:
-        told = {"mean_dice": 0.87, f"{SECRET}": 0.5, "annotators": [f"{SECRET}-ann"], "note": SECRET}
-        project.record_run("agreement", parameters={}, figures=told, cases=["case-0001"])
-    html, facts = made(study, tmp_path)
-    assert facts.recorded[0].figures == {"mean_dice": 0.87}
-    assert SECRET not in html
-    assert "0.87" in html

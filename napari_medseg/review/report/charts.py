@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_medseg.metrics.summary import Summary
+from napari_medseg.review.calibration import ReliabilityBin
 from napari_medseg.review.volumes import BlandAltman
 
 INK = "#010203"
@@ -134,6 +135,27 @@ def bland_altman(found: BlandAltman, *, key: str, alt: str, unit: str) -> str:
         axes.set_xlabel(f"mean of both volumes ({unit})")
         axes.set_ylabel(f"label minus truth ({unit})")
         axes.margins(y=0.2)
+        return _svg(figure, key, alt)
+
+
+def reliability(bins: Sequence[ReliabilityBin], *, key: str, alt: str, threshold: float | None) -> str:
+    """Share of voxels that is true against the probability given, on the line of a network that means what it says; the threshold chosen stands upright."""
+    with _drawing, mpl.rc_context(_RC):
+        figure, axes = _axes(HALF)
+        axes.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1)
+        known = [(one.predicted, one.observed) for one in bins if one.predicted is not None and one.observed is not None]
+        axes.plot([x for x, _ in known], [y for _, y in known], color=COLOURS[0], marker="o", markersize=5, linewidth=1.6, clip_on=False)
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linestyle=":", linewidth=1.4)
+            left = threshold > 0.5
+            axes.annotate(
+                f"threshold {threshold:.2f}", (threshold, 0.98 if left else 0.04), xytext=(-3 if left else 3, 0), textcoords="offset points", fontsize=8,
+                ha="right" if left else "left", va="top" if left else "bottom",
+            )
+        axes.set_xlabel("probability given, mean of a tenth")
+        axes.set_ylabel("share that is true")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
         return _svg(figure, key, alt)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_medseg.metrics.summary import Summary, mean
 from napari_medseg.review.blinded.summary import Agreement, Preference, Share
 from napari_medseg.review.comparing import Comparison
+from napari_medseg.review.kept import Kept
 from napari_medseg.review.volumes import BlandAltman
 
 Known = Literal["whole", "slices"]
@@ -370,16 +371,6 @@ class AgreementFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What another part recorded as a run of the study: agreement, a comparison, calibration."""
-
-    kind: str
-    created: datetime | None
-    figures: Mapping[str, Any]
-    cases: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class ReportFacts:
     """Everything a report tells but its pictures.
 
@@ -393,7 +384,8 @@ class ReportFacts:
     runs : RunFacts
     blinded : BlindedFacts
     agreement : AgreementFacts
-    recorded : Recorded
+    kept : KeptComparison or KeptCalibration
+        What was kept from the page Compare.
     versions : VersionFacts
     events : count by action of the audit log
     models : ModelFacts
@@ -416,7 +408,7 @@ class ReportFacts:
     runs: tuple[RunFacts, ...] = ()
     blinded: tuple[BlindedFacts, ...] = ()
     agreement: tuple[AgreementFacts, ...] = ()
-    recorded: tuple[Recorded, ...] = ()
+    kept: tuple[Kept, ...] = ()
     versions: tuple[VersionFacts, ...] = ()
     events: Mapping[str, int] = field(default_factory=dict)
     models: tuple[ModelFacts, ...] = ()

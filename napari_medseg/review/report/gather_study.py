@@ -14,13 +14,13 @@ import numpy as np
 
 from napari_medseg import io
 from napari_medseg.project import Case, Project, Version
+from napari_medseg.review.kept import kept
 from napari_medseg.review.report.annotators import annotators_agree
 from napari_medseg.review.report.blinding import FOLDER, blinded_reviews
 from napari_medseg.review.report.facts import CaseFacts, ClassFacts, DataFacts, ReportFacts, Spread, StageFacts, VersionFacts
 from napari_medseg.review.report.models import models_of, tools_used
 from napari_medseg.review.report.naming import People
 from napari_medseg.review.report.provenance import packages
-from napari_medseg.review.report.recorded import recorded
 from napari_medseg.review.report.runs import run_facts
 from napari_medseg.review.report.sources import UNKNOWN, CaseLabels, CaseSource, CohortSource, Gathered, Gathering, ReportTick
 from napari_medseg.volume import LabelArray, Volume, axis_map
@@ -70,7 +70,7 @@ def gather_study(folder: Path, held: ExitStack, made_at: datetime, names: bool =
         "study", title or _title(project, names), _lead(cases), _data(project, cases, made, patients, sides), made_at,
         tuple(ClassFacts(c.value, c.name, c.colour) for c in project.classes), runs=refined,
         blinded=blinded_reviews(project.folder / FOLDER, names), agreement=agree,
-        recorded=recorded(runs), versions=versions,
+        kept=kept(runs), versions=versions,
         events=dict(Counter(event.action for event in project.events())),
         models=(*tools_used((one.tool, one.model) for one in versions), *models_of(refined)), packages=packages(), names=names,
     )

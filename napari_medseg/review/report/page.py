@@ -12,6 +12,7 @@ from markupsafe import Markup
 from napari_medseg.review.report.blocks import Image, Section
 from napari_medseg.review.report.facts import ReportFacts
 from napari_medseg.review.report.saying import day
+from napari_medseg.review.report.section_compared import compared
 from napari_medseg.review.report.section_data import data, glance
 from napari_medseg.review.report.section_figures import figures
 from napari_medseg.review.report.section_proof import agreement, blinded, footing, lineage, models
@@ -42,8 +43,7 @@ def _sections(facts: ReportFacts, pictures: Mapping[int, Sequence[Image]], parts
         made += figures(facts, pictures, with_figures="figures" in parts)
     if "blinded" in parts:
         made.append(blinded(facts))
-        agreed = agreement(facts)
-        made += [agreed] if agreed is not None else []
+        made += [section for section in (compared(facts), agreement(facts)) if section is not None]
     if "lineage" in parts:
         made.append(lineage(facts))
     if "models" in parts:

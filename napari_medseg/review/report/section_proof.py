@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from napari_medseg.metrics.summary import FEWEST, RESAMPLES
 from napari_medseg.review.blinded.summary import Share
 from napari_medseg.review.report.blocks import Block, Heading, Pairs, Section, Table, Words
@@ -72,31 +69,13 @@ def _p(value: float | None) -> str:
 
 
 def agreement(facts: ReportFacts) -> Section | None:
-    """How far annotators agree, and what other parts recorded; None where there is nothing."""
+    """How far annotators agree; None where there is nothing."""
     blocks: list[Block] = []
     if facts.agreement:
         rows = [(f"{one.first} and {one.second}", str(one.dice.n), mean_interval(one.dice), str(one.dependent)) for one in facts.agreement]
         blocks.append(Table("Mean Dice between annotators, over cases that both labelled", ("Annotators", "Cases", "Dice", "Begun from the other's"), rows))
         blocks.append(Words("Labels that one annotator began from the other's agree more than two made apart.", "quiet"))
-    for one in facts.recorded:
-        rows_of = _numbers(one.figures)
-        if rows_of:
-            blocks += [Heading(f"{one.kind.capitalize()}, recorded {day(one.created)}"), Pairs(rows_of)]
-    return Section("agreement", "Agreement and other proof", blocks) if blocks else None
-
-
-def _numbers(figures: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """The numbers of a record, each under where it stands there; texts are left out, since they might name somebody."""
-    found: dict[str, str] = {}
-    for key, value in figures.items():
-        name = f"{before}{str(key).replace('_', ' ')}"
-        if isinstance(value, Mapping):
-            found |= _numbers(value, f"{name}, ")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[name] = number(float(value))
-        if len(found) >= ROWS:
-            break
-    return found
+    return Section("agreement", "Agreement of annotators", blocks) if blocks else None
 
 
 def lineage(facts: ReportFacts) -> Section:
