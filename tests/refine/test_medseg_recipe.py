@@ -406,7 +406,7 @@ def test_a_round_goes_on_from_a_saved_model_and_knows_its_classes(tmp_path: Path
     assert method.base_model(file, (3, 8), "cpu") is None
     learned = result(learn(more, (3, 8), base=file, updates=2))
     assert learned.model.plan["values"] == [3, 8]
-    with pytest.raises(InvalidInputError, match="channels"):
+    with pytest.raises(InvalidInputError, match="takes 1 channel, but the scans have 2"):
         learn([example(channels=2, values=(3,))], (3,), base=file)
 
 
