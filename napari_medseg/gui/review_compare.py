@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QLabel, QListWidget, QSlider, QTableWidget, QVBoxLayout, QWidget
 
+from napari_medseg.errors import MedsegError
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import Fold
 from napari_medseg.gui.folder_field import FolderField
 from napari_medseg.gui.style import SPACING, button, combo, fit_rows, mark, quiet, right
+from napari_medseg.session.compare_measuring import Measured
+from napari_medseg.session.compare_rounds import RoundModel
 from napari_medseg.session.compare_words import group_rows, pair_words, threshold_words
-from napari_medseg.session.comparing import FIGURES, Measured
+from napari_medseg.session.comparing import FIGURES
 from napari_medseg.session.guide import next_step
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ TITLES = {
 }
 CHARTS = (("cases", "Case by case"), ("bland", "Bland-Altman of volumes"), ("volumes", "Volume against truth"), ("reliability", "Reliability and threshold"))
 EMPTY = (
-    "Two folders of label maps or more, such as two rounds, are compared case by case against the truth. Files of one case have one name in every folder. "
+    "The rounds of the open study, or folders of label maps, are compared case by case against the truth. Files of one case have one name in every folder. "
     "Without a folder of truths the verified cases of the open study are the truth."
 )
 
@@ -44,6 +47,8 @@ class ComparePage(QWidget):
         self.models.setMaximumHeight(58)
         self.models.setToolTip("Folders of label maps, the earlier one first")
         self.add = button("Add folder…", "A folder of label maps: a round, a model, a person", self._on_add)
+        tip = "The labels given and every round of this study's latest refinement, as models to compare"
+        self.rounds = button("Add rounds", tip, model.add_rounds)
         self.remove = button("Remove", "Leave the chosen folder out", self._on_remove)
         self.truth = FolderField("folder of true label maps", lambda path: model.choose(truth=path))
         self.chances = FolderField("folder of probability maps (if any)", lambda path: model.choose(probabilities=path))
@@ -72,6 +77,7 @@ class ComparePage(QWidget):
         for key, title in CHARTS:
             self.chart.addItem(title, key)
         self.chart.activated.connect(lambda _: self.refresh())
+        self.keep = button("Keep in the study", "The study keeps these figures and its report tells them; no name or path goes along", self._on_keep)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(1, 99)
         self.slider.setToolTip("From which probability on a voxel belongs to the class; a higher one keeps false positives down")
@@ -92,7 +98,8 @@ class ComparePage(QWidget):
         choices.setSpacing(SPACING)
         choices.addWidget(self.note)
         choices.addWidget(self.models)
-        choices.addLayout(_row(self.add, self.remove, self.groups))
+        choices.addLayout(_row(self.rounds, self.add))
+        choices.addLayout(_row(self.remove, self.groups))
         choices.addLayout(_row(QLabel("Truth"), self.truth))
         choices.addLayout(_row(QLabel("Chances"), self.chances))
         choices.addWidget(self.run)
@@ -104,8 +111,11 @@ class ComparePage(QWidget):
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(SPACING)
         below.addLayout(_row(self.figure, self.value))
-        for part in (self.verdict, self.table, self.chart, self.slider, self.told):
-            below.addWidget(part)
+        below.addWidget(self.verdict)
+        below.addWidget(self.table)
+        below.addLayout(_row(self.chart, self.keep))
+        below.addWidget(self.slider)
+        below.addWidget(self.told)
         column.addWidget(self.results)
         column.addStretch(1)
 
@@ -114,12 +124,15 @@ class ComparePage(QWidget):
         session, model = self._desk.session, self._model
         if not session.reviewing.is_on("compare"):
             return
-        titles = [f"{number} {path.parent.name}/{path.name}" for number, path in enumerate(model.choices.models, 1)]
+        titles = [f"{number} {_title(each)}" for number, each in enumerate(model.choices.models, 1)]
         if titles != [self.models.item(row).text() for row in range(self.models.count())]:
             self.models.clear()
             self.models.addItems(titles)
         self.models.setVisible(bool(titles))
         self.remove.setEnabled(bool(titles))
+        self.rounds.setEnabled(session.study.is_open)
+        self.keep.setEnabled(model.can_keep)
+        self.keep.setText("Kept" if model.is_kept else "Keep in the study")
         self.note.setVisible(model.found is None)
         self.truth.show_path(model.choices.truth)
         self.chances.show_path(model.choices.probabilities)
@@ -161,13 +174,11 @@ class ComparePage(QWidget):
 
     def _draw(self) -> None:
         model, chart = self._model, self.chart.currentData()
-        comparison, volumes, found = model.comparison, model.volumes, model.found
-        if comparison is None or volumes is None or found is None:
+        comparison, volumes = model.comparison, model.volumes
+        if comparison is None or volumes is None:
             return
         plot = self._chart()
-        calibration = None
-        if found.calibration is not None:
-            calibration = next((each for each in found.calibration.classes if str(each.value) == model.value), found.calibration.classes[0])
+        calibration = model.reliability
         reliability = chart == "reliability"
         plot.setVisible(not reliability or calibration is not None)
         self.slider.setVisible(reliability and calibration is not None)
@@ -204,6 +215,12 @@ class ComparePage(QWidget):
         if path and Path(path) not in self._model.choices.models:
             self._model.choose(models=(*self._model.choices.models, Path(path)))
 
+    def _on_keep(self) -> None:
+        try:
+            self._model.keep()
+        except MedsegError as error:
+            self._desk.session.report(error)
+
     def _on_remove(self) -> None:
         models = self._model.choices.models
         at = self.models.currentRow() if self.models.currentRow() >= 0 else len(models) - 1
@@ -212,6 +229,10 @@ class ComparePage(QWidget):
     def _on_groups(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "A table of groups", "", "CSV (*.csv)")
         self._model.choose(groups=Path(path) if path else None)
+
+
+def _title(model: Path | RoundModel) -> str:
+    return model.title if isinstance(model, RoundModel) else f"{model.parent.name}/{model.name}"
 
 
 def _row(*parts: QWidget) -> QHBoxLayout:

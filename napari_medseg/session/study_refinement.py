@@ -208,12 +208,12 @@ def corrections(project: Project, case_id: str, now: LabelArray) -> LabelArray |
     return np.where(painted, now, np.uint8(UNKNOWN)) if painted is not None and painted.any() else None
 
 
-def by_hand(project: Project, case_id: str) -> BoolArray | None:
-    """Where a person painted on the latest version, in the file's voxel order; None for nowhere.
+def by_hand(project: Project, case_id: str, number: int | None = None) -> BoolArray | None:
+    """Where a person had painted on a version, the latest if none is named, in the file's voxel order; None for nowhere.
 
     Versions of before this was kept tell it by what changed since a tool last wrote.
     """
-    versions = project.versions(case_id)
+    versions = [version for version in project.versions(case_id) if number is None or version.number <= number]
     if not versions:
         return None
     kept = project.arrays(case_id, versions[-1].number).get(BY_HAND)

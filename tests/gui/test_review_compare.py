@@ -50,3 +50,25 @@ def test_a_point_that_is_clicked_asks_for_its_case(page, session):
 
     page._plot._on_clicked(None, [SimpleNamespace(data=lambda: "case b")], None)
     assert "case b" in session.notice
+
+
+def test_what_is_shown_is_kept_by_a_button_once_a_study_is_open(page, session, tmp_path, qtbot):
+    assert not page.keep.isEnabled()
+    assert not page.rounds.isEnabled()
+    (tmp_path / "scans").mkdir()
+    for seed, name in enumerate(CASES):
+        write(Volume(np.full(GRID.shape, seed, np.int16), GRID), tmp_path / "scans" / f"{name}.nii.gz")
+    study, model = session.study, session.reviewing.comparing
+    study.create(tmp_path / "kept")
+    qtbot.waitUntil(lambda: study.is_open, timeout=30_000)
+    study.add(sorted((tmp_path / "scans").iterdir()))
+    qtbot.waitUntil(lambda: len(study.cases) == len(CASES), timeout=30_000)
+    session.run()
+    qtbot.waitUntil(page.keep.isEnabled, timeout=30_000)
+    page.keep.click()
+    qtbot.waitUntil(lambda: page.keep.text() == "Kept", timeout=30_000)
+    assert not page.keep.isEnabled()
+    assert page.rounds.isEnabled()
+    assert [run.kind for run in study.project.runs()] == ["comparison", "calibration"]
+    page.slider.setValue(model.threshold + 10)
+    qtbot.waitUntil(page.keep.isEnabled, timeout=30_000)
