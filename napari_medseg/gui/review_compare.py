@@ -133,7 +133,7 @@ class ComparePage(QWidget):
         self.rounds.setEnabled(session.study.is_open)
         self.keep.setEnabled(model.can_keep)
         self.keep.setText("Kept" if model.is_kept else "Keep in the study")
-        self.note.setVisible(model.found is None)
+        self.note.setVisible(model.found is None and not titles)
         self.truth.show_path(model.choices.truth)
         self.chances.show_path(model.choices.probabilities)
         self.groups.setText(f"Groups: {model.choices.groups.name}" if model.choices.groups is not None else "Groups…")

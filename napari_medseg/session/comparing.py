@@ -146,8 +146,8 @@ class Comparing:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the study keeps what is shown."""
-        return self._shown in self._kept
+        """Whether the open study keeps what is shown."""
+        return self._session.study.folder == self._study and self._shown in self._kept
 
     @property
     def can_keep(self) -> bool:

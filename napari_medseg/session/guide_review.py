@@ -75,6 +75,8 @@ def _compare(session: Session) -> Step | None:
         return Step(model.missing, "none", "", "Files of one case have one name in every folder.")
     if model.found is None or model.is_old:
         return Step("Compare them case by case", "run", "G", "Every case is measured against the truth.")
+    if model.is_kept:
+        return Step("Kept in the study; its report tells it", "none", "", "Another figure, class or threshold is kept beside it.", plain=True)
     why = "A mean hides a group that got worse: look at the groups."
     return Step("Click on a point to open its case, or choose another figure, class or chart", "none", "", why)
 

@@ -8,6 +8,7 @@ It needs a display. The sample head MR with its tumour; clicks and keys as a per
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 import tempfile
@@ -21,9 +22,14 @@ from qtpy.QtWidgets import QApplication, QComboBox
 from walkthrough import Walk
 
 from napari_medseg import io
+from napari_medseg.annotation import LabelMap
 from napari_medseg.catalogue import shipped
 from napari_medseg.gui.review_tab import ReviewTab
 from napari_medseg.io import read_labels
+from napari_medseg.refine import RefineResult, RoundFigures
+from napari_medseg.refine.result import ZeroShot
+from napari_medseg.session.refining_runs import runs_folder
+from napari_medseg.session.run_notes import RunNotes
 from napari_medseg.volume import Geometry, Volume
 
 log = logging.getLogger("walkthrough")
@@ -123,6 +129,7 @@ def main() -> int:
     session.set(tool="")
     agreement(walk, both)
     comparison(walk)
+    rounds(walk)
     walk.viewer.close()
     return 0
 
@@ -186,6 +193,50 @@ def comparison(walk: Review) -> None:
     area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
     page.slider.setValue(80)
     walk.picture("13-threshold")
+
+
+def rounds(walk: Review) -> None:
+    """A study with a refinement of two rounds: its rounds compared, and what is shown kept."""
+    session, made = walk.session, Path(tempfile.mkdtemp())
+    study, grid = session.study, Geometry((12, 40, 40), (3.0, 1.0, 1.0))
+    z, y, x = np.indices(grid.shape)
+    away = np.sqrt(((z - 6) * 3.0) ** 2 + (y - 20) ** 2 + (x - 20) ** 2)
+    for number in range(8):
+        io.write(Volume((100 - away - number).astype(np.int16), grid), made / f"patient {number}.nii.gz")
+    study.create(made / "Rounds")
+    walk.until(lambda: study.is_open, 60)
+    study.add(sorted(made.glob("*.nii.gz")))
+    walk.until(lambda: len(study.cases) >= 8, 60)
+    project, out = study.project, runs_folder(session) / "walk"
+    ids = [case.id for case in study.cases if case.name.startswith("patient")]
+    for number, case in enumerate(ids):
+        project.save(case, LabelMap((away < 12 + number % 3).astype(np.uint8), grid), kind="weak", tool="levelset")
+        for step in (1, 2):
+            (out / f"round{step}").mkdir(parents=True, exist_ok=True)
+            io.write(Volume((away < 12 + number % 3 - (1, 0.3 * number)[step - 1]).astype(np.uint8), grid), out / f"round{step}" / f"{case}.nii.gz")
+        project.save(case, LabelMap((away < 10.5).astype(np.uint8), grid), kind="verified", tool="brush")
+    figures = tuple(RoundFigures(step, 40, 12.0, 0.2, 1.05) for step in range(3))
+    (out / "rounds.json").write_text(json.dumps(RefineResult(figures, 2, {}, None, ZeroShot(), 40).as_dict()), encoding="utf-8")
+    RunNotes("2026-01-01 10:00:00", "medseg", 2, dict.fromkeys(ids, 1)).write(out)
+    study.cases = project.cases()
+    model, page = session.reviewing.comparing, walk.review.page("compare")
+    model.choose(models=(), truth=None, groups=None, probabilities=None)
+    page.choices.head.setChecked(True)
+    area = walk.review.parent().parent()
+    area.verticalScrollBar().setValue(0)
+    walk.picture("14-rounds-empty")
+    page.rounds.click()
+    walk.until(lambda: len(model.choices.models) == 3, 60)
+    walk.wait(0.5)
+    walk.picture("15-rounds-added")
+    page.run.click()
+    walk.until(lambda: model.comparison is not None and model.comparison.models[0] == "labels given" and not session.jobs.active, 60)
+    walk.wait(0.5)
+    page.keep.click()
+    walk.until(lambda: model.is_kept, 60)
+    walk.wait(0.5)
+    walk.picture("16-rounds-kept")
+    log.info("kept: %s", [run.kind for run in project.runs()])
 
 
 if __name__ == "__main__":

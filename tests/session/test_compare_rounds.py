@@ -13,6 +13,7 @@ from napari_medseg.refine import RefineResult, RoundFigures
 from napari_medseg.refine.result import ZeroShot
 from napari_medseg.review.kept import kept
 from napari_medseg.session.compare_words import pair_words
+from napari_medseg.session.guide import next_step
 from napari_medseg.session.refining_runs import runs_folder
 from napari_medseg.session.run_notes import RunNotes
 from napari_medseg.session.study_refinement import BY_HAND
@@ -142,7 +143,7 @@ def test_what_is_compared_is_kept_in_the_study_under_names_that_name_nobody(sess
     assert model.can_keep
     model.keep()
     owner.run_until(lambda: model.is_kept)
-    assert "Kept in the study" in session.notice
+    assert "Kept in the study" in next_step(session).sentence
     assert not model.can_keep
     compared, probabilities = (run for run in session.study.project.runs() if run.kind in ("comparison", "calibration"))
     assert len(compared.cases) == COUNT
