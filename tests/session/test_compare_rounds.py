@@ -128,6 +128,21 @@ def test_a_case_that_was_taught_as_a_whole_is_left_out_and_one_that_only_checks_
     assert all(cases["1"]["dice"] < 0.6 for cases in given.values())  # what the tool had made, not what was verified
 
 
+def test_slices_that_were_taught_before_the_run_count_for_no_round_though_the_whole_was_verified_since(session, owner, tmp_path):
+    sides = {}
+
+    def before(project, case, index):
+        if index < 4:
+            project.mark_slice(case, 0, 2)
+            sides[f"scan {index}"] = project.side(case)
+
+    model = make_study(session, owner, tmp_path, before=before, began="2100-01-01 10:00:00")
+    compare_rounds(session, owner, model)
+    given = model.found.cases["labels given"]
+    assert {name for name, cases in given.items() if "hd95_mm" not in cases["1"]} == {name for name, side in sides.items() if side == "teach"}
+    assert "teach" in sides.values()
+
+
 def test_what_is_compared_is_kept_in_the_study_under_names_that_name_nobody(session, owner, tmp_path):
     model = make_study(session, owner, tmp_path)
     chances = tmp_path / "chances"
