@@ -111,11 +111,8 @@ class ComparePage(QWidget):
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(SPACING)
         below.addLayout(_row(self.figure, self.value))
-        below.addWidget(self.verdict)
-        below.addWidget(self.table)
-        below.addLayout(_row(self.chart, self.keep))
-        below.addWidget(self.slider)
-        below.addWidget(self.told)
+        for part in (self.verdict, self.table, self.keep, self.chart, self.slider, self.told):
+            below.addWidget(part)
         column.addWidget(self.results)
         column.addStretch(1)
 
