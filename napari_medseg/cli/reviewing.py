@@ -40,7 +40,7 @@ def review(
     choice: Annotated[Literal["spread", "random"], typer.Option(help="Slices at equal distances through the labels, or by chance.")] = "spread",
     view: Annotated[Literal["auto", "axial", "coronal", "sagittal"], typer.Option(help="How the slices lie; auto: as the scan was taken.")] = "auto",
     label: Annotated[int | None, typer.Option(help="Show this class only.")] = None,
-    repeats: Annotated[float, typer.Option(help="Share of the questions that is asked again, to measure a rater against himself.")] = 0.0,
+    repeats: Annotated[float, typer.Option(help="Share of the questions that is asked again, to measure raters against themselves.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Slices, order and sides follow from it; it is kept in the plan.")] = 0,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write every answer to this table.")] = None,
     consensus: Annotated[Literal["majority", "staple"] | None, typer.Option(help="Of annotators' masks: also write what they amount to, with -o.")] = None,
@@ -111,7 +111,7 @@ def _planned(plan: Plan, path: Path) -> Answer:
         "questions": len(plan.questions), "repeated": sum(question.repeats is not None for question in plan.questions), "a_on_left": on_left,
         "notes": list(plan.notes),
     }
-    text = f"{len(plan.questions)} questions about {len(plan.cases)} cases, seed {plan.seed}; {plan.a.title} lies on the left in {on_left}"
+    text = f"{plan.scope}, seed {plan.seed}; {plan.a.title} lies on the left in {on_left}"
     return Answer(facts, f"{text}\nAnswer them: medseg review {path.parent} --rate NAME")
 
 

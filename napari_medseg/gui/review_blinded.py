@@ -98,7 +98,7 @@ class BlindedPage(QWidget):
         self.repeats.setRange(0, 100)
         self.repeats.setDecimals(0)
         self.repeats.setSuffix(" %")
-        self.repeats.setToolTip("Share of the questions that is asked once more, with the sides changed, to see whether a rater agrees with himself")
+        self.repeats.setToolTip("Share of the questions that is asked once more, with the sides changed, to see whether raters agree with themselves")
         self.repeats.valueChanged.connect(lambda share: change(repeats=share / 100))
         for field in (self.slices, self.repeats):
             unscrolled(field)
@@ -155,7 +155,7 @@ class BlindedPage(QWidget):
         if chosen is not None:
             of = len(chosen.plan.questions)
             raters = ", ".join(f"{name} {count} of {of}" for name, count in chosen.raters) or "nobody has answered yet"
-            self.facts.setText(f"{of} questions about {len(chosen.plan.cases)} cases; {raters}.")
+            self.facts.setText(f"{chosen.plan.scope}; {raters}.")
         if self.result is None and found.summary is not None:
             from napari_medseg.gui.blinded_result import BlindedResult  # brings statistics, which take a while to load
 

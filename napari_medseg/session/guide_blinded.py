@@ -24,7 +24,7 @@ def blinded(session: Session) -> Step | None:
         return Step("Plan the review: slices, order and sides are drawn by chance", "run", "G", WHY)
     if found.summary is not None:
         why = "The study's report takes it up too." if found.chosen.plan.source == "study" else ""
-        return Step("This is the result; save it, or let another rater answer under a name of his own", "none", "", why)
+        return Step("This is the result; save it, or let another rater answer under another name", "none", "", why)
     if found.can_show:
         return Step("All is answered: show the result", "run", "G")
     if not found.rater.strip():

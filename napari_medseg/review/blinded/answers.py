@@ -113,9 +113,9 @@ class RaterFile:
     InvalidInputError
         When the rater has no name.
     UnreadableFileError
-        When his file was damaged or edited, or belongs to another plan.
+        When the file was damaged or edited, or belongs to another plan.
     UnwritableFileError
-        When the disk refuses, or he is answering in another window.
+        When the disk refuses, or the rater is answering in another window.
     """
 
     def __init__(self, plan: Plan, folder: Path, rater: str) -> None:

@@ -25,7 +25,7 @@ class MaskSet:
     Attributes
     ----------
     title : str
-        What the result calls it; no rater sees it before his end.
+        What the result calls it; no rater sees it before the end.
     where : str
         The folder or file it lies in, from the plan's folder on where that is possible; for a study what was taken: "verified", "round 2", ...
     """
@@ -141,6 +141,12 @@ class Plan:
         """What rater files name the plan by: the SHA-256 of all it says."""
         text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def scope(self) -> str:
+        """How much is asked, as "40 questions about 12 cases"."""
+        asked, of = len(self.questions), len(self.cases)
+        return f"{asked} question{'s' if asked != 1 else ''} about {of} case{'s' if of != 1 else ''}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with format, version and hash."""

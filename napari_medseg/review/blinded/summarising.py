@@ -17,7 +17,7 @@ Asked = Mapping[int, Question]
 
 
 def summarise(plan: Plan, raters: Sequence[Answers]) -> Summary:
-    """The result of a blinded review; repeated questions count for a rater's agreement with himself only.
+    """The result of a blinded review; repeated questions count for a rater's agreement with their own first answers only.
 
     Parameters
     ----------

@@ -132,9 +132,9 @@ class RaterResult:
     sides : Sides
     times : Times
     again : Agreement or None
-        With himself, where questions were repeated.
+        With their own first answers, where questions were repeated.
     unusable : int
-        Questions where he found neither mask good enough.
+        Questions where the rater found neither mask good enough.
     notes : int
     """
 

@@ -20,7 +20,7 @@ def told(summary: Summary) -> str:
         lines += [f"{one.rater}: {one.answered} of {one.of} answered", *(f"  {line}" for line in chosen(one.preference, a, b))]
         lines += [f"  {side(one.sides)}", f"  {times(one.times)}"]
         if one.again is not None:
-            lines.append(f"  with himself: {agreed(one.again)}")
+            lines.append(f"  with their own first answers: {agreed(one.again)}")
         if one.unusable:
             lines.append(f"  neither mask good enough: {one.unusable}")
     if len(summary.raters) > 1:
