@@ -169,13 +169,13 @@ class Stand:
 
     def bar(self, mask: BoolArray, box: Box) -> Box | None:
         """Take this mask for the barrier in a box of the scan; what it severs from the seeds goes."""
-        if not self._own_barrier:
+        barrier = self.given.barrier
+        if barrier is None or not self._own_barrier:
             self._own_barrier = True
-            barrier = np.zeros(self.given.shape, bool) if self.given.barrier is None else self.given.barrier.copy()
+            barrier = np.zeros(self.given.shape, bool) if barrier is None else barrier.copy()
             self.given = replace(self.given, barrier=barrier)
-        assert self.given.barrier is not None
-        self.given.barrier[box] = mask
-        here = self.given.barrier[self.ground.box]
+        barrier[box] = mask
+        here = barrier[self.ground.box]
         mask = cut_off(self.shown, here, self.ground.kept & ~here)
         self._allow_again(box)
         return self._go_on_from(mask)

@@ -154,9 +154,10 @@ def test_a_mask_packed_anew_is_the_same_mask(tmp_path):
     plan = cases.planned(tmp_path)
     for folder in ("model", "expert"):
         path = tmp_path / folder / "patient0.nii.gz"
-        mask = read(path)
+        mask, before = read(path), path.read_bytes()
         path.unlink()
         write(mask.like(mask.array.astype(np.uint16)), path)
+        assert path.read_bytes() != before
     require_unchanged(plan.case("patient0"), source_of(plan, tmp_path / "review").read("patient0"))
 
 
