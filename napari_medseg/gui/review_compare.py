@@ -27,10 +27,7 @@ TITLES = {
     "volume_error_ml": "Volume error (ml)", "precision": "Precision", "recall": "Recall",
 }
 CHARTS = (("cases", "Case by case"), ("bland", "Bland-Altman of volumes"), ("volumes", "Volume against truth"), ("reliability", "Reliability and threshold"))
-EMPTY = (
-    "The rounds of the open study, or folders of label maps, are compared case by case against the truth. Files of one case have one name in every folder. "
-    "Without a folder of truths the verified cases of the open study are the truth."
-)
+EMPTY = "Rounds of the open study, or folders of label maps, case by case against the truth: a folder of true maps, or the study's verified cases."
 
 
 class ComparePage(QWidget):
