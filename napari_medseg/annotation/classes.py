@@ -25,6 +25,7 @@ OKABE_ITO: tuple[Colour, ...] = (
     (0.835, 0.369, 0.000),  # vermilion
     (0.800, 0.475, 0.655),  # reddish purple
 )
+OKABE_ITO_NAMES = ("Orange", "Sky blue", "Bluish green", "Yellow", "Blue", "Vermilion", "Reddish purple")
 _GOLDEN = 0.618033988749895  # of the hue circle: consecutive hues stay far apart however many there are
 
 

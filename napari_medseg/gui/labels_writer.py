@@ -21,10 +21,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import move_layer, placement, scan_metadata
 from napari_medseg.gui.limit_brush import LimitBrush
+from napari_medseg.gui.lock_guard import LockGuard
 from napari_medseg.gui.paint_log import PaintLog
 from napari_medseg.gui.turns import Turns, show
 from napari_medseg.session import barrier
 from napari_medseg.session.history import Box, History, Step, change
+from napari_medseg.session.locks import respected
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Preview, Scan, full_box
 from napari_medseg.volume import Array
@@ -86,6 +88,7 @@ class LabelsWriter(QObject):
         self._of: dict[int, ScanLabels] = {}
         self._logs: dict[Labels, PaintLog] = {}
         self._brushes: dict[Labels, LimitBrush] = {}
+        self._guards: dict[Labels, LockGuard] = {}
         self._stale: set[Labels] = set()
         self._flat = True
         self._began, self._pause = 0.0, REDRAW_MS
@@ -126,8 +129,8 @@ class LabelsWriter(QObject):
     def take_over(self, scan: Scan, layer: Labels, classes: Sequence[LabelClass]) -> None:
         """Use a layer the person has as the scan's accepted labels."""
         self.of(scan).labels = layer
-        self._logs[layer] = PaintLog(layer, _Accepted(self, scan))
-        layer.colormap = colours(classes)
+        self._wire(scan, layer)
+        layer.colormap = self._colours(classes)
 
     def show_labels(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
         """Make the accepted labels visible as they are now."""
@@ -135,8 +138,8 @@ class LabelsWriter(QObject):
         if scan.labels is None:
             return
         if held.labels is None:
-            held.labels = self._make(scan, scan.labels, "labels", opacity=0.5, colormap=colours(classes))
-            self._logs[held.labels] = PaintLog(held.labels, _Accepted(self, scan))
+            held.labels = self._make(scan, scan.labels, "labels", opacity=0.5, colormap=self._colours(classes))
+            self._wire(scan, held.labels)
         elif held.labels.data is not scan.labels:
             held.labels.data = scan.labels
         self._later(held.labels)
@@ -296,7 +299,7 @@ class LabelsWriter(QObject):
         """Names and colours of the classes changed."""
         for held in self._of.values():
             if held.labels is not None:
-                held.labels.colormap = colours(classes)
+                held.labels.colormap = self._colours(classes)
             for layer in (held.preview, held.outline):
                 if layer is not None:
                     layer.colormap = colours([*(held.shows.classes if held.shows is not None else ()), *classes])
@@ -315,8 +318,17 @@ class LabelsWriter(QObject):
         self._add(layer)
         return layer
 
+    def _wire(self, scan: Scan, layer: Labels) -> None:
+        """A layer shows accepted labels: what is drawn on it joins our log, and locked classes stay as they are."""
+        self._logs[layer] = PaintLog(layer, _Accepted(self, scan))
+        self._guards[layer] = LockGuard(layer, lambda: self._session.table.locked, self._session.table.refuse_drawing)
+
+    def _colours(self, classes: Sequence[LabelClass]) -> DirectLabelColormap:
+        """Colours of accepted labels."""
+        return colours(classes, hidden=self._session.table.hidden)
+
     def _unwire(self, layer: Labels) -> None:
-        for wired in (self._brushes.pop(layer, None), self._logs.pop(layer, None)):
+        for wired in (self._brushes.pop(layer, None), self._guards.pop(layer, None), self._logs.pop(layer, None)):
             if wired is not None:
                 wired.close()
 
@@ -374,6 +386,8 @@ class _Accepted:
         if labels is None or array is labels:
             return
         values = np.asarray(array)
+        if values.shape == labels.shape:
+            values = respected(labels, values, self._session.table.locked)
         if values.shape == labels.shape and np.array_equal(values.astype(labels.dtype), values):
             step = change(labels, full_box(labels), values.astype(labels.dtype))
             if step is not None:
@@ -498,10 +512,10 @@ def _look(classes: Collection[LabelClass]) -> list[tuple[float, ...]]:
     return [(c.value, *c.colour) for c in classes]
 
 
-def colours(classes: Any, *, background: bool = False) -> DirectLabelColormap:
-    """Class colours for a layer; values without a class are grey."""
+def colours(classes: Any, *, background: bool = False, hidden: Collection[int] = ()) -> DirectLabelColormap:
+    """Class colours for a layer; values without a class are grey, hidden ones clear."""
     table: dict[int | None, Any] = {None: (0.6, 0.6, 0.6, 1.0), 0: CLEAR}
-    table.update({c.value: np.array([*c.colour, 1.0]) for c in classes})
+    table.update({c.value: np.array([*c.colour, 0.0 if c.value in hidden else 1.0]) for c in classes})
     if background:
         table[255] = BACKGROUND_STROKE
     return DirectLabelColormap(color_dict=table)

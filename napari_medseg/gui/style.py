@@ -27,6 +27,14 @@ QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-colo
 QUIET = {"dark": "#9aa4ae", "light": "#566069"}  # at least 4.5 to 1 against either background
 
 
+INK = {"dark": "#f0f1f2", "light": "#1e1e21"}  # napari's own text colours
+
+
+def ink(theme: str) -> str:
+    """What small pictures are drawn with in one of napari's themes."""
+    return INK["light" if "light" in theme else "dark"]
+
+
 def sheet(theme: str) -> str:
     """The style sheet of a dock in one of napari's themes; one of somebody's own counts as dark unless its name says light."""
     return SHEET + f'QLabel[quiet="true"] {{ color: {QUIET["light" if "light" in theme else "dark"]}; }}'

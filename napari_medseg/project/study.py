@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ from napari_medseg.project.database import Database
 from napari_medseg.project.layout import Layout
 from napari_medseg.project.locking import WriterLock
 from napari_medseg.project.records import Event, Run
+
+CLASS_VIEW = "class view"  # the setting that holds it
 
 
 class Study:
@@ -99,6 +101,23 @@ class Study:
             schema = tuple(sorted(wanted, key=lambda c: c.value))
             self._store_classes(connection, schema)
         self._classes = schema
+
+    @property
+    def class_view(self) -> dict[str, Any]:
+        """How a window treats the classes: which are locked, hidden, taken out; {} when nothing is kept, or it is nothing of the kind."""
+        with self._database.reading() as connection:
+            found = rows.setting(connection, CLASS_VIEW, {})
+        return found if isinstance(found, dict) else {}
+
+    def set_class_view(self, view: Mapping[str, Sequence[int]]) -> None:
+        """Keep how a window treats the classes.
+
+        Raises
+        ------
+        UnwritableFileError
+        """
+        with self._mutex, self._database.writing() as connection:
+            rows.set_setting(connection, CLASS_VIEW, {key: list(values) for key, values in view.items()})
 
     def events(self, case_id: str | None = None) -> list[Event]:
         """The audit log, oldest first; of one case or of all."""

@@ -25,10 +25,13 @@ class Amount:
         Classes that are there.
     ml : float
         Of all of them.
+    values : frozenset of int
+        Their values.
     """
 
     labels: int = 0
     ml: float = 0.0
+    values: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

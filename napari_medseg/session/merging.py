@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from napari_medseg.session.history import Box, Delta, around, both, count_values
+from napari_medseg.session.locks import untouchable
 from napari_medseg.volume import Array, BoolArray, LabelArray
 
 
 def merge(
     labels: Array, preview: LabelArray, values: Sequence[int], *, target: int | None, add: bool, over: bool = False, settled: BoolArray | None = None,
+    locked: Collection[int] = (),
 ) -> Delta | None:
     """Write a preview into a label map and return the difference; None when nothing changes.
 
@@ -30,6 +32,7 @@ def merge(
         Whether other classes may be overwritten.
     settled : bool (z, y, x) or None
         Voxels that stay as they are whatever the preview says.
+    locked : class values that neither lose nor gain a voxel
     """
     ours = (target,) if target is not None else tuple(values)
     box = both(around(preview), None if add else _around_values(labels, ours))
@@ -44,6 +47,9 @@ def merge(
         _merge_slice(old, wish, ours, target, add, over, after)
         if settled is not None:
             np.copyto(after, old, where=settled[index, box[1], box[2]])
+        kept = untouchable(old, after, locked)
+        if kept is not None:
+            np.copyto(after, old, where=kept)
         np.not_equal(old, after, out=changed)
         bits.append(np.packbits(changed) if changed.size % 8 == 0 else changed.ravel().copy())
         if changed.any():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_medseg.session.history import Delta, difference
+from napari_medseg.session.locks import respected
 from napari_medseg.session.making import Making
 from napari_medseg.session.state import Scan
 from napari_medseg.volume import LabelArray
@@ -77,4 +78,4 @@ def _step(session: Session, scan: Scan, labels: LabelArray) -> Delta | None:
     if now is None:
         return None
     shown, kept = np.asarray(scan.axes.apply(labels)).astype(now.dtype), session.verified.locked(scan)
-    return difference(now, shown if kept is None else np.where(kept, now, shown))
+    return difference(now, respected(now, shown if kept is None else np.where(kept, now, shown), session.table.locked))

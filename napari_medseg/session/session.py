@@ -18,10 +18,12 @@ from napari_medseg.annotation import LabelClass, LabelMap, default_classes, pale
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
 from napari_medseg.session import by_hand, levelset_live, limit_painting, preferences, segmenting
 from napari_medseg.session.built import Built
+from napari_medseg.session.class_table import ClassTable
 from napari_medseg.session.doubting import Doubting
 from napari_medseg.session.history import Box, Step, moment, together
 from napari_medseg.session.interpolating import Interpolating
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
+from napari_medseg.session.locks import spared
 from napari_medseg.session.making import Making
 from napari_medseg.session.merging import merge
 from napari_medseg.session.naming import fresh_class, merged_classes
@@ -110,6 +112,7 @@ class Session:
         self.current: Scan | None = None
         self.classes: list[LabelClass] = list(default_classes(["Organ"]))
         self.chosen = 1
+        self.table = ClassTable(self)
         self.tab: Tab = "weak"
         self.mode: Mode = "levelset"
         self.tool: Tool = ""
@@ -238,7 +241,7 @@ class Session:
 
     def add_class(self, name: str = "") -> LabelClass:
         """A new class with the next free value and colour, chosen."""
-        added = fresh_class(name, self.classes)
+        added = fresh_class(name, [*self.classes, *self.table.removed])
         self.classes.append(added)
         self.chosen = added.value
         self.classes_changed.emit()
@@ -485,9 +488,13 @@ class Session:
             self.classes += [c for c in preview.classes if c.value not in known]
             self.classes_changed.emit()
         ours = [c.value for c in preview.classes] if target is None else [target]
+        if self.table.locked.issuperset(ours):
+            names = ", ".join(self.table.name(value) for value in ours)
+            self.report(InvalidInputError(f"{names} is locked", where="Accept", todo="Unlock it in the table of labels, or choose another label"))
+            return
         add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
         kept = self.verified.locked(scan) if preview.keeps_settled else None
-        step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over, settled=kept), moment()
+        step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over, settled=kept, locked=self.table.locked), moment()
         pointed = self.prompting.accepted(scan, at) if self.prompting.owns(preview) else None
         both = together(tuple(each for each in (by_hand.replaced(scan, step) if step is not None else None, pointed) if each is not None))
         if both is not None:
@@ -518,10 +525,17 @@ class Session:
         self.changed.emit()
 
     def painted(self, scan: Scan, step: Step) -> None:
-        """A person painted on the labels with a brush; it joins the undo log."""
-        scan.keep(by_hand.painted(scan, step))
+        """A person painted on the labels with a brush; it joins the undo log, but for what locked classes get back."""
+        left = spared(step, self.table.locked)
+        if left is not step:
+            self.labels_changed.emit(scan, None)
+            self.trouble = "Locked labels stay as they are"
+        if left is None:
+            self.changed.emit()
+            return
+        scan.keep(by_hand.painted(scan, left))
         scan.is_saved, scan.dropped = False, None
-        self.edited.emit(scan, step.boxes)
+        self.edited.emit(scan, left.boxes)
         self.changed.emit()
 
     def drawing(self, scan: Scan) -> None:
@@ -544,7 +558,8 @@ class Session:
                 raise NoLabelsError("there is nothing to save", where=scan.name, todo="Accept a preview or paint a label first")
             from napari_medseg import io
 
-            io.write(source_labels(scan), path)
+            labels = source_labels(scan)
+            io.write(LabelMap(labels.array, labels.geometry, labels.name, classes=tuple(self.classes)), path)
         except MedsegError as error:
             self.report(error)
             return

@@ -115,13 +115,13 @@ class Study(StudyAdopting):
         self.busy, self.locked = f"Opening {folder.name}", None
         self._tell()
 
-        def whole() -> tuple[Project, list[Case], tuple[Any, ...]]:
+        def whole() -> tuple[Project, list[Case], tuple[Any, ...], dict[str, Any]]:
             project = work()
-            return project, project.cases(), tuple(project.classes)
+            return project, project.cases(), tuple(project.classes), project.class_view
 
-        def done(answer: tuple[Project, list[Case], tuple[Any, ...]]) -> None:
-            project, cases, classes = answer
-            self._enter(project, cases, classes)
+        def done(answer: tuple[Project, list[Case], tuple[Any, ...], dict[str, Any]]) -> None:
+            project, cases, classes, view = answer
+            self._enter(project, cases, classes if fresh else self.session.table.take(view, classes))
             if fresh:
                 for scan in list(self.session.scans):
                     self._on_scan_opened(scan)
@@ -381,8 +381,13 @@ class Study(StudyAdopting):
     def _on_classes(self) -> None:
         project = self._project
         if project is not None and not self.readonly:
-            classes = tuple(self.session.classes)
-            self._store.submit(lambda: project.set_classes(classes))
+            classes, view = tuple(self.session.classes), self.session.table.as_dict()
+
+            def work() -> None:
+                project.set_classes(classes)
+                project.set_class_view(view)
+
+            self._store.submit(work)
 
     def _on_session(self) -> None:
         current = self.session.current

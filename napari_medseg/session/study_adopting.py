@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from napari_medseg.annotation import LabelMap
 from napari_medseg.session import by_hand as marks
 from napari_medseg.session.history import Delta, difference
+from napari_medseg.session.locks import respected
 from napari_medseg.session.making import Making
 from napari_medseg.session.state import Scan, labels_for
 from napari_medseg.session.study_beside import StudyBeside
@@ -43,7 +44,8 @@ class StudyAdopting(StudyBeside):
 
     def adopt(self, labels: Mapping[str, Proposal], made: Making, done: Callable[[int], None]) -> None:
         """Save a round's labels as the latest version of its cases; what a person settled stays. `done` gets how many cases changed."""
-        self._write_all(list(labels), lambda project, case: adopted(project, case, labels[case], made), done)
+        locked = self.session.table.locked
+        self._write_all(list(labels), lambda project, case: adopted(project, case, labels[case], made, locked), done)
 
     def roll_back(self, ids: Sequence[str], run: str, done: Callable[[int], None]) -> None:
         """Go back to the labels before a refinement; what a person settled since stays. `done` gets how many cases changed."""
@@ -114,8 +116,11 @@ def _compared(scan: Scan, written: _Written) -> _Written:
     return replace(written, scan=scan, at=written.at, step=step, mark=None if step is None else marks.unmarked(scan, painted))
 
 
-def adopted(project: Project, case_id: str, proposal: Proposal, made: Making) -> Version | None:
-    """Save a round's labels as a case's latest version, what a person settled left as it is; None when nothing would change. On the store thread."""
+def adopted(project: Project, case_id: str, proposal: Proposal, made: Making, locked: Collection[int] = ()) -> Version | None:
+    """Save a round's labels as a case's latest version, what a person settled and locked classes left as they are; None when nothing would change.
+
+    On the store thread.
+    """
     latest = project.version(case_id)
     if latest.kind == "verified":
         return None
@@ -123,7 +128,7 @@ def adopted(project: Project, case_id: str, proposal: Proposal, made: Making) ->
     labels = np.asarray(now.array)
     kept, painted = settled(project, case_id), by_hand(project, case_id)
     proposed = proposal.labels
-    wanted = proposed if kept is None else np.where(kept, labels, proposed)
+    wanted = respected(labels, proposed if kept is None else np.where(kept, labels, proposed), locked)
     if np.array_equal(wanted, labels):
         return None
     arrays = {} if painted is None or not painted.any() else {BY_HAND: painted.astype(np.uint8)}

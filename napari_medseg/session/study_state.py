@@ -191,8 +191,8 @@ class StudyState:
 
     def _amount(self, version: Version) -> Amount:
         case = self.case(version.case)
-        voxels = [count for value, count in version.voxels.items() if int(value) and count]
-        return Amount(len(voxels), sum(voxels) * (case.geometry.voxel_ml if case is not None else 0.0))
+        voxels = {int(value): count for value, count in version.voxels.items() if int(value) and count}
+        return Amount(len(voxels), sum(voxels.values()) * (case.geometry.voxel_ml if case is not None else 0.0), frozenset(voxels))
 
     def _gave_up(self, error: MedsegError) -> None:
         self.busy = self._heading = ""

@@ -1,0 +1,166 @@
+"""The table of classes beyond names: colour, sight, lock, and taking a class out. What is locked or hidden belongs to the study and is kept in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_medseg.annotation import LabelClass
+from napari_medseg.annotation.classes import Colour
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.session import by_hand
+from napari_medseg.session.history import difference
+from napari_medseg.session.state import Scan
+
+if TYPE_CHECKING:
+    from napari_medseg.session.session import Session
+
+
+class ClassTable:
+    """How the classes of a session are treated.
+
+    Parameters
+    ----------
+    session : Session
+
+    Attributes
+    ----------
+    locked : frozenset of int
+        Classes that no tool changes.
+    hidden : frozenset of int
+        Classes whose accepted labels are not drawn.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.locked: frozenset[int] = frozenset()
+        self.hidden: frozenset[int] = frozenset()
+        self._gone: dict[int, LabelClass] = {}
+        session.labels_changed.connect(self._on_labels)
+
+    @property
+    def removed(self) -> tuple[LabelClass, ...]:
+        """Classes that were taken out; their values are given to no other while their voxels may come back."""
+        return tuple(self._gone.values())
+
+    def name(self, value: int) -> str:
+        """What a class is called."""
+        return next((c.name for c in self._session.classes if c.value == value), f"label {value}")
+
+    def lock(self, value: int, on: bool) -> None:
+        """No tool changes the class from now on, or tools may again."""
+        if (value in self.locked) is not on:
+            self.locked = self.locked | {value} if on else self.locked - {value}
+            what = "is locked: no tool changes it" if on else "is unlocked"
+            self._tell(f"{self.name(value)} {what}")
+
+    def refuse_drawing(self, value: int) -> None:
+        """Somebody drew with a locked class, or filled one."""
+        self._session.trouble = f"{self.name(value)} is locked; unlock it in the table of labels to change it"
+        self._session.changed.emit()
+
+    def show(self, value: int, on: bool) -> None:
+        """Draw the accepted labels of a class, or do not."""
+        if (value not in self.hidden) is not on:
+            self.hidden = self.hidden - {value} if on else self.hidden | {value}
+            self._tell(f"{self.name(value)} is {'shown' if on else 'hidden; its voxels stay as they are'}")
+
+    def show_only(self, value: int) -> None:
+        """Hide every other class; a second time all are shown again."""
+        others = frozenset(c.value for c in self._session.classes if c.value != value)
+        alone = self.hidden == others and bool(others)
+        self.hidden = frozenset() if alone else others
+        self._tell("All labels are shown" if alone else f"Only {self.name(value)} is shown")
+
+    def recolour(self, value: int, colour: Colour) -> None:
+        """Give a class another colour."""
+        session = self._session
+        session.classes = [replace(c, colour=colour) if c.value == value else c for c in session.classes]
+        self._tell("")
+
+    def refuse(self, value: int) -> str:
+        """Why a class cannot be taken out; "" when it can."""
+        session = self._session
+        if len(session.classes) < 2:
+            return "It is the only label; rename it instead"
+        if value in self.locked:
+            return f"{self.name(value)} is locked; unlock it first"
+        cases = [session.study.case(case) for case, amount in session.study.amounts.items() if value in amount.values and case != session.study.current]
+        names = [case.name for case in cases if case is not None]
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            return f"{self.name(value)} is in other cases of the study ({names[0]}{more}); rename it instead"
+        return ""
+
+    def remove(self, value: int) -> None:
+        """Take a class out of the table, and its voxels out of the open scans; Ctrl+Z brings both back.
+
+        Raises
+        ------
+        InvalidInputError
+            When it is locked, the only one, or in other cases of the study.
+        """
+        session, why = self._session, self.refuse(value)
+        if why:
+            raise InvalidInputError(why[0].lower() + why[1:], where=f"Delete {self.name(value)}")
+        gone = next(c for c in session.classes if c.value == value)
+        self._gone[value] = gone
+        session.classes = [c for c in session.classes if c.value != value]
+        if session.chosen == value:
+            session.chosen = session.classes[0].value
+        self.hidden -= {value}
+        held = [scan for scan in session.scans if scan.voxels[value] > 0]
+        for scan in held:
+            self._clear(scan, value)
+        for scan in session.scans:
+            if value in scan.seeds:
+                session.set_seeds(scan, {other: points for other, points in scan.seeds.items() if other != value})
+        self._tell(f"Deleted {gone.name}" + ("; Ctrl+Z brings its voxels back" if held else ""))
+
+    def as_dict(self) -> dict[str, list[int]]:
+        """What a study keeps of it."""
+        return {"locked": sorted(self.locked), "hidden": sorted(self.hidden), "gone": sorted(self._gone)}
+
+    def take(self, kept: Mapping[str, Any], classes: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+        """Treat a study's classes as it says, and return those that are in the table; what is no list of class values counts as none."""
+        locked, hidden, gone = (_values(kept.get(key)) for key in ("locked", "hidden", "gone"))
+        self.locked, self.hidden = locked, hidden
+        known = tuple(classes)
+        self._gone = {c.value: c for c in known if c.value in gone}
+        return tuple(c for c in known if c.value not in gone) or known
+
+    def _clear(self, scan: Scan, value: int) -> None:
+        labels = scan.labels
+        step = difference(labels, np.where(labels == value, labels.dtype.type(0), labels)) if labels is not None else None
+        if step is None:
+            return
+        step.redo()
+        scan.keep(by_hand.painted(scan, step))
+        scan.is_saved = False
+        self._session.labels_changed.emit(scan, step.box)
+        self._session.edited.emit(scan, step.boxes)
+
+    def _on_labels(self, scan: Scan, box: object) -> None:
+        """Voxels of a class that had been taken out are back, by undo or in an earlier version: so is the class."""
+        back = [value for value in self._gone if scan.voxels[value] > 0]
+        if not back:
+            return
+        session = self._session
+        taken = {c.value for c in session.classes}
+        session.classes += [self._gone[value] for value in back if value not in taken]
+        for value in back:
+            del self._gone[value]
+        session.classes_changed.emit()
+
+    def _tell(self, notice: str) -> None:
+        session = self._session
+        session.notice, session.trouble = notice or session.notice, ""
+        session.classes_changed.emit()
+        session.changed.emit()
+
+
+def _values(found: object) -> frozenset[int]:
+    return frozenset(v for v in found if isinstance(v, int)) if isinstance(found, list) else frozenset()
