@@ -1,8 +1,6 @@
-"""The head of the dock: which scan, on which grid its labels lie, and how it is shown; samples while nothing is open."""
+"""The head of the dock: which scan, on which grid its labels lie, and how it is shown."""
 
 from __future__ import annotations
-
-from functools import partial
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction, QShowEvent
@@ -10,13 +8,11 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMenu, Q
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import button, combo, mark, quiet
+from napari_medseg.gui.style import combo, quiet
 from napari_medseg.session import showing
-from napari_medseg.session.guide import next_step
 from napari_medseg.session.state import Scan
 from napari_medseg.volume.windows import presets, unit_words
 
-SAMPLES = (("brain1", "Brain MR"), ("lung2", "Lung CT"), ("breast1", "Breast MR"))
 OWN = "Own window"
 NOTHING = "nothing"
 
@@ -33,14 +29,6 @@ class ScanHeader(QWidget):
         self.facts = quiet()
         self.notes = QElidingLabel()
         self.notes.setProperty("quiet", True)
-        self.samples, self.sample_buttons = QWidget(), []
-        row = QHBoxLayout(self.samples)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Samples"))
-        for key, title in SAMPLES:
-            made = button(title, f"Open the sample scan {key}", partial(desk.open_sample, key))
-            self.sample_buttons.append(made)
-            row.addWidget(made, 1)
         self.window_row, self.channel_row = _WindowRow(desk), _ChannelRow(desk)
         self.straight = QCheckBox("On the patient's axes (resampled)")
         tip = "This scan lies at a slant. Off: its voxels as they are stored. On: sampled along the patient's axes. Labels are saved on the file's grid."
@@ -49,7 +37,7 @@ class ScanHeader(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        for part in (self.scans, self.facts, self.notes, self.channel_row, self.window_row, self.straight, self.samples):
+        for part in (self.scans, self.facts, self.notes, self.channel_row, self.window_row, self.straight):
             column.addWidget(part)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -63,8 +51,6 @@ class ScanHeader(QWidget):
         session = self._desk.session
         scan = session.current
         self.scans.setVisible(bool(session.scans))
-        self.samples.setVisible(not session.scans)
-        mark(self.sample_buttons[0], "primary", next_step(session).action == "open")
         self.window_row.refresh(scan)
         self.channel_row.refresh(scan)
         job = session.jobs.of(showing.VIEW)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
+from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.guide_bar import AcceptBar, GuideLine, ProgressRow
 from napari_medseg.gui.labels_table import LabelsTable
+from napari_medseg.gui.launch import show_cases
+from napari_medseg.gui.notice_frame import NoticeFrame
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.review_tab import ReviewTab
 from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
+from napari_medseg.gui.start_page import StartPage
 from napari_medseg.gui.style import SPACING, WIDTH
 from napari_medseg.gui.weak_tab import WeakTab
 
 TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab), ("review", "Review", ReviewTab))
+WANT_A_SCAN = ("segment", "weak")
 
 
 class MedsegWidget(Dock):
@@ -38,13 +44,15 @@ class MedsegWidget(Dock):
         self._keys = [key for key, _, _ in TABS if key in tabs]
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self._pages: list[QStackedWidget] = []
         for key, title, kind in TABS:
             if key in tabs:
-                self.tabs.addTab(_scrolling(kind(self.desk)), title)
+                self.tabs.addTab(self._page(key, kind), title)
         if len(self._keys) == 1:
             self.tabs.tabBar().hide()
             session.set(tab=self._keys[0])
         self.tabs.currentChanged.connect(lambda i: session.set(tab=self._keys[i]))
+        self.notice = NoticeFrame(self.desk)
         self.header = ScanHeader(self.desk)
         self.labels = LabelsTable(self.desk)
         self.accept_bar = AcceptBar(self.desk)
@@ -53,6 +61,7 @@ class MedsegWidget(Dock):
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 6)
         column.setSpacing(SPACING)
+        column.addWidget(self.notice)
         column.addWidget(self.header)
         column.addWidget(self.tabs, 1)
         for part in (self.labels, self.accept_bar, self.progress, self.guide):
@@ -67,6 +76,21 @@ class MedsegWidget(Dock):
         if session.tab in self._keys and self.tabs.currentIndex() != self._keys.index(session.tab):
             self.tabs.setCurrentIndex(self._keys.index(session.tab))
         self.header.refresh()
+        for part in (self.labels, self.accept_bar):
+            part.setVisible(bool(session.scans))
+        for page in self._pages:
+            page.setCurrentIndex(0 if session.scans else 1)
+
+    def _page(self, key: str, kind: Callable[[Desk], QWidget]) -> QWidget:
+        """A tab; one whose tools all want a scan says how to open one until there is one."""
+        tools = _scrolling(kind(self.desk))
+        if key not in WANT_A_SCAN:
+            return tools
+        page = QStackedWidget()
+        page.addWidget(tools)
+        page.addWidget(_scrolling(StartPage(self.desk, key, lambda: show_cases(self.desk.viewer))))
+        self._pages.append(page)
+        return page
 
 
 class SegmentDock(MedsegWidget):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_medseg.session import guide_pointing, guide_refine, guide_review, guide_tools
+from napari_medseg.session import guide_pointing, guide_refine, guide_review, guide_tools, starting
 from napari_medseg.session.guide_step import Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
@@ -34,10 +34,25 @@ def next_step(session: Session) -> Step:
     if scan is None and session.study.locked is not None:
         return Step("Somebody else works on this study: open it to look, or open it once they have closed it", "open", "", session.study.locked.why)
     if scan is None:
-        return Step("Drop a NIfTI, NRRD or MHA file or a DICOM folder on the window, or try a sample", "open", "Ctrl+O", NO_STUDY)
+        return _beginning(session)
     if session.trouble:
         return replace(_unless_trouble(session, scan, job), sentence=session.trouble.rstrip("."), why="", trouble=True)
     return _unless_trouble(session, scan, job)
+
+
+def _beginning(session: Session) -> Step:
+    """With nothing open at all."""
+    if session.trouble:
+        return Step(session.trouble.rstrip("."), "open", "Ctrl+O", trouble=True)
+    job = session.job
+    if job is not None and job.is_active and not job.quiet:
+        return Step(f"{job.title}: {progress(job)}", "stop", "", job.message, waiting=job.title)
+    if session.study.busy:
+        return Step(session.study.busy, waiting=session.study.busy)
+    recent = starting.recent(session)
+    if recent:
+        return Step(f"Go on with the study {recent[0].title}, or open a scan", "reopen", "", "All that was drawn in it is there.")
+    return Step("Open a scan, or drop it on the window; or try a sample", "open", "Ctrl+O", NO_STUDY)
 
 
 def _in_study(session: Session) -> Step:

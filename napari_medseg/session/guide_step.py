@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Action = Literal[
-    "open", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "neck", "paint", "point", "adopt",
-    "right", "look", "rest", "resume", "none",
+    "open", "reopen", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "neck", "paint", "point",
+    "adopt", "right", "look", "rest", "resume", "none",
 ]
 
 

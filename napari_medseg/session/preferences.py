@@ -35,11 +35,14 @@ class Preferences:
         Folders of studies, the last opened first.
     answers : tuple of (segmenter's id, what it asks, answer)
         What a person answered to what segmenters ask, such as the folder of a model.
+    noticed : bool
+        Whether the person has seen what this program is for and what it is not.
     """
 
     user: str = ""
     recent: tuple[str, ...] = ()
     answers: tuple[tuple[str, str, str], ...] = ()
+    noticed: bool = False
 
     @property
     def last_study(self) -> str:
@@ -70,6 +73,7 @@ def load() -> Preferences:
         user if isinstance(user, str) else "",
         tuple(r for r in recent if isinstance(r, str)) if isinstance(recent, list) else (),
         tuple((a[0], a[1], a[2]) for a in answers if _is_answer(a)) if isinstance(answers, list) else (),
+        kept.get("noticed") is True,
     )
 
 
@@ -89,6 +93,13 @@ def save(preferences: Preferences) -> None:
 def set_user(name: str) -> Preferences:
     """Remember who makes the labels."""
     kept = replace(load(), user=" ".join(name.split()))
+    save(kept)
+    return kept
+
+
+def notice_seen() -> Preferences:
+    """Remember that the person has seen what this program is for."""
+    kept = replace(load(), noticed=True)
     save(kept)
     return kept
 

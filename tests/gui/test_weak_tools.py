@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
+from napari_medseg.gui.weak_tab import WeakTab
 from napari_medseg.io import read_labels
 from napari_medseg.session import next_step
 from napari_medseg.volume import orient
@@ -21,7 +22,7 @@ def truth(samples):
 
 @pytest.fixture
 def page(dock):
-    tab = dock.tabs.widget(1).widget()
+    tab = dock.findChild(WeakTab)
 
     def turn_to(mode):
         index = tab.mode.findData(mode)
@@ -291,7 +292,8 @@ def test_labels_become_strokes_at_a_button(viewer, page, desk, session, open_sam
 
 
 @pytest.mark.parametrize("mode", ["scribbles", "limit", "interpolate", "cleanup"])
-def test_every_page_fits_the_dock(dock, page, mode, qtbot):
+def test_every_page_fits_the_dock(dock, page, mode, open_sample, qtbot):
+    open_sample()
     dock.resize(340, 680)
     shown = page(mode)
     qtbot.wait(50)

@@ -15,7 +15,7 @@ def scan(session, ball):
 def test_with_nothing_open_it_says_how_to_open(session):
     step = next_step(session)
     assert step.action == "open"
-    assert "Drop" in step.sentence
+    assert "drop it on the window" in step.sentence
 
 
 def test_it_leads_from_the_first_click_to_accept(session, owner, scan, ball_seeds):

@@ -45,3 +45,11 @@ def test_nothing_is_kept_where_the_variable_is_empty(monkeypatch):
     monkeypatch.setenv("MEDSEG_PREFERENCES", "")
     preferences.set_user("Ada")
     assert preferences.load() == Preferences()
+
+
+def test_what_the_program_is_for_is_told_once(file):
+    assert not preferences.load().noticed
+    preferences.set_user("Ada")
+    preferences.notice_seen()
+    kept = preferences.load()
+    assert (kept.noticed, kept.user) == (True, "Ada")
