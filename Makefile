@@ -5,12 +5,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help run test check clean
+.PHONY: help run test check docs clean
 
 help:
 	@echo "make run    set up everything and run the main job: the window where there is a display, else the demo"
 	@echo "make test   set up everything and run the tests on PyQt5 and PyQt6"
-	@echo "make check  lint, types, import laws and the napari manifest"
+	@echo "make check  lint, types, import laws, the napari manifest and the documentation"
+	@echo "make docs   build the documentation into build/docs; every warning is an error"
 
 # A window needs a display: X11 or Wayland on Linux, always there on macOS unless one is logged in from elsewhere.
 run: $(READY)
@@ -24,11 +25,14 @@ test: $(READY)
 	QT_QPA_PLATFORM=offscreen QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(PYTEST)
 	QT_QPA_PLATFORM=offscreen QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m qt
 
-check: $(READY)
+check: $(READY) docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/npe2 validate napari_medseg/napari.yaml
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs
 
 # torch comes first, so that no later requirement can choose another build of it.
 $(READY): pyproject.toml .ci/system-libraries

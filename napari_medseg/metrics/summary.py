@@ -4,8 +4,7 @@ The conventions, the same in the window, in rounds of refinement, on the command
 
 - **Absent class.** A class that is in neither map of a case has no figure there, so the case does not count for it.
 - **Empty prediction, or empty truth.** Dice, IoU and surface Dice are 0 and count. Distances, precision of no prediction, recall and volume error of no truth
-are
-  undefined and do not count; `n` says how many values did.
+  are undefined and do not count; `n` says how many values did.
 - **Over cases.** Every case counts the same, whatever its size.
 - **Over classes.** First the mean over the classes of one case, then the mean over cases. Voxels of several classes are never pooled.
 - **Undefined is None**, never NaN, 0 or 1.
