@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Surface
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, QTimer
@@ -19,16 +18,12 @@ from qtpy.QtCore import QObject, QTimer
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import placement
 from napari_medseg.gui.turns import show
-from napari_medseg.session.history import around
 from napari_medseg.session.session import Session
+from napari_medseg.session.solid import Mesh, mesh_of
 from napari_medseg.session.state import Scan
 from napari_medseg.volume import LabelArray
 
-MOST_BLOCKS = 80  # along an axis
 REST_MS = 120  # between two meshes
-SMOOTH = 0.8  # blocks
-
-Mesh = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 
 class PreviewSurface(QObject):
@@ -114,51 +109,6 @@ class PreviewSurface(QObject):
                 layer.colormap, layer.contrast_limits = look["colormap"], look["contrast_limits"]
         layer.metadata = {"preview": labels}
         show(layer, True)
-
-
-def mesh_of(labels: LabelArray, scale: Sequence[float], translate: Sequence[float]) -> Mesh | None:
-    """The surfaces of all classes of a label map, in napari's world, where light falls on it as it should; None when it is empty.
-
-    Parameters
-    ----------
-    labels : uint8 (z, y, x)
-    scale, translate : mm
-        Of the layer that shows the map.
-
-    Returns
-    -------
-    (vertices (n, 3), triangles (m, 3), class value of each vertex (n,)) or None
-    """
-    box = around(labels)
-    if box is None:
-        return None
-    part = labels[box]
-    step = np.array([max(1, -(-side // MOST_BLOCKS)) for side in part.shape])
-    vertices, faces, values, count = [], [], [], 0
-    for value in np.flatnonzero(np.bincount(part.ravel(), minlength=2)[1:]) + 1:
-        corners, triangles = _mesh(part == value, step)
-        voxels = corners * step + (step - 1) / 2 + [side.start for side in box]
-        vertices.append((voxels * scale + translate).astype(np.float32))
-        faces.append((triangles + count).astype(np.int32))
-        values.append(np.full(len(corners), value, np.float32))
-        count += len(corners)
-    return np.concatenate(vertices), np.concatenate(faces), np.concatenate(values)
-
-
-def _mesh(mask: npt.NDArray[np.bool_], step: npt.NDArray[np.int_]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Marching cubes (Lewiner et al., 2003) over the share of each block that is inside, smoothed a little; in blocks."""
-    from scipy.ndimage import gaussian_filter
-    from skimage.measure import marching_cubes
-
-    padded = np.pad(mask, [(0, -side % int(s)) for side, s in zip(mask.shape, step, strict=True)])
-    z, y, x = (side // int(s) for side, s in zip(padded.shape, step, strict=True))
-    share = padded.reshape(z, step[0], y, step[1], x, step[2]).mean((1, 3, 5), dtype=np.float32)
-    share = np.pad(share, 2)
-    smooth = gaussian_filter(share, SMOOTH)
-    if smooth.max() > 0.5:
-        share = smooth
-    corners, triangles, *_ = marching_cubes(share, min(0.5, float(share.max()) / 2))
-    return corners - 2, triangles
 
 
 def _table(classes: Sequence[LabelClass]) -> Colormap:

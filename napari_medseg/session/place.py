@@ -14,7 +14,7 @@ from napari_medseg.volume.orientation import towards
 from napari_medseg.volume.windows import unit_words
 
 EDGES = ("left", "right", "top", "bottom")
-_SIDES = (("L", "R"), ("P", "A"), ("S", "I"))
+SIDES = (("L", "R"), ("P", "A"), ("S", "I"))  # towards +x, -x; +y, -y; +z, -z in LPS
 
 
 def edge_letters(geometry: Geometry, displayed: Sequence[int], *, right: bool = True, down: bool = True) -> dict[str, str]:
@@ -60,7 +60,7 @@ def under_cursor(scan: Scan, voxel: npt.ArrayLike, classes: Sequence[LabelClass]
 
 def place_words(point: npt.ArrayLike) -> str:
     """An LPS point as people say it: "L 12.3  A 4.0  S 101.5 mm"."""
-    return "  ".join(f"{sides[0] if v >= 0 else sides[1]} {abs(v):.1f}" for sides, v in zip(_SIDES, np.asarray(point, float), strict=True)) + " mm"
+    return "  ".join(f"{sides[0] if v >= 0 else sides[1]} {abs(v):.1f}" for sides, v in zip(SIDES, np.asarray(point, float), strict=True)) + " mm"
 
 
 def value_words(scan: Scan, channel: int, index: tuple[int, ...]) -> str:

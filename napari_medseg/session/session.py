@@ -40,6 +40,7 @@ from napari_medseg.session.study import Study
 from napari_medseg.session.tidy_choices import CleanupChoices, InterpolateChoices
 from napari_medseg.session.tidying import Tidying
 from napari_medseg.session.verified_slices import VerifiedSlices
+from napari_medseg.session.views import Views
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class Session:
         self.tidy = Tidying(self)
         self.between = Interpolating(self)
         self.reviewing = Reviewing(self)
+        self.views = Views(self)
 
     # -- scans and classes ---------------------------------------------------------------------------------------------------------------------------
 
