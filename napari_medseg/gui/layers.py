@@ -15,6 +15,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_medseg.annotation import LabelMap, named
 from napari_medseg.errors import InvalidInputError
+from napari_medseg.gui import foreign
 from napari_medseg.session.state import Scan, displayed, labels_in_file, scan_of
 from napari_medseg.volume import Array, AxisMap, Geometry, Volume, axis_map
 from napari_medseg.volume.fusion import split
@@ -29,10 +30,10 @@ COLOURS = ["red", "green", "blue"]
 _PLAIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)  # x to the left, y to the back, z to the feet: napari's own grid taken as it is shown
 
 
-def placement(display: Geometry) -> dict[str, tuple[float, ...]]:
-    """Scale and translate of a layer that shows this display grid."""
+def placement(display: Geometry) -> dict[str, tuple[Any, ...]]:
+    """Scale, translate and units of a layer that shows this display grid."""
     columns = display.matrix[:, ::-1]
-    return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns)}
+    return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns), "units": ("mm", "mm", "mm")}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,13 +148,13 @@ def looks_like_labels(array: Array) -> bool:
     return len(np.unique(array)) <= LARGEST_VALUES and bool(np.count_nonzero(array) < array.size / 2)
 
 
-def adopt(layer: Image) -> Scan:
-    """A scan from an image layer, ours or anybody's; the layer is only looked at.
+def require_scan(layer: Image) -> None:
+    """Whether a layer is one grey-value volume that can be worked on, as far as can be told without its voxels.
 
     Raises
     ------
     InvalidInputError
-        When it is no single three-dimensional grey-value volume; says why.
+        When it is not; says why.
     """
     name = layer.name
     worked_on = layer.metadata.get(KEY, {}).get("worked_on")
@@ -167,12 +168,30 @@ def adopt(layer: Image) -> Scan:
     if layer.ndim != 3:
         kind = "a flat picture" if layer.ndim < 3 else f"a series with {layer.ndim} axes"
         raise InvalidInputError(f"is {kind}", where=name, todo="Choose a three-dimensional scan" if layer.ndim < 3 else "Split it into volumes first")
-    matrix = layer.affine.linear_matrix
-    if not (np.allclose(matrix, np.diag(np.diag(matrix))) and np.allclose(layer.rotate, np.eye(3)) and np.allclose(layer.shear, 0)) or min(layer.scale) <= 0:
-        raise InvalidInputError("is turned or sheared inside napari", where=name, todo="Open its file with Medseg, which turns it without resampling")
-    array = np.asarray(layer.data)
-    if array.dtype.kind not in "iufb":
+    foreign.require_upright(layer)
+    if np.dtype(layer.data.dtype).kind not in "iufb":
         raise InvalidInputError("does not hold plain numbers", where=name, todo="Choose a grey-value scan")
+
+
+def adopt(layer: Image, voxels: Array | None = None) -> Scan:
+    """A scan from an image layer, ours or anybody's; the layer is only looked at.
+
+    Parameters
+    ----------
+    layer : Image
+    voxels : (z, y, x), optional
+        Its data, where it was read from elsewhere.
+
+    Raises
+    ------
+    InvalidInputError
+        When it is no single three-dimensional grey-value volume; says why.
+    """
+    require_scan(layer)
+    name = layer.name
+    array = np.asarray(layer.data) if voxels is None else voxels
+    if array.dtype.kind == "b":
+        array = array.view(np.uint8)
     facts = layer.metadata.get(KEY)
     if facts is not None and facts["axes"].geometry(facts["geometry"]).shape == array.shape:
         axes: AxisMap = facts["axes"]
@@ -186,19 +205,24 @@ def adopt(layer: Image) -> Scan:
         scan.channel = index
         scan.overlay = None if study.in_colour else overlay_of(study.channels)
         return scan
-    geometry = _as_shown(array, np.array(layer.scale) * np.abs(np.diag(matrix)), layer.data_to_world((0, 0, 0)))
+    geometry = _grid_shown(layer)
     note = "napari does not know how the patient lies in this layer; it is taken as it is shown"
     return scan_of(Volume(array, geometry, name=name, notes=(note,)), axis_map(geometry), geometry)
 
 
-def labels_volume(layer: Labels) -> Volume | None:
-    """A label layer's map on its display grid, when it is one our labels can be matched with."""
-    if layer.multiscale or layer.ndim != 3 or not isinstance(layer.data, np.ndarray):
+def labels_volume(layer: Labels, voxels: Array | None = None) -> Volume | None:
+    """A label layer's map on its display grid, when it is one our labels can be matched with; `voxels` is its data where that was read from elsewhere."""
+    if layer.multiscale or layer.ndim != 3:
         return None
+    array = layer.data if voxels is None else voxels
     facts = layer.metadata.get(KEY)
-    if facts is not None and facts["axes"].geometry(facts["geometry"]).shape == layer.data.shape:
-        return Volume(layer.data, facts["axes"].geometry(facts["geometry"]), name=layer.name)
-    return Volume(layer.data, _as_shown(layer.data, layer.scale, layer.data_to_world((0, 0, 0))), name=layer.name)
+    if facts is not None and facts["axes"].geometry(facts["geometry"]).shape == array.shape:
+        return Volume(array, facts["axes"].geometry(facts["geometry"]), name=layer.name)
+    try:
+        foreign.require_upright(layer)
+    except InvalidInputError:
+        return None
+    return Volume(array, _grid_shown(layer), name=layer.name)
 
 
 def scan_metadata(scan: Scan) -> dict[str, Any]:
@@ -218,6 +242,12 @@ def source_volume(array: Array, meta: dict[str, Any]) -> Volume:
     if array.ndim != 3:
         raise InvalidInputError("is no three-dimensional volume", where=name, todo="Save it with napari's own writer")
     return Volume(array, _as_shown(array, meta.get("scale", (1, 1, 1)), meta.get("translate", (0, 0, 0))), name=name)
+
+
+def _grid_shown(layer: Layer) -> Geometry:
+    """The grid of an upright layer that does not know its patient."""
+    scale = np.array(layer.scale, float) * np.diag(layer.affine.linear_matrix)
+    return _as_shown(layer.data, scale, layer.data_to_world((0, 0, 0)))
 
 
 def _as_shown(array: Array, scale: Any, first: Any) -> Geometry:

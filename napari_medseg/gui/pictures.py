@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from napari_medseg.gui.layers import KEY, move_layer
 from napari_medseg.session import showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
-from napari_medseg.volume import Volume
+from napari_medseg.volume import Array, Volume
 from napari_medseg.volume.windows import Window
 
 FILLED = 0.95  # of the canvas, when a scan is brought into view
@@ -26,19 +26,33 @@ class Pictures:
     ----------
     session : Session
     viewer : napari viewer
+
+    Attributes
+    ----------
+    replaced : callable
+        Told of a scan and its layer when somebody else put other voxels into the layer.
     """
 
     def __init__(self, session: Session, viewer: Any) -> None:
         self._session, self._viewer = session, viewer
+        self.replaced: Callable[[Scan, Image], None] = lambda scan, layer: None
         self._of: dict[int, dict[int, Image]] = {}
         self._scans: dict[int, Scan] = {}
+        self._shown: dict[Image, Any] = {}
+        self._ears: dict[Image, list[tuple[Any, Callable[[Any], None]]]] = {}
         self._own = False
         session.window_changed.connect(self._on_window)
         session.channel_changed.connect(self._on_channel)
         session.grid_changed.connect(self._on_grid)
 
-    def take(self, layer: Image) -> Scan | None:
+    def take(self, layer: Image, voxels: Array | None = None) -> Scan | None:
         """A scan of a layer that was added; None when it is one more channel of a scan that is open.
+
+        Parameters
+        ----------
+        layer : Image
+        voxels : (z, y, x), optional
+            Its data, where it was read from elsewhere.
 
         Raises
         ------
@@ -52,7 +66,7 @@ class Pictures:
                 held[index] = layer
                 self._listen(self._scans[key], layer, index)
                 return None
-        scan = layers.adopt(layer)
+        scan = layers.adopt(layer, voxels)
         self._of[id(scan)], self._scans[id(scan)] = {scan.channel: layer}, scan
         self._listen(scan, layer, scan.channel)
         return scan
@@ -66,8 +80,8 @@ class Pictures:
         preset = self._session.windows.first(scan.display)
         if KEY in layer.metadata:
             showing.set_window(self._session, scan, preset.of(scan.display.array), preset.key)
-        else:  # somebody's own layer is shown as they show it
-            showing.set_window(self._session, scan, Window.between(*map(float, layer.contrast_limits)))
+        else:
+            self._as_it_is(scan, layer)
 
     def coming(self, layer: Image) -> None:
         """The voxels of a layer's scan still come."""
@@ -106,6 +120,7 @@ class Pictures:
         held = self._of[id(scan)]
         gone = next(index for index, each in held.items() if each is layer)
         del held[gone]
+        self._unlisten(layer)
         if not held:
             return scan
         if scan.overlay == gone:
@@ -116,8 +131,14 @@ class Pictures:
 
     def forget(self, scan: Scan) -> None:
         """The scan is closed; its layers stay with the person."""
-        self._of.pop(id(scan), None)
+        for layer in self._of.pop(id(scan), {}).values():
+            self._unlisten(layer)
         self._scans.pop(id(scan), None)
+
+    def close(self) -> None:
+        """Let every layer go."""
+        for layer in list(self._ears):
+            self._unlisten(layer)
 
     def volumes(self, chosen: Iterable[Layer]) -> list[Volume]:
         """The scans that layers show, on the grids of their files, each once."""
@@ -150,8 +171,35 @@ class Pictures:
         if dims.ndisplay == 2:
             camera.zoom = FILLED * float((np.array(self._viewer.canvas.size) / np.maximum((high - low)[shown], 1e-6)).min())
 
+    def _as_it_is(self, scan: Scan, layer: Image) -> None:
+        """Somebody's own layer is shown as they show it."""
+        self._own = True
+        try:
+            showing.set_window(self._session, scan, Window.between(*map(float, layer.contrast_limits)))
+        finally:
+            self._own = False
+
     def _listen(self, scan: Scan, layer: Image, index: int) -> None:
-        layer.events.contrast_limits.connect(lambda event: self._on_limits(scan, layer, index))
+        self._shown[layer] = layer.data
+        ears: list[tuple[Any, Callable[[Any], None]]] = [
+            (layer.events.contrast_limits, lambda event: self._on_limits(scan, layer, index)), (layer.events.data, lambda event: self._on_data(scan, layer)),
+        ]
+        for emitter, ear in ears:
+            emitter.connect(ear)
+        self._ears[layer] = ears
+
+    def _unlisten(self, layer: Image) -> None:
+        self._shown.pop(layer, None)
+        for emitter, ear in self._ears.pop(layer, []):
+            emitter.disconnect(ear)
+
+    def _on_data(self, scan: Scan, layer: Image) -> None:
+        """Somebody put other voxels into a scan's layer. Those that we put there come from the scan itself, or from a file that is still being read."""
+        if layer.data is self._shown.get(layer) or scan.arriving or any(layer.data is channel.array for channel in scan.channels):
+            self._shown[layer] = layer.data
+            return
+        self._shown[layer] = layer.data
+        self.replaced(scan, layer)
 
     def _on_limits(self, scan: Scan, layer: Image, index: int) -> None:
         held = self._of.get(id(scan), {})
@@ -161,7 +209,7 @@ class Pictures:
 
     def _on_window(self, scan: Scan) -> None:
         layer = self.image(scan)
-        if layer is not None and scan.window is not None:
+        if layer is not None and scan.window is not None and not self._own:
             self._own = True
             try:
                 layer.contrast_limits = scan.window.limits
@@ -170,7 +218,7 @@ class Pictures:
 
     def _on_channel(self, scan: Scan) -> None:
         held = self._of.get(id(scan), {})
-        if not self._in_colour(scan):
+        if len(scan.channels) > 1 and not self._in_colour(scan):
             for index, layer in held.items():
                 on_top = index == scan.overlay
                 layer.visible = on_top or index == scan.channel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +98,18 @@ def set_blend(session: Session, scan: Scan, blend: float) -> None:
     """How strongly the channel on top shows, 0-1."""
     scan.blend = min(1.0, max(0.0, blend))
     session.channel_changed.emit(scan)
+
+
+def replace_values(session: Session, scan: Scan, values: Array) -> None:
+    """Somebody put other values on the same grid into the channel that is worked on: labels, seeds and strokes stay, answers to the old values go."""
+    session.jobs.stop(PREVIEW)
+    shown = replace(scan.display, array=values)
+    scan.channels = tuple(shown if index == scan.channel else channel for index, channel in enumerate(scan.channels))
+    scan.display, scan.preview, scan.dropped, scan.learned, scan.doubt = shown, None, None, {}, None
+    session.notice = f"{scan.name} holds other values now; labels and seeds stay"
+    session.channel_changed.emit(scan)
+    session.preview_changed.emit(scan, None)
+    session.changed.emit()
 
 
 # -- as stored, or on the patient's axes -------------------------------------------------------------------------------------------------------------------
