@@ -166,6 +166,7 @@ class Desk(QObject, Acts):
         self.study_view.close()
         self.session.shut()
         self.keys.unbind()
+        self.keys.sheet.close()
         self._layer_list.close()
         self.viewer.events.theme.disconnect(self._on_theme)
         self.viewer.dims.events.ndisplay.disconnect(self._on_display)

@@ -56,7 +56,17 @@ class Dock(QWidget):
                 self.deleteLater()
             elif self._docked and not before:
                 self.docked()
+        elif event.type() == QEvent.Type.Show:
+            self.desk.keys.sheet.attach(_main_window(self))
         return bool(super().event(event))
+
+
+def _main_window(widget: QWidget) -> QWidget:
+    """The window a widget belongs to, also while its dock floats."""
+    top = widget.window()
+    while top.parentWidget() is not None:
+        top = top.parentWidget().window()
+    return top
 
 
 class _Once:

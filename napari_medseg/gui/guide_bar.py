@@ -7,7 +7,6 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolic
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.keys import key_list
 from napari_medseg.gui.still import Still
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step, progress
@@ -128,7 +127,7 @@ class GuideLine(QFrame):
         column.addWidget(self.why)
         column.addStretch(1)
         self.setMinimumHeight(HEIGHT_GUIDE)
-        self.setToolTip(key_list())
+        self.setToolTip("What to do next, and its key. All keys: ? or F1")
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -136,8 +135,9 @@ class GuideLine(QFrame):
         """Show the session."""
         step = next_step(self._desk.session)
         plain = bool(step.waiting) or step.trouble or step.plain
-        self.sentence.setText(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}")
-        self.key.setText(f"<b>[{step.key}]</b>" if step.key else "")
-        self.why.setText(step.why)
+        worded = self._desk.keys.worded
+        self.sentence.setText(worded(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}"))
+        self.key.setText(f"<b>[{worded(step.key)}]</b>" if step.key else "")
+        self.why.setText(worded(step.why))
         self.why.setVisible(bool(step.why))
         mark(self, "waiting", bool(step.waiting) or step.trouble)

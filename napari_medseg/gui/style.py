@@ -21,6 +21,7 @@ QDoubleSpinBox[narrow="true"] { min-width: 53px; max-width: 53px; padding: 1px 1
 QDoubleSpinBox[slim="true"] { min-width: 52px; padding: 1px 2px; }
 QPushButton[armed="true"] { border: 2px solid #e69f00; }
 QFrame#medsegGuide { border-left: 4px solid #0072b2; background-color: rgba(0, 114, 178, 40); }
+QFrame#medsegKeys { border: 2px solid #0072b2; border-radius: 6px; }
 QFrame#medsegNotice { border: 1px solid #e69f00; background-color: rgba(230, 159, 0, 30); }
 QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-color: rgba(230, 159, 0, 30); }
 """

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,18 @@ class Preferences:
         What a person answered to what segmenters ask, such as the folder of a model.
     noticed : bool
         Whether the person has seen what this program is for and what it is not.
+    keys : dict
+        Keys that are not as from the start, by the id of their act; "" for an act without a key.
+    pen : bool
+        Whether the pressure of a pen sets the size of brushes.
     """
 
     user: str = ""
     recent: tuple[str, ...] = ()
     answers: tuple[tuple[str, str, str], ...] = ()
     noticed: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)
+    pen: bool = False
 
     @property
     def last_study(self) -> str:
@@ -74,6 +80,8 @@ def load() -> Preferences:
         tuple(r for r in recent if isinstance(r, str)) if isinstance(recent, list) else (),
         tuple((a[0], a[1], a[2]) for a in answers if _is_answer(a)) if isinstance(answers, list) else (),
         kept.get("noticed") is True,
+        _texts(kept.get("keys")),
+        kept.get("pen") is True,
     )
 
 
@@ -104,6 +112,20 @@ def notice_seen() -> Preferences:
     return kept
 
 
+def remember_keys(keys: Mapping[str, str]) -> Preferences:
+    """Remember the keys that are not as from the start."""
+    kept = replace(load(), keys=dict(keys))
+    save(kept)
+    return kept
+
+
+def use_pen(on: bool) -> Preferences:
+    """Remember whether the pressure of a pen sets the size of brushes."""
+    kept = replace(load(), pen=on)
+    save(kept)
+    return kept
+
+
 def opened(study: Path) -> Preferences:
     """Remember that a study was opened."""
     kept = load()
@@ -121,6 +143,10 @@ def remember_answers(engine: str, answers: Mapping[str, object]) -> Preferences:
     kept = replace(kept, answers=(*others, *ours))
     save(kept)
     return kept
+
+
+def _texts(found: object) -> dict[str, str]:
+    return {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
 
 
 def _is_answer(value: object) -> bool:
