@@ -38,6 +38,7 @@ from napari_medseg.gui.rulers import RulerTool
 from napari_medseg.gui.seeds import SeedLayers
 from napari_medseg.gui.study_view import StudyView
 from napari_medseg.gui.surface import PreviewSurface
+from napari_medseg.gui.views import ViewsTool
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study import is_study
@@ -122,6 +123,7 @@ class Desk(QObject, Acts):
         self.right_mark = RightMark(viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
+        self.views = ViewsTool(self, viewer)
         self._in_hand = InHand(self)
         self._redraws = Redraws(self.session, self.writer, self.refreshed.emit, self)
         self._users = 0
@@ -164,6 +166,7 @@ class Desk(QObject, Acts):
         self.right_mark.close()
         self.cursor_line.close()
         self.study_view.close()
+        self.views.close()
         self.session.shut()
         self.keys.unbind()
         self.keys.sheet.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMenu, QPushButton, QSlider, QVBoxLayout, QWidget
@@ -44,6 +46,7 @@ class ScanHeader(QWidget):
         """Now that there is a window, its status bar can tell what is under the cursor, and its canvas takes what is dropped."""
         self._desk.cursor_line.attach(self.window())
         self._desk.drops.attach(self.window())
+        self._desk.views.attach(self.window())
         super().showEvent(event)
 
     def refresh(self) -> None:
@@ -106,6 +109,14 @@ class _WindowRow(QWidget):
         self.letters = self._toggle(menu, "Orientation letters", "letters")
         self.readout = self._toggle(menu, "Place and value at the cursor", "readout")
         menu.addSeparator()
+        views = desk.session.views
+        self.views = {
+            "ortho": self._switch(menu, "Axial, coronal, sagittal and 3D (U)", desk.views.toggle_ortho),
+            "crosshair": self._switch(menu, "Crosshair in the main view", views.toggle_crosshair),
+            "levelling": self._switch(menu, "Right button drags the window (W)", views.toggle_levelling),
+        }
+        menu.aboutToShow.connect(lambda: [switch.setChecked(getattr(views, name)) for name, switch in self.views.items()])
+        menu.addSeparator()
         self.combine = QAction("Selected scans as channels of one", menu)
         self.combine.setToolTip("Bring the selected image layers onto the grid of the finest, PET over its CT")
         self.combine.triggered.connect(lambda _=False: desk.combine_selected())
@@ -138,6 +149,14 @@ class _WindowRow(QWidget):
         self.reading.setText(scan.window.words(unit) if scan.window is not None else "")
         self.letters.setChecked(self._desk.session.letters)
         self.readout.setChecked(self._desk.session.readout)
+
+    @staticmethod
+    def _switch(menu: QMenu, title: str, act: Callable[[], object]) -> QAction:
+        made = QAction(title, menu)
+        made.setCheckable(True)
+        made.triggered.connect(lambda _on: act())
+        menu.addAction(made)
+        return made
 
     def _toggle(self, menu: QMenu, title: str, name: str) -> QAction:
         made = QAction(title, menu)

@@ -1,0 +1,189 @@
+"""What the viewer's layers are made of, for panes that draw them along another axis: arrays, places, windows and colours, and no copy of any voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+
+from napari_medseg.session.planes import Sheet, Table, Triple, level_for
+from napari_medseg.session.views import Places
+from napari_medseg.volume import Geometry
+
+MOST_VOXELS = 1 << 27  # of a pyramid's level that panes cut: a slice of it is soon read
+MOST_DOTS = 2000
+_PLAIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)  # napari's own world taken as it is shown: down is towards the feet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dots:
+    """Points of a layer.
+
+    Attributes
+    ----------
+    places : (n, 3)
+        mm of the window's world.
+    colours : (n, 4)
+        0-1.
+    crosses : bool (n,)
+        Which are no discs.
+    """
+
+    places: Places
+    colours: Places
+    crosses: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """All that panes draw.
+
+    Attributes
+    ----------
+    base : Sheet
+        The one whose grid is looked at.
+    sheets : tuple of Sheet
+        Bottom first.
+    dots : tuple of Dots
+    """
+
+    base: Sheet
+    sheets: tuple[Sheet, ...]
+    dots: tuple[Dots, ...]
+
+    @property
+    def grid(self) -> Geometry:
+        """The base's grid, where nobody knows how the patient lies: taken as it is shown."""
+        z, y, x = self.base.translate
+        return Geometry(self.base.shape, self.base.scale, (x, y, -z), _PLAIN)
+
+
+class Sheets:
+    """Reads the layers of a viewer; colour tables are kept while they are the same.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._tables: WeakKeyDictionary[Layer, tuple[Any, Table | None]] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Layer, tuple[Any, tuple[Triple, Triple] | None]] = WeakKeyDictionary()
+
+    def read(self, wanted: Image | None = None) -> Held | None:
+        """What is visible now; None where nothing can be cut.
+
+        Parameters
+        ----------
+        wanted : Image, optional
+            The layer whose grid is looked at; else the one that is selected, else the topmost picture.
+        """
+        found: dict[Layer, Sheet] = {}
+        dots = []
+        for layer in self._viewer.layers:
+            if isinstance(layer, Points) and layer.visible:
+                made = self._dots(layer)
+                if made is not None:
+                    dots.append(made)
+            elif isinstance(layer, Image | Labels) and (layer.visible or layer is wanted):
+                sheet = self._sheet(layer)
+                if sheet is not None:
+                    found[layer] = sheet
+        base = self._base(found, wanted)
+        if base is None:
+            return None
+        return Held(found[base], tuple(sheet for layer, sheet in found.items() if layer.visible), tuple(dots))
+
+    def _base(self, found: dict[Layer, Sheet], wanted: Image | None) -> Layer | None:
+        active = self._viewer.layers.selection.active
+        pictures = [layer for layer in found if isinstance(layer, Image)]
+        return next((layer for layer in (wanted, active, *reversed(pictures), *found) if layer in found), None)
+
+    def _sheet(self, layer: Image | Labels) -> Sheet | None:
+        place = self._place(layer)
+        if place is None or layer.ndim < 3:
+            return None
+        scale, translate = place
+        data = layer.data
+        if layer.multiscale:
+            levels = [data[index] for index in range(len(data))]
+            data = levels[level_for(levels, MOST_VOXELS)]
+            finer = np.array([fine / coarse for fine, coarse in zip(levels[0].shape[:layer.ndim], data.shape[:layer.ndim], strict=True)][-3:])
+            translate = _triple(np.array(translate) + np.array(scale) * (finer - 1) / 2)
+            scale = _triple(np.array(scale) * finer)
+        for at in self._lead(layer):
+            data = data[at]
+        if min(data.shape[:3]) < 1:
+            return None
+        if isinstance(layer, Labels):
+            contour = int(layer.contour)
+            return Sheet(data, scale, translate, "labels", self._table(layer), opacity=float(layer.opacity), contour=contour)
+        adds = str(layer.blending) in ("additive", "Blending.ADDITIVE")
+        low, high = (float(v) for v in layer.contrast_limits)
+        kind = "colour" if layer.rgb else "grey"
+        table = None if layer.rgb else self._table(layer)
+        return Sheet(data, scale, translate, kind, table, (low, high), float(layer.gamma), float(layer.opacity), adds)  # type: ignore[arg-type]
+
+    def _lead(self, layer: Layer) -> tuple[int, ...]:
+        """Where a series with more axes than three stands on the others."""
+        if layer.ndim == 3:
+            return ()
+        place = np.rint(np.asarray(layer.world_to_data(self._viewer.dims.point), float))[:layer.ndim - 3]
+        return tuple(int(np.clip(at, 0, size - 1)) for at, size in zip(place, _shape(layer), strict=False))
+
+    def _table(self, layer: Image | Labels) -> Table | None:
+        colormap = layer.colormap
+        known = self._tables.get(layer)
+        if known is not None and known[0] is colormap:
+            return known[1]
+        table: Table | None = None
+        if isinstance(layer, Labels):
+            table = _bytes(colormap.map(np.arange(256)))
+            table[0, 3] = 0
+        elif colormap.name != "gray":
+            table = _bytes(colormap.map(np.linspace(0, 1, 256)))
+        self._tables[layer] = colormap, table
+        return table
+
+    def _place(self, layer: Layer) -> tuple[Triple, Triple] | None:
+        """Scale and translate of its last three axes in the world; None for a layer that is turned."""
+        if layer.ndim < 3:
+            return None
+        key = (tuple(layer.scale), tuple(layer.translate), layer.affine.affine_matrix.tobytes(), np.asarray(layer.rotate).tobytes())
+        known = self._places.get(layer)
+        if known is not None and known[0] == key:
+            return known[1]
+        first = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), float)
+        axes = np.stack([np.asarray(layer.data_to_world(np.eye(layer.ndim)[axis]), float) - first for axis in range(layer.ndim)], axis=1)[-3:, -3:]
+        straight = np.allclose(axes, np.diag(np.diag(axes)), atol=1e-6) and bool((np.diag(axes) > 0).all())
+        place = (_triple(np.diag(axes)), _triple(first[-3:])) if straight else None
+        self._places[layer] = key, place
+        return place
+
+    def _dots(self, layer: Points) -> Dots | None:
+        place = self._place(layer)
+        if place is None or not len(layer.data) or layer.ndim != 3:
+            return None
+        data = np.asarray(layer.data, float)[:MOST_DOTS]
+        return Dots(
+            np.asarray(data * place[0] + place[1]), np.asarray(layer.face_color, float)[:MOST_DOTS],
+            np.array([str(symbol).lower().endswith(("x", "cross")) for symbol in layer.symbol[:MOST_DOTS]]),
+        )
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    return tuple(int(n) for n in data.shape)
+
+
+def _triple(values: Any) -> Triple:
+    z, y, x = (float(v) for v in values)
+    return z, y, x
+
+
+def _bytes(colours: Any) -> Table:
+    return np.asarray(np.clip(np.asarray(colours, float) * 255 + 0.5, 0, 255), np.uint8)

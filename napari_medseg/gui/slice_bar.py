@@ -1,0 +1,112 @@
+"""Where the slice in view lies in the patient, in the window's status bar: type millimetres to go there; beside it the switches of the views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QMainWindow, QToolButton, QWidget
+
+if TYPE_CHECKING:
+    from napari_medseg.gui.desk import Desk
+
+
+class SliceBar(QWidget):
+    """One line of the status bar.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._bar: Any = None
+        self._own = False
+        self._axis = 0
+        views = desk.session.views
+        self.ortho = _switch("2×2", "Orthogonal views on or off (U): axial, coronal, sagittal and 3D together", lambda: desk.views.toggle_ortho())
+        self.crosshair = _switch("✛", "Crosshair on or off in the main view", views.toggle_crosshair)
+        tip = "Window and level by dragging with the right button, on or off (W): across is the width, up and down the level"
+        self.level = _switch("W/L", tip, views.toggle_levelling)
+        self.plane = QLabel()
+        self.place = QDoubleSpinBox()
+        self.place.setDecimals(1)
+        self.place.setSuffix(" mm")
+        self.place.setKeyboardTracking(False)
+        self.place.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.place.setFixedWidth(76)
+        self.place.setToolTip("Where the slice lies on the patient's axis, in mm of the scanner; type a value to go there")
+        self.place.valueChanged.connect(self._on_typed)
+        self.count = QLabel()
+        self.count.setToolTip("Which slice of how many")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for part in (self.ortho, self.crosshair, self.level, self.plane, self.place, self.count):
+            row.addWidget(part)
+        self.setObjectName("medsegSliceBar")
+
+    def attach(self, window: QMainWindow) -> None:
+        """Stand in the status bar of a window, once."""
+        if self._bar is None:
+            self._bar = window.statusBar()
+            self._bar.addPermanentWidget(self)
+            self.refresh()
+
+    def close(self) -> bool:
+        """Take it off the status bar."""
+        try:
+            if self._bar is not None:
+                self._bar.removeWidget(self)
+            self.deleteLater()
+        except RuntimeError:  # the window went first
+            return False
+        return True
+
+    def refresh(self) -> None:
+        """Show the slice in view, and which views are on."""
+        if self._bar is None:
+            return
+        views, axis = self._desk.session.views, self._desk.views.quad.main_axis
+        for part, on in ((self.ortho, views.ortho), (self.crosshair, views.crosshair), (self.level, views.levelling)):
+            if part.isChecked() != on:
+                part.setChecked(on)
+        here, span = views.slice(axis), views.span(axis)
+        flat = self._desk.viewer.dims.ndisplay == 2
+        shown = here is not None and flat
+        for part in (self.plane, self.place, self.count):
+            if part.isVisibleTo(self) != shown:
+                part.setVisible(shown)
+        if here is None or span is None or not shown:
+            return
+        self._axis = axis
+        title, count = f"{here.plane} {here.letter}", f"{here.index + 1}/{here.count}"
+        for part, words in ((self.plane, title), (self.count, count)):
+            if part.text() != words:
+                part.setText(words)
+        if not self.place.hasFocus() or self.place.value() != round(here.mm, 1):
+            self._own = True
+            try:
+                self.place.setRange(min(span[:2]), max(span[:2]))
+                self.place.setSingleStep(abs(span[2]))
+                self.place.setValue(here.mm)
+            finally:
+                self._own = False
+
+    def _on_typed(self, value: float) -> None:
+        if not self._own:
+            self._desk.session.views.jump(self._axis, value)
+
+
+def _switch(text: str, tip: str, act: Any) -> QToolButton:
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
+    made.setAccessibleName(tip)
+    made.setCheckable(True)
+    made.setAutoRaise(True)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    made.clicked.connect(lambda _checked=False: act())
+    return made
