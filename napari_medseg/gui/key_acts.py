@@ -44,6 +44,21 @@ def redo(desk: Desk) -> None:
     desk.session.redo()
 
 
+def toggle_ortho(desk: Desk) -> None:
+    """All four views, or the one."""
+    desk.views.toggle_ortho()
+
+
+def toggle_crosshair(desk: Desk) -> None:
+    """The crosshair in the main view, or none."""
+    desk.session.views.toggle_crosshair()
+
+
+def toggle_levelling(desk: Desk) -> None:
+    """The right button drags the window, or zooms."""
+    desk.session.views.toggle_levelling()
+
+
 def turn_to(desk: Desk, tab: Tab) -> None:
     """Open a tab."""
     if desk.session.tab != tab:

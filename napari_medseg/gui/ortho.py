@@ -220,7 +220,8 @@ class Quad(QObject):
             self._draw_solids()
             return
         grid, held, preview = scan.display.geometry, self._desk.writer.of(scan), scan.preview
-        classes = {c.value: c.colour for c in self._desk.session.classes}
+        hidden = self._desk.session.table.hidden
+        classes = {c.value: c.colour for c in self._desk.session.classes if c.value not in hidden}
         parts: list[tuple[Any, dict[int, Any], bool]] = []
         if scan.labels is not None and (held.labels is None or held.labels.visible):
             parts.append((scan.labels, classes, False))

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QMainWindow, QTo
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
+SHEET = "QToolButton { padding: 1px 5px; } QToolButton:checked { background-color: #0072b2; color: white; }"
+
 
 class SliceBar(QWidget):
     """One line of the status bar.
@@ -47,6 +49,7 @@ class SliceBar(QWidget):
         for part in (self.ortho, self.crosshair, self.level, self.plane, self.place, self.count):
             row.addWidget(part)
         self.setObjectName("medsegSliceBar")
+        self.setStyleSheet(SHEET)
 
     def attach(self, window: QMainWindow) -> None:
         """Stand in the status bar of a window, once."""
@@ -106,7 +109,6 @@ def _switch(text: str, tip: str, act: Any) -> QToolButton:
     made.setToolTip(tip)
     made.setAccessibleName(tip)
     made.setCheckable(True)
-    made.setAutoRaise(True)
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.clicked.connect(lambda _checked=False: act())
     return made

@@ -15,9 +15,9 @@ from napari_medseg.gui.clicks import stays
 from napari_medseg.gui.levelling import Levelling
 from napari_medseg.gui.ortho import Quad
 from napari_medseg.gui.slice_bar import SliceBar
-from napari_medseg.gui.views_veil import Veil
+from napari_medseg.gui.views_veil import Cross, Veil
 from napari_medseg.session.state import Scan
-from napari_medseg.session.views import Places, hit, label_maps
+from napari_medseg.session.views import Places, hit, label_maps, plane_of
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
@@ -254,8 +254,8 @@ class ViewsTool(QObject):
 
     # -- places ------------------------------------------------------------------------------------------------------------------------------------------
 
-    def _cross(self) -> tuple[float, float] | None:
-        """Where the shared place is on the axes that the canvas shows, down and across, in its world; None in 3D."""
+    def _cross(self) -> Cross | None:
+        """Where the shared place is on the axes that the canvas shows; None in 3D."""
         layer, place, grid = self.wanted(), self.views.place, self.views.grid
         dims = self._viewer.dims
         if layer is None or place is None or grid is None or dims.ndisplay != 2 or dims.ndim < 3:
@@ -263,7 +263,12 @@ class ViewsTool(QObject):
         world = self._to_world(layer, grid.voxel(place))
         lead = dims.ndim - 3
         down, across = (axis - lead for axis in dims.displayed)
-        return (float(world[down]), float(world[across])) if min(down, across) >= 0 else None
+        if min(down, across) < 0:
+            return None
+        here = self.views.slice(self.quad.main_axis)
+        title = f"{here.plane}   {here.words}" if here is not None and self.views.ortho else ""
+        planes = plane_of(grid, down), plane_of(grid, across)
+        return Cross(float(world[down]), float(world[across]), planes, title, plane_of(grid, self.quad.main_axis))
 
     def _to_world(self, layer: Image, voxel: Places) -> Places:
         place = self._scale(layer)

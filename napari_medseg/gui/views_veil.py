@@ -6,6 +6,7 @@ A plain widget on top of the canvas: no layer appears in the person's list, and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QRectF, Qt
@@ -13,13 +14,39 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
 from napari_medseg.gui.ortho_frame import find_canvas
+from napari_medseg.gui.ortho_pane import COLOURS
+from napari_medseg.session.views import PLANES
 
-LINE = QColor(240, 228, 66, 190)  # Okabe and Ito's yellow
 GAP = 8.0
 UNDER = QColor(0, 0, 0, 170)
 WORDS = QColor(235, 235, 235)
 
-Place = Callable[[], tuple[float, float] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """What the lines are.
+
+    Attributes
+    ----------
+    down, across : float
+        Where they cross, in the canvas's world.
+    planes : (str, str)
+        The planes that the level and the upright line stand for.
+    title : str
+        What the canvas shows; "" for nothing.
+    plane : str
+        The plane it is.
+    """
+
+    down: float
+    across: float
+    planes: tuple[str, str]
+    title: str = ""
+    plane: str = PLANES[2]
+
+
+Place = Callable[[], Cross | None]
 
 
 class Veil(QWidget):
@@ -30,14 +57,14 @@ class Veil(QWidget):
     canvas : QWidget
     viewer : napari viewer
     place : callable
-        Where the lines cross, down and across in the canvas's world; None where nothing is to be drawn.
+        Where the lines cross; None where nothing is to be drawn.
     """
 
     def __init__(self, canvas: QWidget, viewer: Any, place: Place) -> None:
         super().__init__(canvas)
         self._viewer, self._place = viewer, place
         self._cross, self._words = False, ""
-        self._drawn: tuple[float, float] | None = None
+        self._drawn: object = None
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
         self.setGeometry(canvas.rect())
@@ -63,7 +90,7 @@ class Veil(QWidget):
 
     def follow(self) -> None:
         """The place or the camera is another one."""
-        if self._cross and self.at() != self._drawn:
+        if self._cross and (self._place(), self.at()) != self._drawn:
             self.update()
 
     def close(self) -> bool:
@@ -84,8 +111,8 @@ class Veil(QWidget):
         camera = self._viewer.scene.camera
         down, across = (str(way).lower() for way in camera.orientation2d)
         zoom = float(camera.zoom)
-        x = (place[1] - camera.center[-1]) * zoom * (1 if "right" in across else -1)
-        y = (place[0] - camera.center[-2]) * zoom * (1 if "down" in down else -1)
+        x = (place.across - camera.center[-1]) * zoom * (1 if "right" in across else -1)
+        y = (place.down - camera.center[-2]) * zoom * (1 if "down" in down else -1)
         return self.width() / 2 + x, self.height() / 2 + y
 
     def _look(self) -> None:
@@ -96,15 +123,22 @@ class Veil(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the lines and the words."""
-        self._drawn = self.at()
+        cross, at = self._place() if self._cross else None, self.at()
+        self._drawn = cross, at
         painter = QPainter(self)
-        if self._drawn is not None:
-            x, y = self._drawn
-            painter.setPen(QPen(LINE, 1))
+        if cross is not None and at is not None:
+            x, y = at
+            painter.setPen(QPen(COLOURS[cross.planes[0]], 1))
             for start, end in ((0.0, x - GAP), (x + GAP, float(self.width()))):
                 painter.drawLine(round(start), round(y), round(end), round(y))
+            painter.setPen(QPen(COLOURS[cross.planes[1]], 1))
             for start, end in ((0.0, y - GAP), (y + GAP, float(self.height()))):
                 painter.drawLine(round(x), round(start), round(x), round(end))
+            if cross.title:
+                box = painter.boundingRect(QRectF(6, 3, self.width(), 20), int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop), cross.title)
+                painter.fillRect(box.adjusted(-2, 0, 2, 0), UNDER)
+                painter.setPen(COLOURS[cross.plane])
+                painter.drawText(box, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop), cross.title)
         if self._words:
             place = int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom)
             area = QRectF(self.rect().adjusted(0, 0, 0, -28))
