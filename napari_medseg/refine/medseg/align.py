@@ -119,8 +119,10 @@ class Aligner:
         wanted = torch.minimum((2 * self._reach / step).ceil(), (2 * self._reach / self._units).ceil())
         coarse: Shape = tuple(int(n) for n in wanted.clamp(min=1))  # type: ignore[assignment]
         fine: Shape = tuple(2 * n for n in coarse)  # type: ignore[assignment]
-        self._points, self._fine = self._lattice(coarse), self._lattice(fine)
+        self._fine = self._lattice(fine)
         self._cells = torch.tensor([n / (n - 1) for n in fine])  # the points lie in the middle of a lattice's cells
+        self._knots = self._lattice(KNOTS, ends=True)
+        self._between = [_linear(n, knots) for n, knots in zip(coarse, KNOTS, strict=True)]
         self._inside = torch.stack([self._sampled(self._signed(i), i, self._fine) for i in range(len(cases))])
 
     def evidence(self, logits: Sequence[FloatArray], offsets: Sequence[float]) -> Tensor:
@@ -179,9 +181,9 @@ class Aligner:
         """How far each mask was shifted (n, 3) as z, y, x."""
         return np.asarray(-moves.shift.numpy() * self.unit_mm, np.float32)
 
-    def _lattice(self, sides: Shape) -> Tensor:
-        """Points (*sides, 3) that fill what a mask may reach, units from its middle."""
-        axes = [(torch.arange(n) + 0.5) / n * 2 - 1 for n in sides]
+    def _lattice(self, sides: Shape, ends: bool = False) -> Tensor:
+        """Points (*sides, 3) that fill what a mask may reach, units from its middle: of equal cells the middles, or from end to end."""
+        axes = [torch.linspace(-1, 1, n) if ends else (torch.arange(n) + 0.5) / n * 2 - 1 for n in sides]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) * self._reach
 
     def _signed(self, index: int) -> Tensor:
@@ -204,13 +206,25 @@ class Aligner:
         return straight + moves.shift[chosen][:, None, None, None] + bent.permute(0, 2, 3, 4, 1)
 
     def _masks(self, moves: Moves) -> Tensor:
-        """Soft masks (n, classes, *lattice) after a move."""
-        there = self._points + self._displaced(moves, self._points, range(len(self.cases)))
-        grid = (there / self._reach * self._cells).flip(-1)
-        return torch.sigmoid(nnf.grid_sample(self._inside, grid, mode="bilinear", padding_mode="border", align_corners=True) / SOFT)
+        """Soft masks (n, classes, *lattice) after a move.
+
+        Shift and affine part change evenly from knot to knot, so that all of a move is known once it is known at the knots.
+        """
+        straight = torch.einsum("nij,zyxj->nizyx", moves.strain, self._knots) + moves.shift[:, :, None, None, None]
+        there = (self._knots.movedim(-1, 0) + straight + moves.bend) * (self._cells / self._reach)[:, None, None, None]
+        grid = there.flip(1)
+        for axis, between in zip((2, 3, 4), self._between, strict=True):
+            grid = (grid.transpose(axis, -1) @ between).transpose(axis, -1)
+        return torch.sigmoid(nnf.grid_sample(self._inside, grid.movedim(1, -1), mode="bilinear", padding_mode="border", align_corners=True) / SOFT)
 
     def _price(self, moves: Moves) -> Tensor:
         price = STRAIN * moves.strain.square().sum((1, 2)) + SHIFT * moves.shift.square().sum(1) + BEND * moves.bend.square().mean((1, 2, 3, 4))
         for axis in (2, 3, 4):
             price = price + SMOOTH * moves.bend.diff(dim=axis).square().mean((1, 2, 3, 4))
         return price
+
+
+def _linear(count: int, knots: int) -> Tensor:
+    """What each knot (knots, count) counts at the middles of `count` equal cells that lie from the first knot to the last, linearly."""
+    places = (torch.arange(count) + 0.5) / count * (knots - 1)
+    return (1 - (places - torch.arange(knots)[:, None]).abs()).clamp(min=0)

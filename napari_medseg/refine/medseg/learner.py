@@ -61,7 +61,7 @@ class Learner:
         self.total, self.done, self.device = total, 0, device
         self.generator = torch.Generator().manual_seed(seed)
         self._frozen = Frozen(self.network, self.network.frozen_parts(freeze))
-        self.optimiser = torch.optim.AdamW(self._frozen.learning(), recipe.learning_rate, weight_decay=DECAY)
+        self.optimiser = torch.optim.AdamW(self._frozen.learning(), recipe.learning_rate, weight_decay=DECAY, fused=device != "mps")
         self._order: list[int] = []
         self._half = _half(device)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as nnf
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -20,9 +21,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     weights : (n, 1, z, y, x)
         A voxel of weight 0 counts for nothing: neither the value nor any gradient depends on it.
     """
-    everything = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).logsumexp(1, keepdim=True)
-    each = everything - (targets * logits).sum(1, keepdim=True)
-    return (_zeroed(each, weights) * weights).sum() / weights.sum().clamp(min=1e-6)
+    return _cross_entropy(logits, _total(logits), targets, weights)
 
 
 def soft_dice(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -30,16 +29,30 @@ def soft_dice(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
     Summed over the batch, so that a patch without a class is not all or nothing.
     """
-    shown = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).softmax(1)[:, 1:]
-    p, t = _zeroed(shown, weights) * weights, _zeroed(targets, weights)
-    both = (p * t).sum((0, 2, 3, 4))
-    total = p.sum((0, 2, 3, 4)) + (t * weights).sum((0, 2, 3, 4))
-    return (1 - (2 * both + 1) / (total + 1)).mean()
+    return _soft_dice(logits, _total(logits), targets, weights)
 
 
 def compound(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy, which keeps the training steady, and Dice, which keeps small objects from being left out."""
-    return cross_entropy(logits, targets, weights) + soft_dice(logits, targets, weights)
+    total = _total(logits)
+    return _cross_entropy(logits, total, targets, weights) + _soft_dice(logits, total, targets, weights)
+
+
+def _total(logits: Tensor) -> Tensor:
+    """log(1 + sum of exp of the logits) (n, 1, z, y, x)."""
+    return nnf.softplus(logits) if logits.shape[1] == 1 else torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).logsumexp(1, keepdim=True)
+
+
+def _cross_entropy(logits: Tensor, total: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    each = total - (targets * logits).sum(1, keepdim=True)
+    return (_zeroed(each, weights) * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def _soft_dice(logits: Tensor, total: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    p, t = _zeroed((logits - total).exp(), weights) * weights, _zeroed(targets, weights)
+    both = (p * t).sum((0, 2, 3, 4))
+    sizes = p.sum((0, 2, 3, 4)) + (t * weights).sum((0, 2, 3, 4))
+    return (1 - (2 * both + 1) / (sizes + 1)).mean()
 
 
 def _zeroed(values: Tensor, weights: Tensor) -> Tensor:

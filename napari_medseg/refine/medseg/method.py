@@ -15,6 +15,7 @@ import psutil
 from napari_medseg.errors import NoLabelsError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
+from napari_medseg.refine.medseg.beside import abreast
 from napari_medseg.refine.medseg.data import ROOM, large, prepared
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
@@ -60,7 +61,7 @@ class MedsegMethod:
         channels = max(case.image.channels for case in cases)
         held = min(sum(sizes) * 2 * (channels + 2 * classes + 2), int(ROOM * psutil.virtual_memory().available))
         whole = max(sizes) * 4 * (channels + 4 * classes + 4)
-        update = self.recipe.batch * PATCH * (UPDATE_BYTES + 40 * channels + 60 * classes)
+        update = abreast(self.recipe.folds, device) * self.recipe.batch * PATCH * (UPDATE_BYTES + 40 * channels + 60 * classes)
         return held + whole + (0 if device.startswith("cuda") else update), update
 
     def learn(

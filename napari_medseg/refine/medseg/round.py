@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_medseg.errors import TrainingError
 from napari_medseg.refine.checkpoint import Checkpoints
 from napari_medseg.refine.medseg.align import MARGIN, Aligner, Moves, around, can_move
 from napari_medseg.refine.medseg.augment import Strength
+from napari_medseg.refine.medseg.beside import Beside
 from napari_medseg.refine.medseg.calibrate import Judged, offsets
 from napari_medseg.refine.medseg.data import Prepared
 from napari_medseg.refine.medseg.learner import Learner
@@ -84,6 +86,7 @@ class Round:
             for index, box in zip(movable, self.aligner.boxes, strict=True):
                 self.boxes[index] = box
         self.notes: list[str] = []
+        self.beside = Beside(count, device)
         self._saved = time.monotonic()
 
     @property
@@ -95,23 +98,25 @@ class Round:
         """Learn to the end; the last tick carries the result."""
         self._restore()
         marks = [*self.recipe.phases, 1.0] if self.aligner else [1.0]
-        while self.phase < len(marks):
-            for learner in self.learners:
-                until = max(1, round(marks[self.phase] * learner.total))
-                while learner.done < until:
-                    yield self._updated(learner)
-            if self.phase < len(marks) - 1:
-                yield self._tick("Comparing weak masks with what the networks see")
-                yield from self._align()
-            self.phase += 1
-        yield from self._conclude()
+        with self.beside:
+            while self.phase < len(marks):
+                yield from self._learn(marks[self.phase])
+                if self.phase < len(marks) - 1:
+                    yield self._tick("Comparing weak masks with what the networks see")
+                    yield from self._align()
+                self.phase += 1
+            yield from self._conclude()
 
-    def _updated(self, learner: Learner) -> Learning:
-        rate = learner.rate
-        value = learner.update()
-        self.losses = [0.98 * self.losses[0] + value, 0.98 * self.losses[1] + 1]
-        self._save()
-        return self._tick(f"Network {self.learners.index(learner) + 1} of {len(self.learners)}", rate)
+    def _learn(self, mark: float) -> Iterator[Learning]:
+        """Every network to a share of its updates, as many side by side as there is room for; whose turn it is depends on the updates made alone."""
+        while behind := [learner for learner in self.learners if learner.done < max(1, round(mark * learner.total))]:
+            turn = sorted(behind, key=lambda learner: learner.done)[: self.beside.width]
+            rate = turn[0].rate
+            for value in self.beside([learner.update for learner in turn]):
+                self.losses = [0.98 * self.losses[0] + value, 0.98 * self.losses[1] + 1]
+            self._save()
+            numbers = sorted(self.learners.index(learner) + 1 for learner in turn)
+            yield self._tick(f"Network{'s' * (len(turn) > 1)} {' and '.join(map(str, numbers))} of {len(self.learners)}", rate)
 
     def _tick(self, message: str, rate: float | None = None) -> Learning:
         share = self.updates / sum(learner.total for learner in self.learners)
@@ -138,11 +143,12 @@ class Round:
 
     def _looked(self) -> Generator[Learning, None, dict[int, Judged]]:
         """What the unseeing networks say around each labelled object, by case."""
-        judged = {}
-        for index, box in enumerate(self.boxes):
-            if box is not None:
-                judged[index] = self._judged(index, box)
-            yield self._tick(f"Judging scan {index + 1} of {len(self.cases)}")
+        judged: dict[int, Judged] = {}
+        there = [(index, box) for index, box in enumerate(self.boxes) if box is not None]
+        for start in range(0, len(there), self.beside.width):
+            some = there[start : start + self.beside.width]
+            judged |= zip((index for index, _ in some), self.beside([partial(self._judged, index, box) for index, box in some]), strict=True)
+            yield self._tick(f"Judging scan {some[-1][0] + 1} of {len(self.cases)}")
         return judged
 
     def _fitted(self, aligner: Aligner, judged: Mapping[int, Judged], cut: Sequence[float]) -> Generator[Learning, None, Moves]:
