@@ -30,6 +30,7 @@ from superqt import QElidingLabel
 from napari_medseg.gui.case_frames import LockedFrame, NameFrame, UnsavedFrame
 from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
 from napari_medseg.gui.dock import Dock
+from napari_medseg.gui.export_menu import add_export
 from napari_medseg.gui.history_list import HistoryList
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.session.cases import SIGNS, STATUSES
@@ -164,7 +165,7 @@ class CasesDock(Dock):
         self.table.setToolTip("Double-click opens a case (N: the next one, Shift+N: the one before)")
         self.before = button("‹", "Open the case before this one (Shift+N)", lambda: self.study.step(-1))
         self.next = button("Next ›", "Open the next case of the table (N)", lambda: self.study.step(1))
-        self.verify = button("✔ Verify", "The labels of this case are checked and good; they are saved as a version", self.study.verify)
+        self.verify = button("✔ Verify", "The labels of this case are checked and good; they are saved as a version (Ctrl+K)", self.study.verify)
         self.add = QPushButton("+ Add ▾")
         self.add.setToolTip("Add scans to the study; they stay where they are and are not copied")
         menu = QMenu(self.add)
@@ -229,6 +230,8 @@ class CasesDock(Dock):
         self.verify.setEnabled(scan is not None and scan.has_labels and not study.readonly)
         self.add.setEnabled(not study.readonly)
         mark(self.next, "primary", step.action == "next")
+        mark(self.verify, "primary", step.action == "verify")
+        mark(self.menu, "primary", step.action == "export")
         notice = self.desk.session.notice
         long = study.busy or (STATES["failed"] if study.saved == "failed" else notice if notice in ENDS else "")
         self.state.setText(long)
@@ -265,6 +268,8 @@ class CasesDock(Dock):
             action.setCheckable(True)
             action.setChecked(self.study.order.by == key)
         sort.setEnabled(self.study.is_open)
+        menu.addSeparator()
+        add_export(menu, self.desk.session, self)
         menu.addSeparator()
         menu.addAction("Change my name…", self.name.ask)
         menu.addAction("Close the study", self.study.leave).setEnabled(self.study.is_open)

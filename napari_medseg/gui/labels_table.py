@@ -14,9 +14,9 @@ from napari_medseg.gui.class_icons import eye, numbered, padlock
 from napari_medseg.gui.class_menu import ClassMenu
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, fit_rows, ink, mark, right
+from napari_medseg.session import saving
 from napari_medseg.session.guide import next_step
 
-FORMATS = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;MetaImage (*.mha)"
 COLOUR, NAME, ML, SHOWN, LOCKED = range(5)
 VALUE = Qt.ItemDataRole.UserRole
 TIPS = (
@@ -100,7 +100,7 @@ class LabelsTable(QWidget):
         self.table.wants_removal.connect(lambda row: self.remove(self._value(row)))
         self.add = button("New label", "Add a class with its own colour", desk.session.add_class)
         self.delete = button("Delete", "", lambda: self.remove(desk.session.chosen))
-        self.save = button("Save…", "Write the labels of this scan as NIfTI, NRRD or MHA, on the grid of the scan's own file", self._on_save)
+        self.save = button("Save…", "Write the labels of this scan on the grid of its own file: NIfTI, NRRD, MHA, or DICOM SEG for a DICOM scan", self._on_save)
         self.keep = QCheckBox("Add to it")
         self.keep.setToolTip("On: Accept adds to what the label holds. Off: Accept replaces what the label holds. Other labels are never overwritten.")
         self.keep.toggled.connect(lambda on: desk.session.set(add=on))
@@ -231,9 +231,7 @@ class LabelsTable(QWidget):
         scan = self._desk.session.current
         if scan is None:
             return
-        folder = scan.display.source.parent if scan.display.source is not None else Path.home()
-        path, chosen = QFileDialog.getSaveFileName(self, "Save the labels", str(folder / f"{scan.name}_labels.nii.gz"), FORMATS)
+        kinds = {f"{title} (*{suffix})": suffix for title, suffix in saving.formats(scan)}
+        path, chosen = QFileDialog.getSaveFileName(self, "Save the labels", str(saving.proposed(scan)), ";;".join(kinds))
         if path:
-            suffix = chosen[chosen.find("*") + 1:chosen.find(")")] if chosen else ".nii.gz"
-            name = Path(path)
-            self._desk.session.save_labels(name if name.suffix else name.with_name(name.name + suffix))
+            self._desk.session.save_labels(saving.as_chosen(Path(path), kinds.get(chosen, ""), scan))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = ("status", "modality", "version", "kind", "tool", "editor", "created", "seconds", "volume_ml", "verified_slices", "file")
 
 
-def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None, kinds: Iterable[str] | None, images: bool) -> list[Path]:
-    """Write the files; see `Project.export`."""
+def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None, kinds: Iterable[str] | None, images: bool) -> Iterator[Path]:
+    """Write the files one after the other, handing each out when it is whole; see `Project.export`."""
     wanted = _checked(suffix, kinds)
     chosen = project.cases() if cases is None else [project.case(case) for case in cases]
     found = [(case, version) for case in chosen if (version := _latest(project, case, wanted)) is not None]
@@ -36,15 +36,16 @@ def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None
         dst.mkdir(parents=True, exist_ok=True)
         if images:
             (dst / "images").mkdir(exist_ok=True)
-    written = [_labels(project, case, version, dst / f"{case.id}{suffix}") for case, version in found]
+    for case, version in found:
+        yield _labels(project, case, version, dst / f"{case.id}{suffix}")
     if images:
         of_images = suffix if suffix in WRITABLE else ".nii.gz"  # labels of a DICOM series; the scan itself goes as plain voxels
-        written += [_image(project, case, dst / "images" / f"{case.id}{of_images}") for case, _ in found]
-    written.append(_table(project, found, suffix, dst / "cases.csv"))
+        for case, _ in found:
+            yield _image(project, case, dst / "images" / f"{case.id}{of_images}")
+    yield _table(project, found, suffix, dst / "cases.csv")
     for path in (dst / "classes.json", dst / "classes.label") if project.classes else ():
         write_classes(project.classes, path)
-        written.append(path)
-    return written
+        yield path
 
 
 def _checked(suffix: str, kinds: Iterable[str] | None) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -160,11 +160,18 @@ class Project(Drafts):
         InvalidInputError, ProjectError, UnwritableFileError, MedsegError
             When the suffix, a kind or a case is none, a version is damaged, a scan is not where it was, or the disk refuses.
         """
-        written = export(self, Path(dst), suffix, cases, kinds, images)
+        return list(self.exporting(dst, suffix=suffix, cases=cases, kinds=kinds, images=images))
+
+    def exporting(
+        self, dst: Path | str, *, suffix: str = ".nii.gz", cases: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None, images: bool = False,
+    ) -> Iterator[Path]:
+        """As `export`, one file after the other; closing it leaves those that are whole."""
+        count = 0
+        for count, path in enumerate(export(self, Path(dst), suffix, cases, kinds, images), 1):  # noqa: B007
+            yield path
         if not self.readonly:
             with self._database.writing() as connection:
-                rows.log(connection, self.user, "exported", files=len(written), suffix=suffix, images=images, names=self.keep_names)
-        return written
+                rows.log(connection, self.user, "exported", files=count, suffix=suffix, images=images, names=self.keep_names)
 
     def check(self, repair: bool = False, told: Callable[[int, int], None] | None = None) -> list[Problem]:
         """Compare database, folders and checksums; read every version.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_medseg.session import guide_pointing, guide_refine, guide_review, guide_tools, starting
+from napari_medseg.session import guide_pointing, guide_refine, guide_review, guide_study, guide_tools, starting
 from napari_medseg.session.guide_step import Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
@@ -71,8 +71,10 @@ def _in_study(session: Session) -> Step:
     refined = guide_refine.without_scan(session)
     if refined is not None:
         return refined
-    left = sum(case.status != "verified" for case in study.cases)
-    why = f"{left} of {len(study.cases)} cases are not verified yet." if left else "All cases are verified."
+    left = guide_study.left(session)
+    if not left:
+        return guide_study.finished(session)
+    why = f"{left} of {len(study.cases)} cases are not verified yet."
     return Step("Open a case: double-click it in the table, or go to the next one", "next", "N", why)
 
 
@@ -87,8 +89,10 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _while_waiting(session, scan, job)
     if scan.preview is not None:
         return _preview(session, scan)
-    if session.notice.startswith("Verified"):
-        return Step(f"{session.notice}. Go on with the next case", "next", "N", "Its labels count as checked; you can still change them.", plain=True)
+    if session.study.busy:
+        return Step(session.study.busy, waiting=session.study.busy)
+    if guide_study.is_told(session, scan):
+        return guide_study.case(session, scan)
     steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak, "review": _after_accept}
     return steps[session.tab](session, scan)
 
@@ -193,13 +197,10 @@ def _weak(session: Session, scan: Scan) -> Step:
 
 
 def _after_accept(session: Session, scan: Scan) -> Step:
-    why = "The network learns from your label and proposes a better one."
     if session.study.is_open and scan.case:
-        case = session.study.case(scan.case)
-        if session.notice.startswith("Opened") and case is not None and case.status == "verified":
-            return Step(f"{session.notice}; it is verified. Change it, or go on with the next case", "next", "N", "Its labels count as checked.", plain=True)
-        return Step(f"{session.notice}. Correct it with the brush, mark it verified, or refine it with a network", "refine", "", why, plain=True)
-    return Step(f"{session.notice}. Correct it with the brush, save it, or refine it with a network", "refine", "", f"{why} {NO_STUDY}", plain=True)
+        return guide_study.case(session, scan)
+    sentence = f"{session.notice}. Look through the slices, then save it, or begin a study to keep and verify it"
+    return Step(sentence, "save", "", "Paint over what is wrong with the brush first; Ctrl+Z takes it back.", plain=True)
 
 
 def _segment(session: Session, scan: Scan) -> Step:

@@ -561,7 +561,8 @@ class Session:
             from napari_medseg import io
 
             labels = source_labels(scan)
-            io.write(LabelMap(labels.array, labels.geometry, labels.name, classes=tuple(self.classes)), path)
+            named = LabelMap(labels.array, labels.geometry, labels.name, classes=tuple(self.classes))
+            io.write(named, path, source=scan.display.source, series=scan.display.series)
         except MedsegError as error:
             self.report(error)
             return

@@ -1,0 +1,61 @@
+"""What the Guide says of a case of a study whose labels are there: look, verify, go on, and what to do with a study that is done."""
+
+from __future__ import annotations
+
+from napari_medseg.session.guide_step import Step
+from napari_medseg.session.session import Session
+from napari_medseg.session.state import Scan
+from napari_medseg.session.study import ENDS
+
+VERIFY = "Ctrl+K"
+TOLD = ("Opened", "Verified", "Saved your corrections", *ENDS)
+"""How notices begin after which a case is looked at as a whole."""
+
+
+def left(session: Session) -> int:
+    """Cases that are not verified yet."""
+    return sum(case.status != "verified" for case in session.study.cases)
+
+
+def is_told(session: Session, scan: Scan) -> bool:
+    """Whether the case itself is what matters now, whatever the open tab is for."""
+    if not (session.study.is_open and scan.case and scan.has_labels) or session.tab not in ("segment", "weak"):
+        return False
+    return session.notice.startswith(TOLD) and not (session.tab == "weak" and session.tool)
+
+
+def case(session: Session, scan: Scan) -> Step:
+    """The next step for a case that has labels."""
+    study, notice = session.study, session.notice
+    found = study.case(scan.case)
+    if study.readonly:
+        return Step(f"{notice}. The study is open only to look; go on with the next case", "next", "N", plain=True)
+    if found is not None and found.status == "verified" and scan.is_saved:
+        return _verified(session, notice)
+    if notice in ENDS:
+        notice = f"{notice}, and it is not verified yet"
+    elif notice.startswith("Verified"):
+        notice = "Changed since it was verified"
+    sentence = f"{notice}. Look through the slices; when all are right, verify the case"
+    return Step(sentence, "verify", VERIFY, "Paint over what is wrong with the brush first; what you draw is saved by itself.", plain=True)
+
+
+def finished(session: Session) -> Step:
+    """All cases are verified."""
+    count = len(session.study.cases)
+    every = f"All {count} cases are verified" if count > 1 else "The case is verified"
+    return Step(f"{every}. Export the labels, from the Study menu", "export", "", "As NIfTI, DICOM SEG and others; no patient's name goes along.", plain=True)
+
+
+def _verified(session: Session, notice: str) -> Step:
+    remain = left(session)
+    if not remain:
+        return finished(session)
+    if notice in ENDS:
+        key = "Shift+N" if notice == ENDS[0] else "N"
+        sentence = f"{notice}, but {remain} of {len(session.study.cases)} are not verified yet; the list can show those alone (To do)"
+        return Step(sentence, "none", key, plain=True)
+    why = f"{remain} of {len(session.study.cases)} are left. What is verified can still be changed."
+    if notice.startswith("Opened"):
+        return Step(f"{notice}; it is verified. Change it, or go on with the next case", "next", "N", why, plain=True)
+    return Step(f"{notice}. Go on with the next case", "next", "N", why, plain=True)

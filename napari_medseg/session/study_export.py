@@ -1,0 +1,52 @@
+"""Verified labels out of the open study, as files for other programs; beside the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.session.jobs import Looked
+
+if TYPE_CHECKING:
+    from napari_medseg.session.session import Session
+
+FORMATS = (
+    (".nii.gz", "NIfTI"), (".seg.dcm", "DICOM SEG"), (".rtstruct.dcm", "DICOM RTSTRUCT"), (".seg.nrrd", "NRRD for 3D Slicer"), (".mha", "MetaImage"),
+    (".ome.zarr", "OME-Zarr"),
+)
+"""Suffix and name of what is offered; DICOM for scans that are DICOM."""
+
+
+def verified(session: Session) -> int:
+    """Cases whose labels are verified."""
+    return sum(case.status == "verified" for case in session.study.cases)
+
+
+def export(session: Session, folder: Path, suffix: str) -> None:
+    """Write each case's latest verified labels, with a table and the classes; no patient's name goes along.
+
+    Parameters
+    ----------
+    folder : Path
+        Outside of the study; made when missing.
+    suffix : str
+        One of `FORMATS`.
+    """
+    project, count = session.study.project, verified(session)
+    if project is None or not count:
+        what, todo = ("no case is verified yet", "Verify the cases that are right") if project is not None else ("no study is open", "Open a study first")
+        session.report(InvalidInputError(what, where="Export", todo=todo))
+        return
+    session.study.settle()
+
+    def write() -> Iterator[Looked]:
+        for done, path in enumerate(project.exporting(folder, suffix=suffix, kinds=["verified"]), 1):
+            yield Looked(min(1.0, done / count), f"Wrote {path.name}")
+
+    def done() -> None:
+        session.notice = f"Exported {count} verified case{'s' if count != 1 else ''} to the folder {folder.name}"
+        session.changed.emit()
+
+    session.jobs.start("export labels", "Exporting verified labels", write, apply=lambda _: None, done=done, failed=session.report, own_thread=True)

@@ -1,0 +1,63 @@
+"""Verified labels leave the study for other programs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_medseg.io import read_labels, write
+from napari_medseg.session import next_step, study_export
+
+
+@pytest.fixture
+def study(session, owner, ball, tmp_path):
+    """Two cases of one scan each; the first is open and labelled."""
+    session.study.create(tmp_path / "Liver.medseg")
+    owner.run_until(lambda: session.study.is_open)
+    for name, more in (("a", 0), ("b", 1)):
+        write(replace(ball, array=ball.array + more), tmp_path / f"{name}.nii.gz")
+    session.study.add([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"])
+    owner.run_until(lambda: len(session.study.cases) == 2 and not session.study.busy)
+    return session.study
+
+
+def label(session, owner, verified=True):
+    session.adopt_labels(session.current, (session.current.display.array > 150).astype(np.uint8))
+    session.study.verify()
+    owner.run_until(lambda: session.study.case(session.current.case).status == "verified")
+
+
+def test_the_guide_leads_from_case_to_case_and_then_to_the_export(session, owner, study, tmp_path):
+    assert next_step(session).action == "next"
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    session.adopt_labels(session.current, (session.current.display.array > 150).astype(np.uint8))
+    session.notice = "Opened a"
+    assert (next_step(session).action, next_step(session).key) == ("verify", "Ctrl+K")
+    label(session, owner)
+    assert (next_step(session).action, next_step(session).key) == ("next", "N")
+    study.step(1)
+    owner.run_until(lambda: session.current.case == "case-0002" and not study.busy)
+    label(session, owner)
+    step = next_step(session)
+    assert step.action == "export"
+    assert step.sentence.startswith("All 2 cases are verified")
+    study_export.export(session, tmp_path / "out", ".nrrd")
+    owner.run_until(lambda: session.notice.startswith("Exported 2 verified cases"))
+    assert read_labels(tmp_path / "out" / "case-0002.nrrd").array.any()
+
+
+def test_with_nothing_verified_it_says_so(session, owner, study, tmp_path, problems):
+    study_export.export(session, tmp_path / "out", ".nrrd")
+    assert "no case is verified yet" in str(problems[0])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_fails_says_why_and_the_study_goes_on(session, owner, study, tmp_path, problems):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    study_export.export(session, tmp_path / "out", ".seg.dcm")  # the scan is no DICOM
+    owner.run_until(lambda: problems)
+    assert "DICOM" in str(problems[0])
+    label(session, owner)
