@@ -7,7 +7,7 @@ from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study import ENDS
 
-VERIFY = "Ctrl+K"
+VERIFY = "Ctrl+Shift+K"
 TOLD = ("Opened", "Verified", "Saved your corrections", *ENDS)
 """How notices begin after which a case is looked at as a whole."""
 

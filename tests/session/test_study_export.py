@@ -33,7 +33,7 @@ def test_the_guide_leads_from_case_to_case_and_then_to_the_export(session, owner
     owner.run_until(lambda: session.current is not None and not study.busy)
     session.adopt_labels(session.current, (session.current.display.array > 150).astype(np.uint8))
     session.notice = "Opened a"
-    assert (next_step(session).action, next_step(session).key) == ("verify", "Ctrl+K")
+    assert (next_step(session).action, next_step(session).key) == ("verify", "Ctrl+Shift+K")
     label(session, owner)
     assert (next_step(session).action, next_step(session).key) == ("next", "N")
     study.step(1)
