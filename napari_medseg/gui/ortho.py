@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_medseg.gui.levelling import Levelling
-from napari_medseg.gui.ortho_frame import Frame
+from napari_medseg.gui.ortho_frame import Places
 from napari_medseg.gui.ortho_hand import Hand
 from napari_medseg.gui.ortho_pane import PlanePane
 from napari_medseg.gui.ortho_sheets import Held, Sheets
@@ -62,7 +62,7 @@ class Quad(QObject):
         self.planes: tuple[PlanePane, ...] = ()
         self.solid: SolidPane | None = None
         self._shown: list[PlanePane] = []
-        self._frame: Frame | None = None
+        self._frame: Places | None = None
         self._solids: list[Solid] = []
         self._rest = 0.0
         self._soon = _timer(self, REDRAW_MS, self._redraw)
@@ -81,13 +81,10 @@ class Quad(QObject):
         """Whether orientation letters are wanted."""
         return bool(self._desk.session.letters)
 
-    def open(self, window: Any) -> bool:
-        """Show the panes beside napari's canvas; False when the window is none of napari's."""
+    def open(self, frame: Places) -> None:
+        """Show the panes beside napari's canvas."""
         if self.is_open:
-            return True
-        frame = Frame.of(window, self._viewer)
-        if frame is None:
-            return False
+            return
         self._frame = frame
         self._latest = Latest(self._desk.session.jobs.dispatch, "medseg views")
         self.planes = tuple(PlanePane(self, axis) for axis in range(3))
@@ -98,7 +95,6 @@ class Quad(QObject):
         frame.put()
         self._redraw()
         self._make_solids()
-        return True
 
     def close(self) -> None:
         """Take the panes away; what they drew goes with them."""

@@ -7,10 +7,23 @@ otherwise, all three stand beside the canvas.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QBoxLayout, QMainWindow, QSplitter, QWidget
+
+
+class Places(Protocol):
+    """Where three panes can stand."""
+
+    def put(self) -> None:
+        """Show them."""
+
+    def arrange(self, below: QWidget, beside: QWidget, above: QWidget, others: Sequence[QWidget]) -> None:
+        """Which pane stands where; the others are put away."""
+
+    def take(self) -> None:
+        """Take them away."""
 
 
 class Frame(QObject):

@@ -14,11 +14,13 @@ from napari.components.overlays import TextOverlay
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QLabel, QMainWindow
 
+from napari_medseg.gui.layers import to_voxel
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.turns import Turns
-from napari_medseg.session.place import EDGES, edge_letters, under_cursor
+from napari_medseg.session.place import EDGES, edge_letters, turned_letters, under_cursor
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
+from napari_medseg.volume import Geometry
 
 EVERY_MS = 40
 POSITIONS = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
@@ -27,7 +29,7 @@ WIDEST = 560
 
 
 class EdgeLetters:
-    """R, L, A, P, S and I at the edges of a flat view of the current scan.
+    """R, L, A, P, S and I at the edges of the view of the current scan, in 3D as it is turned.
 
     napari takes some 40 ms to make each of them, so they come one a turn when the first scan is on screen, and stay.
 
@@ -50,6 +52,7 @@ class EdgeLetters:
         viewer.dims.events.order.connect(self._refresh)
         viewer.dims.events.ndisplay.connect(self._refresh)
         viewer.scene.camera.events.orientation.connect(self._refresh)
+        viewer.scene.camera.events.angles.connect(self._refresh)
         session.changed.connect(self._refresh)
 
     def close(self) -> None:
@@ -61,12 +64,13 @@ class EdgeLetters:
         self._viewer.dims.events.order.disconnect(self._refresh)
         self._viewer.dims.events.ndisplay.disconnect(self._refresh)
         self._viewer.scene.camera.events.orientation.disconnect(self._refresh)
+        self._viewer.scene.camera.events.angles.disconnect(self._refresh)
         self._session.changed.disconnect(self._refresh)
         for edge in EDGES:
             del self._viewer.canvas.overlays[f"medseg_{edge}"]
 
     def texts(self) -> dict[str, str]:
-        """What stands at each edge now; nothing in 3D or while nothing is open."""
+        """What stands at each edge now; nothing while nothing is open."""
         return {edge: overlay.text if overlay.visible else "" for edge, overlay in self._overlays.items()}
 
     def _refresh(self, event: Any = None) -> None:
@@ -93,10 +97,21 @@ class EdgeLetters:
     def _letters(self) -> dict[str, str]:
         dims, scan = self._viewer.dims, self._session.current
         axes = [axis - (dims.ndim - 3) for axis in dims.displayed]
-        if scan is None or not self._session.letters or dims.ndisplay != 2 or min(axes) < 0:
+        if scan is None or not self._session.letters or min(axes) < 0:
             return {}
+        if dims.ndisplay == 3:
+            return self._turned(scan.display.geometry, axes)
         down, right = (str(way) for way in self._viewer.scene.camera.orientation2d)
         return edge_letters(scan.display.geometry, axes, right="right" in right.lower(), down="down" in down.lower())
+
+    def _turned(self, grid: Geometry, axes: list[int]) -> dict[str, str]:
+        """Letters of the 3D view: from where napari's camera looks, and how it says its axes run."""
+        camera = self._viewer.scene.camera
+        view, up = np.array(camera.view_direction, float), np.array(camera.up_direction, float)
+        depth, down, right = (str(way).lower() for way in camera.orientation)
+        sign = (1 if "away" in depth else -1) * (-1 if "down" in down else 1) * (1 if "right" in right else -1)
+        columns = grid.matrix[:, ::-1][:, axes]
+        return turned_letters(columns @ (sign * np.cross(view, up)), columns @ up)
 
 
 class CursorLine(QObject):
@@ -165,7 +180,7 @@ class CursorLine(QObject):
         position = np.array(self._viewer.cursor.position, float)
         if len(position) < 3:
             return ""
-        return under_cursor(scan, layer.world_to_data(position[-3:]), self._session.classes)
+        return under_cursor(scan, to_voxel(scan.display.geometry, position), self._session.classes)
 
     def _moved(self, event: Any = None) -> None:
         if not self._timer.isActive():

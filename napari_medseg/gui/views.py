@@ -14,6 +14,7 @@ from napari_medseg.gui.canvas_mouse import CanvasMouse
 from napari_medseg.gui.clicks import stays
 from napari_medseg.gui.levelling import Levelling
 from napari_medseg.gui.ortho import Quad
+from napari_medseg.gui.ortho_frame import Frame
 from napari_medseg.gui.slice_bar import SliceBar
 from napari_medseg.gui.views_veil import Cross, Veil
 from napari_medseg.session.state import Scan
@@ -69,11 +70,11 @@ class ViewsTool(QObject):
         if self._closed:
             return
         self._closed = True
+        for emitter, callback in self._wired:
+            emitter.disconnect(callback)
         self.quad.close()
         self._put_away()
         self.bar.close()
-        for emitter, callback in self._wired:
-            emitter.disconnect(callback)
         for callbacks, mine in ((self._viewer.mouse_drag_callbacks, self._on_press), (self._viewer.mouse_move_callbacks, self._on_mouse)):
             if mine in callbacks:
                 callbacks.remove(mine)
@@ -112,8 +113,9 @@ class ViewsTool(QObject):
             return
         if self.views.ortho:
             self._sync_from_dims()
-            if not self.quad.open(self._window):
-                self.views.ortho = False
+            frame = Frame.of(self._window, self._viewer) if not self.quad.is_open else None
+            if frame is not None:
+                self.quad.open(frame)
         else:
             self.quad.close()
         wanted = self.views.ortho or self.views.levelling

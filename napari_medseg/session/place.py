@@ -14,6 +14,7 @@ from napari_medseg.volume.orientation import towards
 from napari_medseg.volume.windows import unit_words
 
 EDGES = ("left", "right", "top", "bottom")
+TURNED = 0.42  # of a direction, about 25 degrees: from there on a side is named too
 SIDES = (("L", "R"), ("P", "A"), ("S", "I"))  # towards +x, -x; +y, -y; +z, -z in LPS
 
 
@@ -37,6 +38,28 @@ def edge_letters(geometry: Geometry, displayed: Sequence[int], *, right: bool = 
     columns = geometry.matrix[:, ::-1]
     across, along = columns[:, displayed[1]] * (1 if right else -1), columns[:, displayed[0]] * (1 if down else -1)
     return {"left": towards(-across), "right": towards(across), "top": towards(-along), "bottom": towards(along)}
+
+
+def turned_letters(right: npt.ArrayLike, up: npt.ArrayLike) -> dict[str, str]:
+    """Which side of the patient each edge of a 3D view is.
+
+    Parameters
+    ----------
+    right, up : LPS (x, y, z)
+        Where the screen's right and its top point to.
+
+    Returns
+    -------
+    dict
+        "left", "right", "top", "bottom" to letters: the main side, and another one where the view is turned far enough.
+    """
+    across, along = np.asarray(right, float), np.asarray(up, float)
+    return {"left": _main_sides(-across), "right": _main_sides(across), "top": _main_sides(along), "bottom": _main_sides(-along)}
+
+
+def _main_sides(way: npt.NDArray[np.float64]) -> str:
+    shares = np.abs(way) / max(float(np.linalg.norm(way)), 1e-12)
+    return "".join(SIDES[axis][0 if way[axis] >= 0 else 1] for axis in np.argsort(-shares) if shares[axis] > TURNED)
 
 
 def under_cursor(scan: Scan, voxel: npt.ArrayLike, classes: Sequence[LabelClass]) -> str:

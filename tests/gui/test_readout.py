@@ -39,15 +39,20 @@ def test_the_letters_come_one_a_turn_so_that_opening_a_scan_waits_for_none_of_th
     assert counts == [1, 2, 3, 4]
 
 
-def test_the_letters_follow_the_axes_on_screen_and_are_off_in_3d(viewer, desk, session, chest, qtbot):
+def test_the_letters_follow_the_axes_on_screen_in_3d_too_and_can_be_turned_off(viewer, desk, session, chest, qtbot):
     qtbot.waitUntil(lambda: letters(desk) == "RLAP")
     viewer.dims.order = (1, 0, 2)
     assert letters(desk) == "RLSI"
     viewer.dims.order = (2, 0, 1)
     assert letters(desk) == "APSI"
-    viewer.dims.ndisplay = 3
-    assert letters(desk) == ""
-    viewer.dims.ndisplay = 2
+    viewer.dims.order = (0, 1, 2)
+    viewer.dims.ndisplay = 3  # napari looks from the feet then: nothing is mirrored
+    assert letters(desk) == "RLAP"
+    viewer.scene.camera.set_view_direction((0, 1, 0), (-1, 0, 0))  # towards the back, head up
+    assert letters(desk) == "RLSI"
+    viewer.scene.camera.set_view_direction((0, 1, -1), (-1, 0, 0))
+    assert [desk.letters.texts()[edge] for edge in ("top", "bottom")] == ["S", "I"]
+    assert sorted(desk.letters.texts()["left"]) == ["A", "R"]
     session.set(letters=False)
     assert letters(desk) == ""
 
