@@ -40,6 +40,7 @@ class BlindedResult(QWidget):
         self.title.setWordWrap(True)
         self.title.setStyleSheet("font-weight: bold;")
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setAccessibleName("Result")
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)

@@ -89,6 +89,7 @@ class BlindedWindow(QWidget):
         self.unusable.setToolTip("Whichever is better, neither could be used (X)")
         self.unusable.toggled.connect(self._blinded.mark_unusable)
         self.note = QLineEdit()
+        self.note.setAccessibleName("Note")
         self.note.setPlaceholderText("Note (N); Enter leaves it")
         self.note.setMaxLength(500)
         self.note.textEdited.connect(self._blinded.note)

@@ -123,6 +123,7 @@ class NameFrame(_Frame):
         mark(self, "waiting", False)
         self.text.setText("Your name, for the history of the labels:")
         self.field = QLineEdit()
+        self.field.setAccessibleName("Name")
         self.field.setPlaceholderText("Name")
         self.field.setMaxLength(60)
         self.field.returnPressed.connect(self._on_kept)

@@ -52,6 +52,7 @@ class SeriesChooser(QDialog):
         self.setModal(False)
         self.setStyleSheet(sheet(theme))
         self.table = QTableWidget(len(rows), len(COLUMNS))
+        self.table.setAccessibleName("Series")
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(PICTURE + 8)

@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
-LEFT, RIGHT = 60, 94  # pixels of the words at the ends of a slider
+LEFT, RIGHT = 64, 94  # pixels of the words at the ends of a slider
 
 
 def slider(low: int, high: int, tip: str) -> tuple[QSlider, QLabel]:
@@ -14,6 +14,7 @@ def slider(low: int, high: int, tip: str) -> tuple[QSlider, QLabel]:
     slider = QSlider(Qt.Orientation.Horizontal)
     slider.setRange(low, high)
     slider.setToolTip(tip)
+    slider.setAccessibleName(tip.split(";")[0])
     text = QLabel()
     text.setMinimumWidth(58)
     return slider, text
@@ -61,6 +62,7 @@ class Between(QSlider):
         self.setPageStep(1)
         unscrolled(self)
         self.setToolTip(f"{tip}. A double click puts it back")
+        self.setAccessibleName(tip)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Back to its rest."""
@@ -74,7 +76,7 @@ def opposites(left: str, middle: QSlider, right: QLabel) -> QHBoxLayout:
     row.setSpacing(6)
     first = QLabel(left)
     for label, width in ((first, LEFT), (right, RIGHT)):
-        label.setFixedWidth(width)
+        label.setMinimumWidth(width)
         label.setToolTip(middle.toolTip())
     row.addWidget(first)
     row.addWidget(middle, 1)
@@ -100,7 +102,7 @@ class Fold(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         self.top = QHBoxLayout()
-        self.top.addWidget(self.head)
+        self.top.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(self.top)
         column.addWidget(inside)
         inside.hide()

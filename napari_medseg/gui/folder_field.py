@@ -24,6 +24,8 @@ class FolderField(QWidget):
         self._chosen = chosen
         self.field = QLineEdit()
         self.field.setPlaceholderText(hint)
+        self.field.setToolTip(f"The {hint}: type its path, or choose it with the button beside it")
+        self.field.setAccessibleName(hint.capitalize())
         self.field.setMinimumWidth(60)
         self.field.setClearButtonEnabled(True)
         self.field.editingFinished.connect(self._tell)
@@ -31,6 +33,7 @@ class FolderField(QWidget):
         browse = QToolButton()
         browse.setText("…")
         browse.setToolTip(f"Choose the {hint}")
+        browse.setAccessibleName(f"Choose the {hint}")
         browse.clicked.connect(self._browse)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

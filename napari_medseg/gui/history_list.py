@@ -28,6 +28,7 @@ class HistoryList(QWidget):
         self._study = study
         self._shown: object = None
         self.fold = QToolButton()
+        self.fold.setAccessibleName("History")
         self.fold.setCheckable(True)
         self.fold.setAutoRaise(True)
         self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -35,6 +36,7 @@ class HistoryList(QWidget):
         self.fold.toggled.connect(self._on_fold)
         self.body = QWidget()
         self.list = QListWidget()
+        self.list.setAccessibleName("Versions")
         self.list.setMinimumHeight(44)
         self.list.setMaximumHeight(140)
         self.list.itemSelectionChanged.connect(self._follow)
@@ -42,6 +44,7 @@ class HistoryList(QWidget):
         self.view = button("View", "Show this version beside the labels; accept or discard it like any result", self._on_view)
         self.restore = button("Restore", "Make this version the latest again; what is there now stays in the history", self._on_restore)
         self.name = QLineEdit()
+        self.name.setAccessibleName("Name of the version")
         self.name.setPlaceholderText("Name (may be empty)")
         self.name.setMaxLength(80)
         self.name.returnPressed.connect(self._on_save)

@@ -23,6 +23,7 @@ class RefineCases(QWidget):
         self._shown: object = None
         self.counts = quiet()
         self.table = QTableWidget(0, 3)
+        self.table.setAccessibleName("Scans to learn from")
         self.table.setHorizontalHeaderLabels(["Learns from", "Status", "ml"])
         self.table.setToolTip("Labelled cases of the study, or open scans with an accepted label; untick those that shall not take part")
         self.table.verticalHeader().hide()

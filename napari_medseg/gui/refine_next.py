@@ -22,6 +22,7 @@ class RefineNext(QWidget):
         self.go = button("Next place", "Go to the next place where a correction would teach most (J); Shift+J goes back", lambda: refining.step(1))
         self.case = button("Next case", "Open the next case of the Cases table (N)", lambda: desk.session.study.step(1))
         self.list = QListWidget()
+        self.list.setAccessibleName("Places to correct")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.list.setUniformItemSizes(True)
         self.list.setToolTip("The most promising first; the last one was picked at random, to see whether the order is worth anything")

@@ -27,6 +27,7 @@ class RefineRounds(QWidget):
         self._shown: object = None
         self._pictured: object = None
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setAccessibleName("Rounds")
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         for column, tip in enumerate(TIPS):
             self.table.horizontalHeaderItem(column).setToolTip(tip)

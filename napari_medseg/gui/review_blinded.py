@@ -32,11 +32,13 @@ class BlindedPage(QWidget):
         self._window: QWidget | None = None
         self._listed: object = None
         self.reviews = combo("A new review, or one that is planned already")
+        self.reviews.setAccessibleName("Review")
         self.reviews.activated.connect(self._on_chosen)
         self.open = button("Open…", "Open the folder of a review that was planned before", self._on_open)
         self.new = self._new()
         self.facts = quiet()
         self.rater = QLineEdit()
+        self.rater.setAccessibleName("Rater")
         self.rater.setPlaceholderText("Who answers; initials are enough")
         self.rater.textEdited.connect(self._blinded.name_rater)
         self.start = button("Start", "", desk.session.reviewing.run)
@@ -74,6 +76,7 @@ class BlindedPage(QWidget):
         form.setSpacing(4)
         change = self._blinded.change
         self.source = combo("Where the two sets of masks come from")
+        self.source.setAccessibleName("Compare")
         for key, title in SOURCES:
             self.source.addItem(title, key)
         self.source.activated.connect(lambda i: change(source=self.source.itemData(i)))
@@ -87,14 +90,17 @@ class BlindedPage(QWidget):
                 one.addItem(version, version)
             one.activated.connect(lambda i, one=one, name=name: change(**{name: one.itemData(i)}))
         self.slices = QSpinBox()
+        self.slices.setAccessibleName("Number asked")
         self.slices.setRange(1, 5000)
         self.slices.setToolTip("Shared evenly among the cases; the slices of a case lie at equal distances through its labels")
         self.slices.valueChanged.connect(lambda n: change(slices=n))
         self.kind = combo("Single slices, or every case as a whole volume to scroll through")
+        self.kind.setAccessibleName("What is asked")
         for key, title in KINDS:
             self.kind.addItem(title, key)
         self.kind.activated.connect(lambda i: change(kind=self.kind.itemData(i)))
         self.repeats = QDoubleSpinBox()
+        self.repeats.setAccessibleName("Repeats, in percent")
         self.repeats.setRange(0, 100)
         self.repeats.setDecimals(0)
         self.repeats.setSuffix(" %")

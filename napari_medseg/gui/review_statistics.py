@@ -35,6 +35,7 @@ class StatisticsPage(QWidget):
         self._shown: tuple[object, ...] = ()
         self._filling = False
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setAccessibleName("Segment statistics")
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -52,6 +53,7 @@ class StatisticsPage(QWidget):
             self.table.horizontalHeader().setSectionResizeMode(column, mode)
         QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.table, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.plane = combo("The slices that the two diameters are measured on")
+        self.plane.setAccessibleName("Plane of the diameters")
         for axis, plane in enumerate(PLANES):
             self.plane.addItem(f"mm on {plane} slices", axis)
         self.plane.activated.connect(lambda i: desk.session.reviewing.statistics.look_along(self.plane.itemData(i)))

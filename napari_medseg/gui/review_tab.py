@@ -34,6 +34,7 @@ class ReviewTab(QWidget):
         self._desk = desk
         self._pages: dict[Page, QWidget] = {}
         self.chooser = combo("; ".join(f"{title}: {what[0].lower()}{what[1:]}" for title, what, _ in PAGES.values()))
+        self.chooser.setAccessibleName("Page")
         for key, (title, _, _) in PAGES.items():
             self.chooser.addItem(title, key)
         self.chooser.activated.connect(lambda i: desk.session.reviewing.turn(self.chooser.itemData(i)))

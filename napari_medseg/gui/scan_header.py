@@ -27,6 +27,7 @@ class ScanHeader(QWidget):
         self._desk = desk
         self._shown: object = None
         self.scans = combo("The scan you work on")
+        self.scans.setAccessibleName("Scan")
         self.scans.activated.connect(self._on_chosen)
         self.facts = quiet()
         self.notes = QElidingLabel()
@@ -99,6 +100,7 @@ class _WindowRow(QWidget):
         self._desk = desk
         self._offered: object = None
         self.presets = combo("The window: which values are drawn black and white; remembered for the next scan of its kind")
+        self.presets.setAccessibleName("Window")
         self.presets.activated.connect(self._on_chosen)
         self.reading = QLabel()
         self.reading.setProperty("quiet", True)
@@ -179,10 +181,13 @@ class _ChannelRow(QWidget):
         self._desk = desk
         self._offered: object = None
         self.channel = combo("The channel that seeds, engines and networks work on")
+        self.channel.setAccessibleName("Channel")
         self.channel.activated.connect(lambda index: self._act(showing.choose_channel, index))
         self.over = combo("The channel laid over it in colour")
+        self.over.setAccessibleName("Overlay")
         self.over.activated.connect(lambda index: self._act(showing.choose_overlay, self.over.itemData(index)))
         self.blend = QSlider(Qt.Orientation.Horizontal)
+        self.blend.setAccessibleName("Strength of the overlay")
         self.blend.setRange(0, 100)
         self.blend.setFixedWidth(64)
         self.blend.setToolTip("How strongly the channel on top shows")

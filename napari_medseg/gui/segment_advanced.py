@@ -31,6 +31,7 @@ class SegmentAdvanced(QWidget):
         self.mirrored.toggled.connect(lambda on: session.set(segment=replace(session.segment, mirrored=on)))
         self.words = quiet("Combine with (the mean of their probabilities):")
         self.others = QListWidget()
+        self.others.setAccessibleName("Segmenters to average")
         self.others.setToolTip("Segmenters whose answers are averaged with the chosen one's; each takes its own time")
         self.others.itemChanged.connect(self._on_ticked)
         inside = QWidget()

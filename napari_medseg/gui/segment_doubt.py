@@ -23,9 +23,12 @@ class DoubtRow(QWidget):
         self.show_it.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.show_it.toggled.connect(desk.session.doubt.switch)
         self.back = button("◀", "The doubtful place before (Shift+J)", lambda: desk.go_to_doubt(-1))
+        self.back.setAccessibleName("The doubtful place before")
         self.on = button("▶", "The next doubtful place, the worst first (J)", lambda: desk.go_to_doubt(1))
+        self.on.setAccessibleName("The next doubtful place")
         self.where = QLabel()
         self.kind = combo("The answer is a mean of several: what the glow shows, and what J goes by")
+        self.kind.setAccessibleName("Kind of doubt")
         for key, title in KINDS:
             self.kind.addItem(title, key)
         self.kind.activated.connect(lambda i: desk.session.doubt.choose(self.kind.itemData(i)))

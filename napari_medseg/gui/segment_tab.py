@@ -38,11 +38,13 @@ class SegmentTab(QWidget):
         session = desk.session
         self._shown: object = None
         self.engines = combo("What outlines this scan; greyed out where a package is missing")
+        self.engines.setAccessibleName("Segmenter")
         self.engines.activated.connect(lambda i: session.set(engine=self.engines.itemData(i)))
         self.about, self.free = _line(), _line()
         self.missing = quiet()
         self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
+        self.device.setAccessibleName("Device")
         for key, title in DEVICES:
             self.device.addItem(title, key)
         self.device.activated.connect(lambda i: session.set(device=self.device.itemData(i)))

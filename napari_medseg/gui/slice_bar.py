@@ -34,6 +34,7 @@ class SliceBar(QWidget):
         self.level = _switch("W/L", tip, views.toggle_levelling)
         self.plane = QLabel()
         self.place = QDoubleSpinBox()
+        self.place.setAccessibleName("Place of the slice, in mm")
         self.place.setDecimals(1)
         self.place.setSuffix(" mm")
         self.place.setKeyboardTracking(False)

@@ -41,6 +41,7 @@ class AdvancedFields(QWidget):
             box.setRange(-1e6, 1e6)
             box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
             box.setToolTip(tip)
+            box.setAccessibleName(tip)
             box.setKeyboardTracking(False)
             box.valueChanged.connect(self._on_window)
         self.window = button("", "Only values in this range belong to the organ; the range is first taken from the seeds", self._on_window_button)
@@ -49,6 +50,7 @@ class AdvancedFields(QWidget):
         for part, share in ((self.low, 2), (self.high, 2), (self.window, 1)):
             window.addWidget(part, share)
         self.reach = QSpinBox()
+        self.reach.setAccessibleName("Reach, in mm")
         self.reach.setRange(0, 500)
         self.close = self._mm("close_mm", 0.5, "Holes and gaps up to twice this are closed at the end")
         self.local = self._mm("local_mm", 1.0, "How far the statistics of grey values look, so that shading does not matter; 0 mm is one statistic for all")
@@ -105,6 +107,7 @@ class AdvancedFields(QWidget):
 
     def _menu(self, name: str, options: tuple[tuple[Any, str], ...], tip: str) -> Any:
         field = combo(tip)
+        field.setAccessibleName(tip)
         for key, title in options:
             field.addItem(title, key)
         field.activated.connect(lambda index: self._choose(**{name: options[index][0]}))
@@ -119,6 +122,7 @@ class AdvancedFields(QWidget):
         box.setSuffix(" mm")
         box.setSpecialValueText("automatic")
         box.setToolTip(tip)
+        box.setAccessibleName(tip)
         box.setKeyboardTracking(False)
         box.valueChanged.connect(lambda value: self._choose(**{name: None if value < 0 else value}))
         return box

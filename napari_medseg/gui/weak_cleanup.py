@@ -91,11 +91,13 @@ class CleanupPage(QWidget):
         inside = QWidget()
         self.combining = self._switch("", "combining", "Combine the chosen label with another one")
         self.operation = combo("How they are combined")
+        self.operation.setAccessibleName("How they are combined")
         for key, title in OPERATIONS:
             self.operation.addItem(title, key)
         self.operation.activated.connect(lambda i: self._choose(operation=OPERATIONS[i][0], combining=True))
         self._shows.append(lambda: self.operation.setCurrentIndex([k for k, _ in OPERATIONS].index(self._desk.session.cleanup.operation)))
         self.other = combo("The other label")
+        self.other.setAccessibleName("Other label")
         self.other.activated.connect(lambda i: self._choose(other=self.other.itemData(i), combining=self.other.itemData(i) > 0))
         self.near = self._number("near_mm", "mm", 0.5, "How many mm around the other label count as it")
         rows = QVBoxLayout(inside)
@@ -112,6 +114,7 @@ class CleanupPage(QWidget):
     def _masking(self) -> QWidget:
         inside = QWidget()
         self.inside = combo("Nothing outside this label changes")
+        self.inside.setAccessibleName("Only inside")
         self.inside.activated.connect(lambda i: self._choose(inside=self.inside.itemData(i)))
         self.windowed = self._switch("Grey values", "windowed", "Only voxels in this range of the scan's own units change")
         self.low, self.high = self._bound(0, "Lowest grey value that may change"), self._bound(1, "Highest grey value that may change")
@@ -145,6 +148,7 @@ class CleanupPage(QWidget):
         made.setSingleStep(step)
         made.setSuffix(f" {unit}")
         made.setToolTip(tip)
+        made.setAccessibleName(tip)
         made.setKeyboardTracking(False)
         made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # the wheel and the arrow keys step it; there is no room for more
         made.setProperty("narrow", True)
@@ -157,6 +161,7 @@ class CleanupPage(QWidget):
     ) -> QDoubleSpinBox:
         """A step and its size, side by side; changing the size turns the step on."""
         number = self._number(name, unit, step, tip, low, switch)
+        number.setAccessibleName(f"{title}, in {unit}")
         grid.addWidget(self._switch(title, switch, tip), row, left)
         grid.addWidget(number, row, left + 1)
         return number
@@ -168,6 +173,7 @@ class CleanupPage(QWidget):
         made.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         made.setProperty("narrow", True)
         made.setToolTip(tip)
+        made.setAccessibleName(tip)
         made.setKeyboardTracking(False)
         made.valueChanged.connect(lambda value: self._on_bound(which, value))
         self._shows.append(lambda: quietly(made, "setValue", self._desk.session.cleanup.window[which]))

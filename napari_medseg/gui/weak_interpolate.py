@@ -25,16 +25,19 @@ class InterpolatePage(QWidget):
         self._desk = desk
         self._shown: object = None
         self.axis = combo("Which slices count as annotated; a label drawn in another plane is filled along that plane")
+        self.axis.setAccessibleName("Plane")
         for key, title in AXES:
             self.axis.addItem(title, key)
         self.axis.activated.connect(lambda i: self._choose(axis=AXES[i][0]))
         self.method = combo("Follow image: between slices outlines move to the edges of the scan. Shape only: outlines are blended, whatever it shows")
+        self.method.setAccessibleName("Method")
         for follow, title in METHODS:
             self.method.addItem(title, follow)
         self.method.activated.connect(lambda i: self._choose(follow=METHODS[i][0]))
         self.slices = QListWidget()
+        self.slices.setAccessibleName("Annotated slices")
         self.slices.setToolTip("Annotated slices of the chosen label. Click one to go there; without its tick it does not count")
-        self.slices.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys stay with the canvas
+        self.slices.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
         self.slices.setFlow(QListView.Flow.LeftToRight)
         self.slices.setWrapping(True)
         self.slices.setResizeMode(QListView.ResizeMode.Adjust)

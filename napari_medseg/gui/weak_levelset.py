@@ -73,6 +73,7 @@ class LevelSetPage(QWidget):
 
     def _of_bubble(self) -> QWidget:
         self.radius = QDoubleSpinBox()
+        self.radius.setAccessibleName("Radius of a bubble, in mm")
         self.radius.setRange(0.5, 200)
         self.radius.setSingleStep(0.5)
         self.radius.setDecimals(1)

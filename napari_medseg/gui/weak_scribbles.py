@@ -35,6 +35,7 @@ class ScribblePage(QWidget):
         self.draw = button("Draw strokes", tip, lambda: desk.arm("scribbles"))
         self.side = button("", "Change between the chosen label and the background (Q)", session.flip)
         self.solver = combo("What grows the strokes")
+        self.solver.setAccessibleName("Solver")
         for index, (key, title, what) in enumerate(SOLVERS):
             self.solver.addItem(title, key)
             self.solver.setItemData(index, what, Qt.ItemDataRole.ToolTipRole)

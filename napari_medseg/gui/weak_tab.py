@@ -45,6 +45,7 @@ class WeakTab(QWidget):
         super().__init__()
         self._desk = desk
         self.mode = combo("; ".join(f"{title}: {what[0].lower()}{what[1:]}" for _, title, what in MODES))
+        self.mode.setAccessibleName("Tool")
         for key, title, _ in MODES:
             self.mode.addItem(title, key)
         self.mode.activated.connect(lambda i: desk.enter_mode(self.mode.itemData(i)))
