@@ -21,6 +21,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 from window import Hand, Heartbeat, phantom
 
@@ -29,6 +30,8 @@ from napari_medseg.weaklabel.levelset import LevelSet, LevelSetSettings
 
 FRAMES = 40
 SIDES = ("bare", "two", "ours")
+WAITING = QEventLoop.ProcessEventsFlag.AllEvents | QEventLoop.ProcessEventsFlag.WaitForMoreEvents
+"""As a window waits: asking without a rest would take a core from the level set, and the interpreter's lock."""
 
 
 def seeds_in(inside) -> np.ndarray:
@@ -70,7 +73,7 @@ def bare(image, inside, layers: int, beat: Heartbeat) -> dict[str, list[float]]:
             for layer in added:
                 layer.refresh(extent=False, thumbnail=False, highlight=False)
             while not swapped and time.perf_counter() - written < 5:
-                QApplication.processEvents()
+                QApplication.processEvents(WAITING)
             took.append(1000 * (time.perf_counter() - written))
         seconds = time.perf_counter() - began
         stop.set()
@@ -124,7 +127,7 @@ def ours(image, inside, repeats: int, beat: Heartbeat) -> dict[str, list[list[fl
         session.run()
         front, end = session.front, began
         while session.job is not None and session.job.is_active and time.perf_counter() < began + 60:
-            QApplication.processEvents()
+            QApplication.processEvents(WAITING)
             end = time.perf_counter()
         held = [(at, count) for at, count in seen if count and at <= end]
         changed = [held[0], *(b for a, b in pairwise(held) if b[1] != a[1])]

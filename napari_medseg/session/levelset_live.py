@@ -228,7 +228,8 @@ class LiveLevelSet:
         for step in engine:
             self._last = step
             yield step
-            self._take_up(engine)
+            if step.whole:
+                self._take_up(engine)
 
     def _take_up(self, engine: LevelSet) -> None:
         with self._lock:
@@ -255,7 +256,7 @@ class LiveLevelSet:
         start, grid = self._start, self.scan.display.geometry
         seeds = seed_voxels(start.seeds, grid) if start.seeds else ()
         masks = {"limit": start.limit, "init": start.init, "barrier": start.barrier, "probability": start.probability}
-        return LevelSet(self.scan.display.array, grid.spacing, start.settings, seeds=seeds, **masks)
+        return LevelSet(self.scan.display.array, grid.spacing, start.settings, seeds=seeds, finely=True, **masks)
 
 
 # -- what the session and its views call -----------------------------------------------------------------------------------------------------------------

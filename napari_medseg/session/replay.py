@@ -113,15 +113,15 @@ def _again(project: Project, version: Version, stored: LabelMap) -> tuple[Array 
 
 
 def _levelset(version: Version, stored: LabelMap, scan: Volume, before: Array, arrays: dict[str, Array]) -> Array:
-    from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
+    from napari_medseg.weaklabel.levelset import LevelSet, LevelSetSettings
 
     turn, display = axis_map(scan.geometry), orient(scan)
     hints = {name: turn.apply(arrays[name]) > 0 for name in ("limit", "init", "barrier") if name in arrays}
     result = before
     for value, points in _seeds(version).items():
         seeds = seed_voxels(points, display.geometry) if len(points) else ()
-        steps = evolve(display.channel(), seeds, display.geometry.spacing, _settings(LevelSetSettings, version), **hints)
-        final = _last(_until(steps, version.prompts.get("iterations")), version)
+        front = LevelSet(display.channel(), display.geometry.spacing, _settings(LevelSetSettings, version), seeds=seeds, finely=True, **hints)
+        final = _last(_until(iter(front), version.prompts.get("iterations")), version)
         result = _accepted(result, turn.undo(final.mask).astype(np.uint8), [value], value, stored.array)
     return result
 

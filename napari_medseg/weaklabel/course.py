@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
-from napari_medseg.weaklabel import leak
+from napari_medseg.weaklabel import leak, scene
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.stand import Stand
 
@@ -20,6 +23,24 @@ LEARNINGS = 3  # then the speed stays, so that the front can come to rest
 LEARNINGS_IN_LIMIT = 1  # the paint's surroundings told much already; three rounds differed by less than 0.01 of Dice on the tuning cases
 LEAK_SHARE = 0.05  # of the end of the reach: stop
 LOOK_EVERY = 4  # updates between two looks for a leak
+
+
+class Moment(NamedTuple):
+    """A place to look at a front.
+
+    Attributes
+    ----------
+    changed : three slices of the ground (z, y, x) or None
+        Around what is another since the moment before.
+    reason : str
+        Why it should end here; "" where it should not.
+    whole : bool
+        Whether an update ends here.
+    """
+
+    changed: Box | None
+    reason: str = ""
+    whole: bool = False
 
 
 class Course:
@@ -58,18 +79,33 @@ class Course:
         if self._known != self._stand.renewals:
             self._known, self._insisted, self._suspicions, self.neck = self._stand.renewals, False, 0, None
 
-    def update(self) -> tuple[Box | None, str]:
-        """Move on by some iterations: what changed, and why it should end here."""
+    def update(self, finely: bool = False) -> Iterator[Moment]:
+        """Move on by some iterations; `finely`: with a moment after each that turned something. The last moment is the update's own."""
         stand = self._stand
         left = stand.settings.iterations - self.done
-        count = min(stand.settings.iterations_per_update, left)
-        ran, changed = stand.advance(count)
-        self.iteration += ran
+        count, ran = min(stand.settings.iterations_per_update, left), 0
+        seen: Box | None = None
+        stand.ready()
+        for part in [1] * count if finely else [count]:
+            time = stand.front.time
+            took, turned = stand.move(part)
+            ran, self.iteration = ran + took, self.iteration + took
+            if stand.front.time == time:
+                break
+            if finely and turned is not None and ran < count:
+                seen = turned if seen is None else scene.joined(seen, turned)
+                yield Moment(turned)
+        changed = stand.settle(seen)
+        yield Moment(changed, self._looked_at(count, ran, left), whole=True)
+
+    def _looked_at(self, count: int, ran: int, left: int) -> str:
+        """What follows from an update of so many iterations, of which some were made: why it should end here."""
+        stand = self._stand
         self._watched += 1
         self._since_watched += count
         self._since_learning += count
         if self._leaks():
-            return changed, "leak"
+            return "leak"
         if ran < count or self._since_watched >= CALM + stand.speed.edge * (CALM_ON_EDGES - CALM):
             differ = stand.trail.net(self._watched)
             steady = abs(stand.voxels - self._held) <= STEADY * stand.voxels and differ <= FLICKER * stand.voxels
@@ -77,10 +113,10 @@ class Course:
             rests = differ <= SETTLED * stand.voxels or self._steady >= STEADY_LOOKS
             self.watch()
             if rests:
-                return changed, self._rest()
+                return self._rest()
         if self._since_learning >= LEARN_EVERY:
             self._learn()
-        return changed, "iterations" if ran >= left else ""
+        return "iterations" if ran >= left else ""
 
     def _rest(self) -> str:
         """What to do when it has come to rest: learn, put it under tension, or end."""

@@ -36,6 +36,8 @@ class Evolution:
         Of the scan: where the front seems to leak through, if anywhere.
     changed : three slices (z, y, x) or None
         Of the scan: outside it the mask is what the last one was; None when nothing changed.
+    whole : bool
+        Whether an update ends here; False only where the level set was asked to show them finely.
     """
 
     box: Box
@@ -48,6 +50,7 @@ class Evolution:
     method: str = ""
     neck: tuple[int, int, int] | None = None
     changed: Box | None = None
+    whole: bool = True
 
     @property
     def mask(self) -> BoolArray:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_medseg.errors import InvalidInputError, NoSeedsError
 from napari_medseg.volume import Shape, Spacing
 from napari_medseg.weaklabel import scene
-from napari_medseg.weaklabel.course import Course
+from napari_medseg.weaklabel.course import Course, Moment
 from napari_medseg.weaklabel.evolution import Evolution
 from napari_medseg.weaklabel.ground import Given
 from napari_medseg.weaklabel.scene import Box, IntArray
@@ -52,6 +52,8 @@ class LevelSet:
         Never entered nor crossed.
     probability : float (z, y, x), 0-1, optional
         Drives the front in place of the scan's values, e.g. a network's.
+    finely : bool
+        Yield within an update too, after each of its iterations: so it looks smoother, and costs a copy of the mask each time. The course it takes is the same.
 
     Raises
     ------
@@ -64,7 +66,7 @@ class LevelSet:
     def __init__(
         self, image: npt.NDArray[Any], spacing: Spacing, settings: LevelSetSettings = DEFAULT, *, seeds: npt.ArrayLike = (),
         limit: npt.NDArray[Any] | None = None, init: npt.NDArray[Any] | None = None, barrier: npt.NDArray[Any] | None = None,
-        probability: npt.NDArray[Any] | None = None,
+        probability: npt.NDArray[Any] | None = None, finely: bool = False,
     ) -> None:
         scene.checked_image(image)
         shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
@@ -75,7 +77,8 @@ class LevelSet:
             scene.checked_mask(probability, shape, "probability")
         given = Given(image, scene.checked_spacing(spacing), np.zeros((0, 3), np.intp), limit, init, barrier, probability)
         self._stand = Stand(replace(given, points=_checked(given, seeds)), settings)
-        self._course = Course(self._stand)
+        self._course, self._finely = Course(self._stand), finely and settings.device in ("auto", "cpu")
+        self._under_way: Iterator[Moment] | None = None
         self._waiting: deque[Callable[[], Box | None]] = deque()
         self._paused, self._owed, self._stopping, self._begun = False, 0, False, False
 
@@ -180,20 +183,23 @@ class LevelSet:
         course.run()
         yield as_it_stands(stand, course, stand.extent, "" if course.iteration else f"Starting ({stand.why})")
         while not reason:
-            while self._waiting:
+            while self._waiting and self._under_way is None:
                 changed = self._waiting.popleft()()
                 course.watch()
                 if changed is not None:
                     yield as_it_stands(stand, course, changed)
-            if self._stopping:
-                reason = "stopped"
-                break
-            if self._paused:
-                if not self._owed:
-                    return
-                self._owed -= 1
-            changed, reason = course.update()
-            yield as_it_stands(stand, course, changed)
+            if self._under_way is None:
+                if self._stopping:
+                    reason = "stopped"
+                    break
+                if self._paused:
+                    if not self._owed:
+                        return
+                    self._owed -= 1
+                self._under_way = course.update(self._finely)
+            for changed, reason, whole in self._under_way:  # noqa: B007 - the last reason is the update's
+                self._under_way = None if whole else self._under_way
+                yield as_it_stands(stand, course, changed, whole=whole)
         yield finished(stand, course, reason)
 
 

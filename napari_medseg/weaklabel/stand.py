@@ -51,6 +51,7 @@ class Stand:
         self.given, self.settings, self.trail = given, settings, Trail(given.shape)
         self.stale, self.learned, self.renewals, self.voxels, self.why = False, 0, 0, 0, ""
         self._own_barrier = False
+        self._turned: Box | None = None  # around what turned over since `ready`
         self._bubbles: list[tuple[IntArray, float, bool, int]] = []  # centre, radius in mm, whether it was added, at which step of the trail
 
     def begin(self) -> None:
@@ -76,15 +77,31 @@ class Stand:
         self.voxels = int(np.count_nonzero(self.shown[self.extent]))
         self.learned = 0
 
-    def advance(self, count: int) -> tuple[int, Box | None]:
-        """Move on by some iterations: how many it were, and what changed."""
-        before, known = self.front.iterations, not self.stale
+    def ready(self) -> None:
+        """Before the front moves on: what was learned comes into force, and a mask that a person went back to is taken up."""
         self.speed.refresh()
+        self._turned = None
         if self.stale:
             self.front.reset(self.shown.copy())
-            self.stale = False
-        moved = self.front.advance(self.speed, count)
-        return self.front.iterations - before, self._take_changes(moved.box if known else self.everywhere)
+            self.stale, self._turned = False, self.everywhere
+
+    def move(self, count: int) -> tuple[int, Box | None]:
+        """Some iterations: how many it were, and around what turned over in them."""
+        before = self.front.iterations
+        moved = self.front.advance(self.speed, count).box
+        if moved is not None:
+            self._turned = moved if self._turned is None else scene.joined(self._turned, moved)
+        return self.front.iterations - before, moved
+
+    def settle(self, seen: Box | None = None) -> Box | None:
+        """Show the front as it stands; around what changed since `ready`, and around what was seen of it in between."""
+        changed = self._take_changes(self._turned)
+        return changed if seen is None else self._widened([seen] if changed is None else [changed, seen])
+
+    def glimpse(self) -> tuple[Box, BoolArray]:
+        """The front's mask while it is on its way: a box of the ground with all of it, and the mask in there."""
+        box = self.extent if self._turned is None else scene.joined(self.extent, self._turned)
+        return box, self.front.inside[box].copy()
 
     def tighten(self) -> bool:
         """Put the front under tension; whether it was not yet."""

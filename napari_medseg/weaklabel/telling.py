@@ -14,13 +14,14 @@ LEAK_SUSPECTED = 0.005  # of the end of the reach: say so
 HALF_WAY = 60  # iterations a usual run takes about twice
 
 
-def as_it_stands(stand: Stand, course: Course, changed: Box | None, message: str = "") -> Evolution:
-    """The mask as it is shown; `changed` is a box of the ground."""
+def as_it_stands(stand: Stand, course: Course, changed: Box | None, message: str = "", *, whole: bool = True) -> Evolution:
+    """The mask as it is shown, or, where an update is not `whole` yet, as it is on the way; `changed` is a box of the ground."""
     fraction = min(0.99, max(course.done / (course.done + HALF_WAY), course.done / stand.settings.iterations))
     words = message or f"{stand.voxels * float(np.prod(stand.given.spacing)) / 1000:.3g} ml ({stand.why})"
+    box, part = (stand.extent, stand.shown[stand.extent].copy()) if whole else stand.glimpse()
     return Evolution(
-        stand.on_scan(stand.extent), stand.shown[stand.extent].copy(), stand.given.shape, course.iteration, fraction, words, "", stand.speed.method,
-        course.neck, None if changed is None else stand.on_scan(changed),
+        stand.on_scan(box), part, stand.given.shape, course.iteration, fraction, words, "", stand.speed.method,
+        course.neck, None if changed is None else stand.on_scan(changed), whole,
     )
 
 

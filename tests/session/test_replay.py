@@ -14,7 +14,7 @@ from napari_medseg.session.replay import replay
 from napari_medseg.volume import axis_map, orient
 from napari_medseg.weaklabel.cleanup import CleanupSettings, clean
 from napari_medseg.weaklabel.interpolate import interpolate
-from napari_medseg.weaklabel.levelset import LevelSetSettings, evolve
+from napari_medseg.weaklabel.levelset import LevelSet, LevelSetSettings, evolve
 from napari_medseg.weaklabel.scribble import grow, whole
 
 
@@ -83,6 +83,14 @@ def test_a_level_set_that_was_accepted_while_it_grew_stops_where_it_was(project,
     prompts = {"seeds": {"1": [list(point) for point in ball_seeds]}, "iterations": early.iteration}
     save(project, in_file(project, early.mask), "levelset", parameters=asdict(LevelSetSettings()), prompts=prompts)
     assert early.mask.any()
+    assert replay(project, "case-0001", 1).same
+
+
+def test_a_level_set_that_was_accepted_within_an_update_stops_there_too(project, shown, ball_seeds):
+    front = LevelSet(shown.channel(), shown.geometry.spacing, LevelSetSettings(), seeds=seed_voxels(ball_seeds, shown.geometry), finely=True)
+    early = next(step for step in front if not step.whole)
+    prompts = {"seeds": {"1": [list(point) for point in ball_seeds]}, "iterations": early.iteration}
+    save(project, in_file(project, early.mask), "levelset", parameters=asdict(LevelSetSettings()), prompts=prompts)
     assert replay(project, "case-0001", 1).same
 
 

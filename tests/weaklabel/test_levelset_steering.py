@@ -90,6 +90,33 @@ def test_closing_the_iteration_leaves_it_where_it_stands_and_it_goes_on_from_the
     np.testing.assert_array_equal(finish(level_set).mask, finish(run()).mask)
 
 
+def test_looked_at_finely_it_goes_the_same_way_and_shows_more_of_it():
+    coarse, fine = list(run()), list(run(finely=True))
+    assert len(fine) > 1.5 * len(coarse)
+    for step, shown in zip(fine, followed(fine), strict=True):
+        np.testing.assert_array_equal(shown, step.mask)
+    whole = [step for step in fine if step.whole]
+    for one, other in zip(coarse, whole, strict=True):
+        assert (one.iteration, one.message, one.stopped_because) == (other.iteration, other.message, other.stopped_because)
+        np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_left_within_an_update_it_ends_that_one_first_and_only_then_is_steered():
+    level_set = run(finely=True)
+    running = iter(level_set)
+    for step in running:
+        if not step.whole:
+            break
+    running.close()
+    level_set.rewind()  # of the update that is under way
+    again = list(level_set)
+    np.testing.assert_array_equal(again[-1].mask, take(run(), 1)[0].mask)
+    assert list(followed(again))[-1].tobytes() == again[-1].mask.tobytes()
+    other = run(finely=True)
+    take(other, 3)  # the start, and two moments of the first update
+    np.testing.assert_array_equal(finish(other).mask, finish(run()).mask)
+
+
 def test_paused_it_ends_without_finishing_and_goes_on_when_told():
     level_set, masks = run(), []
     for step in level_set:
