@@ -13,7 +13,7 @@ import typer
 
 from napari_medseg.catalogue import Catalogue, Entry, load
 from napari_medseg.cli.app import app
-from napari_medseg.gui.keys import SHEET
+from napari_medseg.gui.key_table import INFORMATION, TABLE, spelt
 
 PLACE = re.compile(r"^<!-- written: ([a-z-]+) -->$", re.MULTILINE)
 KINDS = (("segmenter", "Segmenters"), ("weaklabel", "Weak-label tools"), ("recipe", "Recipes of refinement"))
@@ -35,9 +35,11 @@ def catalogue() -> str:
 
 
 def keys() -> str:
-    """The window's keys."""
-    rows = (f"| {_cell(key)} | {_cell(act)} |" for key, act in SHEET)
-    return "\n".join(["| key | does |", "|---|---|", *rows])
+    """The window's keys, under the headings of its own sheet."""
+    rows: dict[str, list[str]] = {}
+    for each in (*TABLE, *INFORMATION):
+        rows.setdefault(each.where, ["| key | does |", "|---|---|"]).append(f"| {_cell(spelt(each.key))} | {_cell(each.words)} |")
+    return "\n\n".join(f"## {where}\n\n" + "\n".join(lines) for where, lines in rows.items())
 
 
 WRITERS: dict[str, Callable[[], str]] = {"commands": commands, "catalogue": catalogue, "keys": keys}
