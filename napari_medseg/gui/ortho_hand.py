@@ -13,6 +13,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_medseg.errors import MedsegError
+from napari_medseg.gui.layers import placement
 from napari_medseg.session import levelset_live, limit_painting
 from napari_medseg.session.rulers import KINDS as RULERS
 from napari_medseg.session.state import Scan
@@ -249,10 +250,10 @@ class Hand:
         scan = self._desk.session.current
         if not isinstance(layer, Labels) or layer.mode not in BRUSHES or not layer.editable or scan is None or layer.multiscale:
             return None
-        picture = self._desk.pictures.image(scan)
-        if picture is None or layer.ndim != 3 or layer.data.shape != scan.display.geometry.shape or not isinstance(layer.data, np.ndarray):
+        if layer.ndim != 3 or layer.data.shape != scan.display.geometry.shape or not isinstance(layer.data, np.ndarray):
             return None
-        return layer if np.allclose(layer.translate, picture.translate) else None
+        place = placement(scan.display.geometry)
+        return layer if np.allclose(layer.translate, place["translate"]) and np.allclose(layer.scale, place["scale"]) else None
 
     def _seed(self, scan: Scan, voxel: Places) -> None:
         session = self._desk.session

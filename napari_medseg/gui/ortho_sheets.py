@@ -72,7 +72,7 @@ class Sheets:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._tables: WeakKeyDictionary[Layer, tuple[Any, Table | None]] = WeakKeyDictionary()
-        self._places: WeakKeyDictionary[Layer, tuple[Any, tuple[Triple, Triple] | None]] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Layer, tuple[Any, tuple[Places, Places] | None]] = WeakKeyDictionary()
 
     def read(self, wanted: Image | None = None) -> Held | None:
         """What is visible now; None where nothing can be cut.
@@ -105,28 +105,27 @@ class Sheets:
 
     def _sheet(self, layer: Image | Labels) -> Sheet | None:
         place = self._place(layer)
-        if place is None or layer.ndim < 3:
+        if place is None:
             return None
-        scale, translate = place
+        step, first = place
         data = layer.data
         if layer.multiscale:
             levels = [data[index] for index in range(len(data))]
             data = levels[level_for(levels, MOST_VOXELS)]
-            finer = np.array([fine / coarse for fine, coarse in zip(levels[0].shape[:layer.ndim], data.shape[:layer.ndim], strict=True)][-3:])
-            translate = _triple(np.array(translate) + np.array(scale) * (finer - 1) / 2)
-            scale = _triple(np.array(scale) * finer)
+            coarser = np.array(levels[0].shape[:layer.ndim], float)[-3:] / np.array(data.shape[:layer.ndim])[-3:]
+            first, step = first + step * (coarser - 1) / 2, step * coarser
         for at in self._lead(layer):
             data = data[at]
         if min(data.shape[:3]) < 1:
             return None
+        mirrored = step < 0
+        scale, translate = _triple(np.abs(step)), _triple(first + np.where(mirrored, (np.array(data.shape[:3]) - 1) * step, 0.0))
+        looks: dict[str, Any] = {"opacity": float(layer.opacity), "mirrored": tuple(bool(each) for each in mirrored)}
         if isinstance(layer, Labels):
-            contour = int(layer.contour)
-            return Sheet(data, scale, translate, "labels", self._table(layer), opacity=float(layer.opacity), contour=contour)
-        adds = str(layer.blending) in ("additive", "Blending.ADDITIVE")
+            return Sheet(data, scale, translate, "labels", self._table(layer), contour=int(layer.contour), **looks)
         low, high = (float(v) for v in layer.contrast_limits)
-        kind = "colour" if layer.rgb else "grey"
-        table = None if layer.rgb else self._table(layer)
-        return Sheet(data, scale, translate, kind, table, (low, high), float(layer.gamma), float(layer.opacity), adds)  # type: ignore[arg-type]
+        looks |= {"limits": (low, high), "gamma": float(layer.gamma), "adds": str(layer.blending) == "additive"}
+        return Sheet(data, scale, translate, "colour", **looks) if layer.rgb else Sheet(data, scale, translate, "grey", self._table(layer), **looks)
 
     def _lead(self, layer: Layer) -> tuple[int, ...]:
         """Where a series with more axes than three stands on the others."""
@@ -149,8 +148,8 @@ class Sheets:
         self._tables[layer] = colormap, table
         return table
 
-    def _place(self, layer: Layer) -> tuple[Triple, Triple] | None:
-        """Scale and translate of its last three axes in the world; None for a layer that is turned."""
+    def _place(self, layer: Layer) -> tuple[Places, Places] | None:
+        """The way from voxel to voxel along its last three axes, and where its first one lies, in mm of the world; None for a layer that is turned."""
         if layer.ndim < 3:
             return None
         key = (tuple(layer.scale), tuple(layer.translate), layer.affine.affine_matrix.tobytes(), np.asarray(layer.rotate).tobytes())
@@ -159,8 +158,8 @@ class Sheets:
             return known[1]
         first = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), float)
         axes = np.stack([np.asarray(layer.data_to_world(np.eye(layer.ndim)[axis]), float) - first for axis in range(layer.ndim)], axis=1)[-3:, -3:]
-        straight = np.allclose(axes, np.diag(np.diag(axes)), atol=1e-6) and bool((np.diag(axes) > 0).all())
-        place = (_triple(np.diag(axes)), _triple(first[-3:])) if straight else None
+        straight = np.allclose(axes, np.diag(np.diag(axes)), atol=1e-6) and bool(np.diag(axes).all())
+        place = (np.diag(axes).copy(), first[-3:]) if straight else None
         self._places[layer] = key, place
         return place
 

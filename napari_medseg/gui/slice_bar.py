@@ -73,6 +73,12 @@ class SliceBar(QWidget):
         """Show the slice in view, and which views are on."""
         if self._bar is None:
             return
+        try:
+            self._show()
+        except RuntimeError:  # the window went first
+            self._bar = None
+
+    def _show(self) -> None:
         views, axis = self._desk.session.views, self._desk.views.quad.main_axis
         for part, on in ((self.ortho, views.ortho), (self.crosshair, views.crosshair), (self.level, views.levelling)):
             if part.isChecked() != on:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMainWindow
 
 from napari_medseg.gui.canvas_mouse import CanvasMouse
 from napari_medseg.gui.clicks import stays
+from napari_medseg.gui.layers import placement
 from napari_medseg.gui.levelling import Levelling
 from napari_medseg.gui.ortho import Quad
 from napari_medseg.gui.ortho_frame import Frame
@@ -249,7 +250,10 @@ class ViewsTool(QObject):
         if scan is None or layer is None:
             return
         start, end = layer.get_ray_intersections(position=position, view_direction=direction, dims_displayed=displayed, world=True)
-        voxel = hit(label_maps(scan), start[-3:], end[-3:]) if start is not None and end is not None else None
+        if start is None or end is None:
+            return
+        places = (self._to_voxel(layer, np.asarray(layer.data_to_world(end_of), float)[-3:]) for end_of in (start, end))
+        voxel = hit(label_maps(scan), *places)
         if voxel is not None:
             self.views.go_voxel(voxel)
             self._bring((0, 1, 2))
@@ -281,9 +285,12 @@ class ViewsTool(QObject):
         return np.asarray((world - place[1]) / place[0])
 
     def _scale(self, layer: Image) -> tuple[Places, Places]:
-        """Scale and translate of the grid that is looked at, in the canvas's world: the layer's, or those of the level of a pyramid that panes cut."""
-        held = self.quad.held
-        if self._desk.session.current is None and held is not None:
+        """Scale and translate of the grid that is looked at, in the canvas's world; somebody's own layer may show it mirrored, or in several resolutions."""
+        scan, held = self._desk.session.current, self.quad.held
+        if scan is not None:
+            place = placement(scan.display.geometry)
+            return np.array(place["scale"], float), np.array(place["translate"], float)
+        if held is not None:
             return np.array(held.base.scale), np.array(held.base.translate)
         return np.array(layer.scale, float)[-3:], np.array(layer.translate, float)[-3:]
 

@@ -43,6 +43,8 @@ class Sheet:
         Whether it is added to what is below.
     contour : int
         Width in pixels of the outline that labels are drawn as; 0 fills them.
+    mirrored : (bool, bool, bool)
+        Axes that the window shows the other way round; the place is that of the voxel shown first.
     """
 
     array: Any
@@ -55,6 +57,7 @@ class Sheet:
     opacity: float = 1.0
     adds: bool = False
     contour: int = 0
+    mirrored: tuple[bool, bool, bool] = (False, False, False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -129,6 +132,20 @@ def cut(sheets: Sequence[Sheet], base: Sheet, axis: int, index: int) -> Cut:
     return Cut(shown, np.clip(over * 255, 0, 255).astype(np.uint8) if has_labels else None, step)
 
 
+def _part(sheet: Sheet, where: Sequence[int | range]) -> npt.NDArray[Any]:
+    """Some of a sheet's values in the order in which they are shown: an index or an ascending range for each axis. What lies on the disk need only slice."""
+    wanted: list[int | slice] = []
+    turned: list[slice] = []
+    for at, size, mirrored in zip(where, sheet.shape, sheet.mirrored, strict=True):
+        if isinstance(at, int):
+            wanted.append(size - 1 - at if mirrored else at)
+            continue
+        first, last = (size - 1 - at[-1], size - 1 - at[0]) if mirrored else (at[0], at[-1])
+        wanted.append(slice(first, last + 1, at.step))
+        turned.append(slice(None, None, -1 if mirrored else 1))
+    return np.asarray(sheet.array[tuple(wanted)])[tuple(turned)]
+
+
 Part = tuple[npt.NDArray[Any], slice, slice]
 
 
@@ -136,9 +153,8 @@ def _slice(sheet: Sheet, base: Sheet, axis: int, index: int, step: int) -> Part 
     """A sheet's values on the pixels of the base's slice, and which pixels those are."""
     rows, columns = (other for other in range(3) if other != axis)
     if sheet is base or (sheet.shape == base.shape and np.allclose(sheet.scale, base.scale) and np.allclose(sheet.translate, base.translate)):
-        where: list[Any] = [slice(None, None, step)] * 3
-        where[axis] = index
-        return np.asarray(sheet.array[tuple(where)]), slice(None), slice(None)
+        whole = [range(0, size, step) if side != axis else index for side, size in enumerate(sheet.shape)]
+        return _part(sheet, whole), slice(None), slice(None)
     at = round((base.translate[axis] + index * base.scale[axis] - sheet.translate[axis]) / sheet.scale[axis])
     if not 0 <= at < sheet.shape[axis]:
         return None
@@ -150,11 +166,10 @@ def _slice(sheet: Sheet, base: Sheet, axis: int, index: int, step: int) -> Part 
         if not inside.size:
             return None
         picked.append((found[inside[0]:inside[-1] + 1], slice(int(inside[0]), int(inside[-1]) + 1)))
-    where = [slice(None)] * 3
-    where[axis] = at
-    where[rows] = slice(int(picked[0][0][0]), int(picked[0][0][-1]) + 1)
-    where[columns] = slice(int(picked[1][0][0]), int(picked[1][0][-1]) + 1)
-    part = np.asarray(sheet.array[tuple(where)])
+    box: list[int | range] = [at, at, at]
+    for side, (found, _) in zip((rows, columns), picked, strict=True):
+        box[side] = range(int(found[0]), int(found[-1]) + 1)
+    part = _part(sheet, box)
     return part[np.ix_(picked[0][0] - picked[0][0][0], picked[1][0] - picked[1][0][0])], picked[0][1], picked[1][1]
 
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication, QSplitter
 
 from napari_medseg.gui.layers import volume_layers
 from napari_medseg.gui.ortho_sheets import Sheets
+from napari_medseg.session.planes import cut
 from napari_medseg.volume import Geometry, Volume
 from napari_medseg.volume.windows import Window
 
@@ -256,6 +257,15 @@ def test_pyramids_colours_series_and_turned_layers_are_cut_where_they_can_be():
     sheets = {sheet.kind: sheet for sheet in Sheets(viewer).read().sheets}
     assert len(Sheets(viewer).read().sheets) == 3
     assert sheets["colour"].shape == (4, 16, 16)
+
+
+def test_a_layer_that_is_shown_mirrored_is_cut_as_it_is_shown(viewer):
+    array = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    viewer.add_layer(Image(array, scale=(-2, 1, -1), translate=(10, 0, 5), contrast_limits=(0, 255), name="mirrored"))
+    base = Sheets(viewer).read().base
+    assert (base.scale, base.translate) == ((2.0, 1.0, 1.0), (8.0, 0.0, 2.0))
+    assert np.array_equal(cut([base], base, 0, 0).picture[..., 0], array[1, :, ::-1])
+    assert np.array_equal(cut([base], base, 1, 2).picture[..., 0], array[::-1, 2, ::-1])
 
 
 def test_a_drag_of_somebody_s_own_picture_changes_its_contrast(viewer, desk, session):
