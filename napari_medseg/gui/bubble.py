@@ -10,6 +10,7 @@ from napari.layers import Image
 
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.gui.clicks import stays
+from napari_medseg.gui.layers import to_voxel
 from napari_medseg.session import levelset_live
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class BubbleTool:
         try:
             if self._viewer.dims.ndisplay != 2:
                 raise InvalidInputError("a bubble is placed on a slice", where="Bubble", todo="Change to the 2D view (Ctrl+Y)")
-            voxel = np.rint(layer.world_to_data(place)).astype(int)
+            voxel = np.rint(to_voxel(session.current.display.geometry, place)).astype(int)
             if ((voxel < 0) | (voxel >= session.current.display.geometry.shape)).any():
                 return
             levelset_live.bubble(session, (int(voxel[0]), int(voxel[1]), int(voxel[2])), add=session.background == cut)

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from napari.utils.notifications import show_error
+from psygnal import EmitLoopError
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication
 
@@ -29,6 +30,7 @@ from napari_medseg.gui.opening import Opener
 from napari_medseg.gui.picking import PickTool
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.pointing import PointingTool
+from napari_medseg.gui.preferences_page import PreferencesPage
 from napari_medseg.gui.prompt_layers import PromptLayers
 from napari_medseg.gui.reader import is_ours
 from napari_medseg.gui.readout import CursorLine, EdgeLetters
@@ -124,6 +126,7 @@ class Desk(QObject, Acts):
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
         self.views = ViewsTool(self, viewer)
+        self.preferences_page = PreferencesPage(self.session, lambda choices: self.writer.fill(choices.fill))
         self._in_hand = InHand(self)
         self._redraws = Redraws(self.session, self.writer, self.refreshed.emit, self)
         self._users = 0
@@ -152,29 +155,15 @@ class Desk(QObject, Acts):
         self._over = True
         if _desks.get(self.viewer) is self:
             del _desks[self.viewer]
-        self._dispatcher.close()
-        self._redraws.close()
-        self.session.set(tool="")
-        self.opener.close()
-        self.writer.close()
-        self.bubble.close()
-        self.pointing.close()
-        self.picking.close()
-        self.rulers.close()
-        self.drops.close()
-        self.letters.close()
-        self.right_mark.close()
-        self.cursor_line.close()
-        self.study_view.close()
-        self.views.close()
+        parts = (
+            self.views, self._dispatcher, self._redraws, self._in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking, self.rulers,
+            self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view,
+        )
+        for part in parts:
+            _closed(part.close)
         self.session.shut()
-        self.keys.unbind()
-        self.keys.sheet.close()
-        self._layer_list.close()
-        self.viewer.events.theme.disconnect(self._on_theme)
-        self.viewer.dims.events.ndisplay.disconnect(self._on_display)
-        self.viewer.dims.events.order.disconnect(self._on_order)
-        self.viewer.dims.events.current_step.disconnect(self._on_slice)
+        for close in (self.keys.unbind, self.keys.sheet.close, self._layer_list.close, self._unwire):
+            _closed(close)
 
     def name_version(self) -> None:
         """Save a version of the labels: under a name where the Cases dock is there to ask for one."""
@@ -200,6 +189,13 @@ class Desk(QObject, Acts):
         viewer.dims.events.ndisplay.connect(self._on_display)
         viewer.dims.events.order.connect(self._on_order)
         viewer.dims.events.current_step.connect(self._on_slice)
+
+    def _unwire(self) -> None:
+        viewer = self.viewer
+        viewer.events.theme.disconnect(self._on_theme)
+        viewer.dims.events.ndisplay.disconnect(self._on_display)
+        viewer.dims.events.order.disconnect(self._on_order)
+        viewer.dims.events.current_step.disconnect(self._on_slice)
 
     def _disagreement(self, scan: Scan) -> Array | None:
         return self.session.reviewing.agreement.shown if scan is self.session.current else None
@@ -277,6 +273,14 @@ class Desk(QObject, Acts):
     def _say(self, error: MedsegError) -> None:
         log.info("%s", error)
         show_error(str(error))
+
+
+def _closed(close: Callable[[], object]) -> None:
+    """Close a part of a desk. Where the window went first Qt has taken some of it already; the work is put away all the same."""
+    try:
+        close()
+    except (RuntimeError, EmitLoopError):
+        log.info("A part of the window was gone before it was closed", exc_info=True)
 
 
 def on_quit(function: Callable[[], None]) -> None:

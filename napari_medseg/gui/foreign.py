@@ -11,7 +11,7 @@ import psutil
 from napari.layers import Image, Labels, Layer
 
 from napari_medseg.errors import InvalidInputError, NoRoomError
-from napari_medseg.volume import Array
+from napari_medseg.volume import Array, FloatArray
 
 MILLIMETRES = ("pixel", "millimeter", "dimensionless", "")
 """Units whose numbers are taken as millimetres; napari says pixel where nobody said anything."""
@@ -39,16 +39,32 @@ def require_upright(layer: Layer) -> None:
     Raises
     ------
     InvalidInputError
-        When it is turned, sheared or mirrored, or measured in another unit.
+        When it is turned, sheared or flat, or measured in another unit.
     """
     name, matrix = layer.name, np.asarray(layer.affine.linear_matrix, float)
     if not (np.allclose(matrix, np.diag(np.diag(matrix))) and np.allclose(layer.rotate, np.eye(layer.ndim)) and np.allclose(layer.shear, 0)):
         raise InvalidInputError("is turned or sheared inside napari", where=name, todo="Open its file with Medseg, which turns it without resampling")
-    if (np.asarray(layer.scale, float) * np.diag(matrix)).min() <= 0:
-        raise InvalidInputError("is mirrored inside napari (a negative scale)", where=name, todo="Flip its array instead, or open its file with Medseg")
+    if not steps(layer).all():
+        raise InvalidInputError("has no extent along one axis (a scale of 0)", where=name, todo="Give its scale in millimetres")
     others = [str(unit) for unit in layer.units if str(unit) not in MILLIMETRES]
     if others:
         raise InvalidInputError(f"is measured in {others[0]}", where=name, todo='Give its scale in millimetres and set layer.units = "mm"')
+
+
+def steps(layer: Layer) -> FloatArray:
+    """Millimetres from voxel to voxel along each axis of an upright layer; negative where it is shown mirrored, as some readers do with every file."""
+    return np.asarray(layer.scale, float) * np.diag(np.asarray(layer.affine.linear_matrix, float))
+
+
+def as_shown(layer: Layer, voxels: Array) -> Array:
+    """A view of an upright layer's voxels in the order in which napari shows them."""
+    return voxels[tuple(slice(None, None, -1) if step < 0 else slice(None) for step in steps(layer))]
+
+
+def first_corner(layer: Layer) -> FloatArray:
+    """Where the first voxel of what is shown lies in napari's world."""
+    last = [length - 1 if step < 0 else 0 for length, step in zip(layer.data.shape, steps(layer), strict=True)]
+    return np.asarray(layer.data_to_world(last), float)
 
 
 def require_room(layer: Image | Labels) -> None:

@@ -70,6 +70,10 @@ class InHand:
             elif session.tool:  # after it is selected: napari takes the mode of a layer that is not
                 layer.mode = "add" if session.tool == "seeds" else "paint"
 
+    def close(self) -> None:
+        """Nothing is in hand any more."""
+        self._desk.session.set(tool="")
+
     def _disarm(self, scan: Scan) -> None:
         held = self._desk.writer.of(scan)
         for layer in (self._desk.seeds.get(scan), held.limit, held.strokes, held.barrier):

@@ -169,7 +169,7 @@ class LayerList:
         if scan not in self._session.scans:
             return
         if voxels.shape == scan.display.geometry.shape and scan.aside is None:
-            showing.replace_values(self._session, scan, voxels)
+            showing.replace_values(self._session, scan, foreign.as_shown(layer, voxels))
             return
         self._session.close(scan)
         self._open_read(layer, voxels)

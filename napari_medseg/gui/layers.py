@@ -12,12 +12,13 @@ from weakref import ref
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from numpy.typing import ArrayLike
 
 from napari_medseg.annotation import LabelMap, named
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.gui import foreign
 from napari_medseg.session.state import Scan, displayed, labels_in_file, scan_of
-from napari_medseg.volume import Array, AxisMap, Geometry, Volume, axis_map
+from napari_medseg.volume import Array, AxisMap, FloatArray, Geometry, Volume, axis_map
 from napari_medseg.volume.fusion import split
 from napari_medseg.volume.windows import presets, sample
 
@@ -34,6 +35,18 @@ def placement(display: Geometry) -> dict[str, tuple[Any, ...]]:
     """Scale, translate and units of a layer that shows this display grid."""
     columns = display.matrix[:, ::-1]
     return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns), "units": ("mm", "mm", "mm")}
+
+
+def to_world(display: Geometry, voxel: ArrayLike) -> FloatArray:
+    """Where napari shows a voxel (z, y, x) of a display grid, whatever the layer of the picture: somebody's own may be mirrored."""
+    place = placement(display)
+    return np.asarray(voxel, float) * place["scale"] + place["translate"]
+
+
+def to_voxel(display: Geometry, place: ArrayLike) -> FloatArray:
+    """The voxel (z, y, x), with fractions, of a display grid at a place of napari's world, whose last three axes count."""
+    on_grid = placement(display)
+    return (np.asarray(place, float)[..., -3:] - on_grid["translate"]) / on_grid["scale"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,7 +218,7 @@ def adopt(layer: Image, voxels: Array | None = None) -> Scan:
         scan.channel = index
         scan.overlay = None if study.in_colour else overlay_of(study.channels)
         return scan
-    geometry = _grid_shown(layer)
+    array, geometry = foreign.as_shown(layer, array), _grid_shown(layer)
     note = "napari does not know how the patient lies in this layer; it is taken as it is shown"
     return scan_of(Volume(array, geometry, name=name, notes=(note,)), axis_map(geometry), geometry)
 
@@ -222,7 +235,7 @@ def labels_volume(layer: Labels, voxels: Array | None = None) -> Volume | None:
         foreign.require_upright(layer)
     except InvalidInputError:
         return None
-    return Volume(array, _grid_shown(layer), name=layer.name)
+    return Volume(foreign.as_shown(layer, array), _grid_shown(layer), name=layer.name)
 
 
 def scan_metadata(scan: Scan) -> dict[str, Any]:
@@ -246,8 +259,7 @@ def source_volume(array: Array, meta: dict[str, Any]) -> Volume:
 
 def _grid_shown(layer: Layer) -> Geometry:
     """The grid of an upright layer that does not know its patient."""
-    scale = np.array(layer.scale, float) * np.diag(layer.affine.linear_matrix)
-    return _as_shown(layer.data, scale, layer.data_to_world((0, 0, 0)))
+    return _as_shown(layer.data, np.abs(foreign.steps(layer)), foreign.first_corner(layer))
 
 
 def _as_shown(array: Array, scale: Any, first: Any) -> Geometry:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
+from napari_medseg.gui.layers import to_voxel, to_world
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
@@ -33,7 +34,7 @@ class Looking:
         layer = self.pictures.image(scan) if scan is not None else None
         if scan is None or layer is None:
             return None
-        index = round(float(layer.world_to_data(self.viewer.dims.point)[axis]))
+        index = round(float(to_voxel(scan.display.geometry, self.viewer.dims.point)[axis]))
         return int(np.clip(index, 0, scan.display.geometry.shape[axis] - 1))
 
     def show_slice(self, axis: int, index: int) -> None:
@@ -43,11 +44,10 @@ class Looking:
         if scan is None or layer is None:
             return
         dims = self.viewer.dims
-        if dims.ndisplay == 2 and axis in dims.displayed:
-            dims.order = (axis, *(each for each in range(3) if each != axis))
-        voxel = [0.0, 0.0, 0.0]
-        voxel[axis] = index
-        dims.set_point(axis, float(layer.data_to_world(voxel)[axis]))
+        before = dims.ndim - 3  # axes of series that somebody else has open
+        if dims.ndisplay == 2 and before + axis in dims.displayed:
+            dims.order = (*range(before), before + axis, *(before + each for each in range(3) if each != axis))
+        dims.set_point(before + axis, float(to_world(scan.display.geometry, (index, index, index))[axis]))
 
     def along(self) -> int | None:
         """The axis of the display grid that the flat view looks along; None in 3D."""
@@ -56,14 +56,13 @@ class Looking:
 
     def bring(self, scan: Scan, voxel: tuple[int, int, int]) -> None:
         """Bring a voxel of a scan into the middle of the view."""
-        layer = self.pictures.image(scan)
-        if layer is None:
+        if self.pictures.image(scan) is None:
             return
-        place = np.array(layer.data_to_world(voxel), float)
-        self.viewer.dims.set_point(range(3), place)
+        place, dims = to_world(scan.display.geometry, voxel), self.viewer.dims
+        dims.set_point(range(dims.ndim - 3, dims.ndim), place)
         centre = np.array(self.viewer.scene.camera.center, float)
-        shown = list(self.viewer.dims.displayed)
-        centre[-len(shown):] = place[shown]
+        shown = list(dims.displayed)
+        centre[-len(shown):] = np.array(dims.point, float)[shown]
         self.viewer.scene.camera.center = tuple(centre)
 
     def show_neck(self) -> None:

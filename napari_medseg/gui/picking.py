@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_medseg.gui.clicks import stays
+from napari_medseg.gui.layers import to_voxel
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
@@ -40,7 +41,7 @@ class PickTool:
         place = np.array(event.position, float)
         if not (yield from stays(event)):
             return
-        voxel = np.rint(layer.world_to_data(place)[-3:]).astype(int)
+        voxel = np.rint(to_voxel(scan.display.geometry, place)).astype(int)
         if ((voxel >= 0) & (voxel < scan.display.geometry.shape)).all():
             x, y, z = (float(v) for v in scan.display.geometry.world(voxel[None])[0])
             session.tidy.click(scan, (x, y, z))

@@ -259,7 +259,7 @@ class Pictures:
         camera = np.array(viewer.scene.camera.center, float)
         centre[shown] = camera[-len(shown):]
         place = before.world((centre - was[1]) / was[0])
-        now = np.array(layer.data_to_world(after.voxel(place)))
+        now = layers.to_world(after, after.voxel(place))
         viewer.dims.set_point(range(3), now)
         camera[-len(shown):] = now[shown]
         viewer.scene.camera.center = tuple(camera)

@@ -14,6 +14,7 @@ from napari.layers import Image
 
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.gui.clicks import stays
+from napari_medseg.gui.layers import to_voxel
 from napari_medseg.gui.prompt_layers import box_segments, outline_segments
 from napari_medseg.volume import FloatArray
 
@@ -80,7 +81,7 @@ class PointingTool:
             yield from self._lasso(scan, layer, event)
 
     def _point(self, scan: Scan, layer: Image, place: FloatArray, sign: int) -> None:
-        voxel = np.rint(layer.world_to_data(place))
+        voxel = np.rint(to_voxel(scan.display.geometry, place))
         if not ((voxel < 0) | (voxel >= scan.display.geometry.shape)).any():
             self._or_report(lambda: self._desk.session.prompting.point(scan.display.geometry.world(voxel), sign))
 
@@ -119,7 +120,7 @@ class PointingTool:
 
     def _place(self, scan: Scan, layer: Image, event: Any) -> FloatArray:
         """Where the mouse is, inside the scan and in the middle of its slice."""
-        place = np.clip(np.array(layer.world_to_data(event.position), float), -0.49, np.array(scan.display.geometry.shape) - 0.51)
+        place = np.clip(to_voxel(scan.display.geometry, event.position), -0.49, np.array(scan.display.geometry.shape) - 0.51)
         across = self._across(event)
         place[across] = np.rint(place[across])
         return place

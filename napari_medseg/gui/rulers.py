@@ -13,6 +13,7 @@ from napari_medseg.annotation.prompts import PointLPS
 from napari_medseg.annotation.rulers import Ruler
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.gui.clicks import stays
+from napari_medseg.gui.layers import to_voxel, to_world
 from napari_medseg.gui.measure_layers import Colour, MeasureLayers, Stretch
 from napari_medseg.session.rulers import KINDS
 from napari_medseg.volume import Array
@@ -172,7 +173,7 @@ class RulerTool:
         picture = self._desk.pictures.image(scan)
         if picture is None:
             return None
-        voxel = np.array(picture.world_to_data(event.position), float)[-3:]
+        voxel = to_voxel(scan.display.geometry, event.position)
         across = next(axis for axis in range(3) if axis + len(event.position) - 3 not in event.dims_displayed)
         voxel[across] = np.rint(voxel[across])
         if not bool(scan.display.geometry.contains(voxel)):
@@ -192,7 +193,7 @@ class RulerTool:
         thick = scan.display.geometry.spacing[across] / 2
         ends = [(index, end) for index, ruler in enumerate(scan.rulers) for end in range(len(ruler.places))]
         voxels = scan.display.geometry.voxel([scan.rulers[index].places[end] for index, end in ends])
-        offsets = np.array([picture.data_to_world(voxel)[-3:] for voxel in voxels]) - at
+        offsets = to_world(scan.display.geometry, voxels) - at
         flat = np.linalg.norm(offsets[:, shown], axis=1)
         flat[np.abs(offsets[:, across]) > thick] = np.inf
         nearest = int(flat.argmin())

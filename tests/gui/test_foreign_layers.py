@@ -5,6 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
+from napari_medseg.gui import layers
+
 pytestmark = pytest.mark.qt
 SHAPE = (12, 40, 44)
 LOOK = (
@@ -66,6 +68,8 @@ KINDS = {
     "scaled, moved and in mm": (lambda v: v, {"scale": (3.0, 0.7, 0.7), "translate": (-100.0, 40.0, 12.5), "units": "mm"}),
     "an upright affine": (lambda v: v, {"affine": np.diag([2.0, 0.5, 0.5, 1.0]), "colormap": "magma", "gamma": 0.7}),
     "16 bit and backwards in memory": (lambda v: v.astype(np.int16)[::-1], {"contrast_limits": (0.1, 0.7), "name": "backwards"}),
+    "mirrored, as some readers of NIfTI do": (lambda v: v, {"scale": (-3.0, -0.7, 0.7), "translate": (78.0, 99.6, -4.0)}),
+    "mirrored by an affine": (lambda v: v, {"affine": np.diag([2.0, 0.5, -0.5, 1.0])}),
     "half precision": (lambda v: v.astype(np.float16), {}),
     "yes and no": (lambda v: v > 50, {}),
     "dask": (elsewhere_dask, {"scale": (2.0, 1.0, 1.0)}),
@@ -80,9 +84,14 @@ def test_a_layer_of_somebody_s_is_worked_on_and_stays_as_it_was(viewer, dock, de
     before = state(layer)
     qtbot.waitUntil(lambda: session.current is not None, timeout=20_000)
     scan = session.current
-    assert np.array_equal(scan.display.array, np.asarray(layer.data))
+    place = layers.to_world(scan.display.geometry, (6, 20, 21))
+    assert scan.display.array[6, 20, 21] == np.asarray(layer.data)[tuple(np.rint(layer.world_to_data(place)).astype(int))]
     use(desk, session, qtbot)
     assert scan.has_labels
+    before_and_after = desk.slice_in_view(0)
+    desk.show_slice(0, 9)
+    assert desk.slice_in_view(0) == 9
+    desk.show_slice(0, before_and_after)
     theirs, ours = layer.extent.world, desk.writer.of(scan).labels.extent.world
     assert np.allclose(theirs, ours)
     dock.desk.shut()
@@ -93,7 +102,6 @@ TILTED = np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 
 
 
 @pytest.mark.parametrize(("keywords", "said"), [
-    ({"scale": (-1, 1, 1)}, "is mirrored inside napari (a negative scale). Flip its array"), ({"affine": np.diag([1, 1, -2, 1])}, "is mirrored"),
     ({"units": ("um", "um", "um")}, "is measured in micrometer. Give its scale in millimetres"), ({"affine": TILTED}, "turned or sheared"),
 ])
 def test_what_cannot_be_worked_on_is_declined_with_what_to_do(viewer, dock, session, values, keywords, said):
@@ -150,6 +158,16 @@ def test_somebody_s_labels_are_worked_on_as_a_copy_and_stay_as_they_were(viewer,
         assert state(layer) == before
 
 
+def test_mirrored_labels_of_a_mirrored_scan_are_copied_as_they_are_shown(viewer, dock, desk, session, values):
+    label, mirrored = (values > 50).astype(np.uint8), {"scale": (-3, 1, -1), "translate": (33, 0, 43)}
+    label[0, 0, 0] = 1
+    viewer.add_image(values, **mirrored)
+    layer = viewer.add_labels(label.copy(), **mirrored)
+    assert np.array_equal(session.current.labels, label[::-1, :, ::-1])
+    assert np.array_equal(layer.data, label)
+    assert np.allclose(desk.writer.of(session.current).labels.extent.world, layer.extent.world)
+
+
 def test_labels_with_more_values_than_classes_are_left_alone_with_a_sentence(viewer, dock, desk, session, values):
     viewer.add_image(values)
     cells = np.arange(values.size, dtype=np.int32).reshape(SHAPE)
@@ -159,7 +177,7 @@ def test_labels_with_more_values_than_classes_are_left_alone_with_a_sentence(vie
     assert "cells: holds label values from 0 to" in session.notice
 
 
-@pytest.mark.parametrize("keywords", [{"rotate": (0, 0, 20)}, {"scale": (1, 1, -1)}, {"scale": (2, 1, 1)}])
+@pytest.mark.parametrize("keywords", [{"rotate": (0, 0, 20)}, {"translate": (0, 0, 3)}, {"scale": (2, 1, 1)}])
 def test_labels_that_lie_elsewhere_than_the_scan_are_left_alone(viewer, dock, session, values, keywords):
     viewer.add_image(values)
     layer = viewer.add_labels((values > 50).astype(np.uint8), **keywords)
