@@ -23,7 +23,7 @@ def eye(ink: str, open_: bool) -> QIcon:
     else:
         painter.drawLine(QPointF(2.5, 14), QPointF(13.5, 2))
     painter.end()
-    return QIcon(picture)
+    return untinted(picture)
 
 
 def padlock(ink: str, locked: bool) -> QIcon:
@@ -39,7 +39,7 @@ def padlock(ink: str, locked: bool) -> QIcon:
         painter.setBrush(QColor(ink))
     painter.drawRoundedRect(QRectF(3, 7.5, 10, 6.7), 1.2, 1.2)
     painter.end()
-    return QIcon(picture)
+    return untinted(picture)
 
 
 def numbered(colour: Colour, value: int, ink: str) -> QIcon:
@@ -56,13 +56,20 @@ def numbered(colour: Colour, value: int, ink: str) -> QIcon:
     painter.setFont(font)
     painter.drawText(QRectF(0, 0, SIZE, SIZE), Qt.AlignmentFlag.AlignCenter, str(value))
     painter.end()
-    return QIcon(picture)
+    return untinted(picture)
 
 
 def is_light(colour: Colour) -> bool:
     """Whether black is read more easily on a colour than white (WCAG 2.1 relative luminance)."""
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
+
+
+def untinted(picture: QPixmap) -> QIcon:
+    """An icon that a chosen row shows as it is: Qt would tint it."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
 
 
 def _canvas(ink: str) -> tuple[QPixmap, QPainter]:

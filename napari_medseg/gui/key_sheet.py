@@ -15,7 +15,7 @@ from napari_medseg.gui.style import SPACING, button, quiet, sheet
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
-LARGEST = (720, 640)
+LARGEST = (860, 660)
 ROW = Qt.ItemDataRole.UserRole
 HINT = "Choose a row and press Enter, or double-click it, to give it another key."
 

@@ -3,43 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from napari.utils.theme import available_themes, get_theme
+from qtpy import QT6
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
 
 WIDTH = 352  # what the widest page needs beside a scroll bar in PyQt5's font
 SPACING = 6
-# One filled button a state. The blue is Okabe and Ito's, readable under white on dark and light themes.
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """Colours of ours beside napari's, in one kind of theme; tests measure them against what they lie on.
+
+    Attributes
+    ----------
+    ink : str
+        What small pictures are drawn with; napari's own text colour.
+    quiet : str
+        Small print: at least 4.5 to 1 on any background it lies on.
+    rim : str
+        Edges of what can be pressed, typed into or dragged: at least 3 to 1.
+    focus : str
+        The ring around what has the keys: at least 3 to 1.
+    armed : str
+        The edge of a tool that is in the hand: at least 3 to 1.
+    """
+
+    ink: str
+    quiet: str
+    rim: str
+    focus: str
+    armed: str
+
+
+COLOURS = {
+    "dark": Colours(ink="#f0f1f2", quiet="#a3adb7", rim="#7f8995", focus="#56b4e9", armed="#e69f00"),
+    "light": Colours(ink="#1e1e21", quiet="#525b64", rim="#74787d", focus="#0072b2", armed="#a35200"),
+}
+FILLED, FILLED_HOVER = "#0072b2", "#005a8c"
+"""The one filled button a state, and under the mouse: Okabe and Ito's blue, on which white is read in either theme."""
 SHEET = """
-QPushButton { padding: 4px 8px; }
-QPushButton[primary="true"] { background-color: #0072b2; color: white; font-weight: bold; }
-QPushButton[primary="true"]:hover { background-color: #1a86c6; }
-QPushButton[primary="true"]:disabled { background-color: #5a7384; }
-QPushButton::menu-indicator { image: none; }
-QDoubleSpinBox[narrow="true"] { min-width: 53px; max-width: 53px; padding: 1px 1px; }
-QDoubleSpinBox[slim="true"] { min-width: 52px; padding: 1px 2px; }
-QPushButton[armed="true"] { border: 2px solid #e69f00; }
-QFrame#medsegGuide { border-left: 4px solid #0072b2; background-color: rgba(0, 114, 178, 40); }
-QFrame#medsegKeys { border: 2px solid #0072b2; border-radius: 6px; }
-QFrame#medsegNotice { border: 1px solid #e69f00; background-color: rgba(230, 159, 0, 30); }
-QFrame#medsegGuide[waiting="true"] { border-left-color: #e69f00; background-color: rgba(230, 159, 0, 30); }
+QPushButton {{ padding: 3px 7px; border: 1px solid {rim}; }}
+QPushButton:disabled {{ padding: 3px 7px; }}
+QPushButton:focus {{ padding: 2px 6px; border: 2px solid {focus}; }}
+QPushButton[primary="true"] {{ background-color: {filled}; color: white; font-weight: bold; }}
+QPushButton[primary="true"]:hover {{ background-color: {hover}; }}
+QPushButton[primary="true"]:disabled {{ background-color: #5a7384; }}
+QPushButton[primary="true"]:focus {{ border: 2px solid {ink}; }}
+QPushButton::menu-indicator {{ image: none; }}
+QPushButton[armed="true"] {{ padding: 2px 6px; border: 2px solid {armed}; }}
+QPushButton[armed="true"]:focus {{ border: 2px dashed {armed}; }}
+QToolButton:focus {{ border: 2px solid {focus}; }}
+QComboBox, QLineEdit, QAbstractSpinBox {{ border: 1px solid {rim}; }}
+QComboBox:disabled, QLineEdit:disabled, QAbstractSpinBox:disabled {{ border-color: transparent; }}
+QComboBox:focus, QLineEdit:focus, QAbstractSpinBox:focus {{ border: 1px solid {focus}; background-color: {lit}; }}
+QCheckBox {{ border: 1px solid transparent; }}
+QCheckBox:focus {{ border: 1px solid {focus}; }}
+QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {rim}; }}
+QSlider {{ border: 1px solid transparent; }}
+QSlider:focus {{ border: 1px solid {focus}; }}
+QSlider::handle:horizontal {{ width: 14px; border: 1px solid {rim}; }}
+QAbstractItemView {{ border: 1px solid transparent; }}
+QAbstractItemView:focus {{ border: 1px solid {focus}; }}
+QTableView::item:focus {{ border: 2px solid {focus}; }}
+QTabBar::tab:focus {{ border: 1px solid {focus}; }}
+QDoubleSpinBox[narrow="true"] {{ min-width: 51px; max-width: 51px; padding: 1px 1px; }}
+QDoubleSpinBox[slim="true"] {{ min-width: 50px; padding: 1px 2px; }}
+QLabel[quiet="true"] {{ color: {quiet}; }}
+QFrame#medsegGuide {{ border-left: 4px solid {filled}; background-color: rgba(0, 114, 178, 40); }}
+QFrame#medsegGuide[waiting="true"] {{ border-left-color: {armed}; background-color: rgba(230, 159, 0, 30); }}
+QFrame#medsegKeys {{ border: 2px solid {focus}; border-radius: 6px; }}
+QFrame#medsegNotice {{ border: 1px solid {armed}; background-color: rgba(230, 159, 0, 30); }}
 """
+HINTS = "QLineEdit {{ placeholder-text-color: {quiet_on_field}; }}"  # Qt 5 takes half of the text's colour
 
-QUIET = {"dark": "#9aa4ae", "light": "#566069"}  # at least 4.5 to 1 against either background
 
-
-INK = {"dark": "#f0f1f2", "light": "#1e1e21"}  # napari's own text colours
+def kind(theme: str) -> str:
+    """Whether one of napari's themes, or of somebody's own, is "dark" or "light"."""
+    found = str(get_theme(theme).type) if theme in available_themes() else "light" if "light" in theme else "dark"
+    return found if found in COLOURS else "dark"
 
 
 def ink(theme: str) -> str:
     """What small pictures are drawn with in one of napari's themes."""
-    return INK["light" if "light" in theme else "dark"]
+    return COLOURS[kind(theme)].ink
 
 
 def sheet(theme: str) -> str:
-    """The style sheet of a dock in one of napari's themes; one of somebody's own counts as dark unless its name says light."""
-    return SHEET + f'QLabel[quiet="true"] {{ color: {QUIET["light" if "light" in theme else "dark"]}; }}'
+    """The style sheet of a dock in one of napari's themes."""
+    colours, dark = COLOURS[kind(theme)], kind(theme) == "dark"
+    words = {
+        **{name: getattr(colours, name) for name in Colours.__slots__}, "filled": FILLED, "hover": FILLED_HOVER, "lit": "#4c5665" if dark else "#d8d6d4",
+        "quiet_on_field": "#c3c9cf" if dark else "#4a4f55",
+    }
+    return (SHEET + (HINTS if QT6 else "")).format(**words)
 
 
 def button(text: str, tip: str, slot: Callable[[], object]) -> QPushButton:
@@ -96,4 +157,6 @@ def swatch(colour: tuple[float, float, float], size: int = 14) -> QIcon:
     """A square of a class's colour."""
     picture = QPixmap(size, size)
     picture.fill(QColor.fromRgbF(*colour))
-    return QIcon(picture)
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # a chosen row would tint it
+    return icon
