@@ -14,6 +14,7 @@ from napari.components.overlays import TextOverlay
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QLabel, QMainWindow
 
+from napari_medseg.gui.layers import to_voxel
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.turns import Turns
 from napari_medseg.session.place import EDGES, edge_letters, turned_letters, under_cursor
@@ -179,7 +180,7 @@ class CursorLine(QObject):
         position = np.array(self._viewer.cursor.position, float)
         if len(position) < 3:
             return ""
-        return under_cursor(scan, layer.world_to_data(position[-3:]), self._session.classes)
+        return under_cursor(scan, to_voxel(scan.display.geometry, position), self._session.classes)
 
     def _moved(self, event: Any = None) -> None:
         if not self._timer.isActive():
