@@ -41,10 +41,12 @@ class RefineRun:
     ----------
     request : RefineRequest or Path
         Cases in memory or folders; or the folder of a run that was cut off.
+    threads : int
+        Of the processor; 0 leaves one to the window where there are more than two.
     """
 
-    def __init__(self, request: RefineRequest | Path) -> None:
-        self.request = request
+    def __init__(self, request: RefineRequest | Path, threads: int = 0) -> None:
+        self.request, self.threads = request, threads
         self._cancelled = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -52,7 +54,7 @@ class RefineRun:
         self._listens = self._paused = False
 
     @classmethod
-    def resume(cls, out: Path | str) -> RefineRun:
+    def resume(cls, out: Path | str, threads: int = 0) -> RefineRun:
         """Go on with the run that was cut off in this folder, from its last checkpoint (`kept.unfinished` finds them).
 
         Raises
@@ -64,7 +66,7 @@ class RefineRun:
         """
         from napari_medseg.refine.kept import require_kept
 
-        return cls(require_kept(out))
+        return cls(require_kept(out), threads)
 
     @property
     def pid(self) -> int | None:
@@ -145,13 +147,14 @@ class RefineRun:
             # Waiting threads sleep instead of spinning: on a machine that is busy with anything else, a step takes a sixth of the time.
             # Memory that a step frees is kept for the next one (glibc; others ignore it): about a tenth faster on idle cores.
             patient = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+            wanted = {"OMP_NUM_THREADS": str(self.threads)} if self.threads else {}
             paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
             flags = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
             command = [sys.executable, "-P", "-c", "from napari_medseg.refine.child import main; main()"]
             try:
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
-                    env={**patient, **os.environ, "PYTHONPATH": paths}, creationflags=flags,
+                    env={**patient, **os.environ, **wanted, "PYTHONPATH": paths}, creationflags=flags,
                 )
             except OSError as error:
                 raise TrainingError(f"the training could not start ({error.strerror or error})", todo="Close other programs and try again") from error

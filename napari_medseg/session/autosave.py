@@ -48,10 +48,15 @@ class Autosave:
         Told on the store thread of a case whose draft was written.
     failed : callable
         Told on the store thread of a case whose draft could not be written, and why; it is tried again by itself.
+    delay : callable
+        Seconds from a change to its write, asked for with each change.
     """
 
-    def __init__(self, project: Project, store: StoreThread, written: Callable[[str], None], failed: Callable[[str, MedsegError], None]) -> None:
-        self._project, self._store, self._written, self._failed = project, store, written, failed
+    def __init__(
+        self, project: Project, store: StoreThread, written: Callable[[str], None], failed: Callable[[str, MedsegError], None],
+        delay: Callable[[], float] = lambda: DELAY,
+    ) -> None:
+        self._project, self._store, self._written, self._failed, self._delay = project, store, written, failed, delay
         self._lock = threading.Lock()
         self._changed: dict[str, _Changed] = {}
         self._drafts: dict[str, Draft] = {}
@@ -72,7 +77,7 @@ class Autosave:
         if drawing:
             self._store.later(f"stroke {case}", HELD, lambda: self._write_stroke(scan))
         else:
-            self._store.later(case, DELAY, lambda: self.write(case))
+            self._store.later(case, self._delay(), lambda: self.write(case))
 
     # -- on the store thread -----------------------------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What the window and the command line remember of a person: the name that goes with their labels, the studies they opened last, where their models lie.
+"""What is remembered of a person: their name, studies, models and keys, what they settled in napari's preferences, and how they left the window.
 
 One JSON file in the user's configuration folder; MEDSEG_PREFERENCES names another, and empty it means that nothing is kept.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import platformdirs
 
 from napari_medseg.io import replacing
+from napari_medseg.session.choices import Choices, checked
 
 log = logging.getLogger(__name__)
 VARIABLE = "MEDSEG_PREFERENCES"
@@ -39,8 +40,10 @@ class Preferences:
         Whether the person has seen what this program is for and what it is not.
     keys : dict
         Keys that are not as from the start, by the id of their act; "" for an act without a key.
-    pen : bool
-        Whether the pressure of a pen sets the size of brushes.
+    choices : Choices
+        What was settled in napari's preferences.
+    last : dict
+        How the window was left, see `remembering`.
     """
 
     user: str = ""
@@ -48,7 +51,13 @@ class Preferences:
     answers: tuple[tuple[str, str, str], ...] = ()
     noticed: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)
-    pen: bool = False
+    choices: Choices = field(default_factory=Choices)
+    last: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pen(self) -> bool:
+        """Whether the pressure of a pen sets the size of brushes."""
+        return self.choices.pen
 
     @property
     def last_study(self) -> str:
@@ -81,7 +90,8 @@ def load() -> Preferences:
         tuple((a[0], a[1], a[2]) for a in answers if _is_answer(a)) if isinstance(answers, list) else (),
         kept.get("noticed") is True,
         _texts(kept.get("keys")),
-        kept.get("pen") is True,
+        checked(_table(kept.get("choices"))),
+        _table(kept.get("last")),
     )
 
 
@@ -119,10 +129,26 @@ def remember_keys(keys: Mapping[str, str]) -> Preferences:
     return kept
 
 
+def choose(choices: Choices) -> Preferences:
+    """Keep what was settled; nothing is written where it is so already."""
+    before = load()
+    kept = replace(before, choices=choices)
+    if kept != before:
+        save(kept)
+    return kept
+
+
 def use_pen(on: bool) -> Preferences:
     """Remember whether the pressure of a pen sets the size of brushes."""
-    kept = replace(load(), pen=on)
-    save(kept)
+    return choose(replace(load().choices, pen=on))
+
+
+def remember_last(last: Mapping[str, Any]) -> Preferences:
+    """Remember how the window was left; nothing is written where it is so already."""
+    before = load()
+    kept = replace(before, last={**before.last, **last})
+    if kept != before:
+        save(kept)
     return kept
 
 
@@ -147,6 +173,10 @@ def remember_answers(engine: str, answers: Mapping[str, object]) -> Preferences:
 
 def _texts(found: object) -> dict[str, str]:
     return {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
+
+
+def _table(found: object) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
 
 
 def _is_answer(value: object) -> bool:

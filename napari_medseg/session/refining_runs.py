@@ -15,6 +15,7 @@ import platformdirs
 
 from napari_medseg.refine.next_up import Candidate, Place, rank
 from napari_medseg.session import engines, study_refinement
+from napari_medseg.session.choices import there
 from napari_medseg.session.making import Making
 from napari_medseg.session.round_pictures import Change, changed_most
 from napari_medseg.session.run_notes import RunNotes, Spot, read_notes
@@ -87,7 +88,7 @@ class Seen:
 
 def runs_folder(session: Session) -> Path:
     """Where the runs of the open study lie, apart from those of others: what they learnt must never be taken into another study's cases."""
-    top = platformdirs.user_data_path("napari-medseg", appauthor=False) / "refinements"
+    top = there(session.choices.trainings) or platformdirs.user_data_path("napari-medseg", appauthor=False) / "refinements"
     folder = session.study.folder
     if folder is None:
         return top / "open scans"
@@ -117,7 +118,7 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
             cases, taught = study_refinement.gathered(project, ids, known)
             notes = RunNotes(made.began, choices.recipe, choices.rounds, {case: project.version(case).number for case in ids})
             asked = engines.request(session, choices, cases, taught, known)
-            made.runs.append(RefineRun(asked))
+            made.runs.append(RefineRun(asked, session.choices.threads))
             return noted(watched(made.runs[0], cases, engines.settled_slices(taught, known.verified)), notes, asked.out)
     else:
         engines.require(session, choices)
@@ -127,7 +128,7 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
 
         def ticks() -> Iterator[Tick | Seen]:
             request = engines.request(session, choices)  # turns whole scans, so not on the window's thread
-            made.runs.append(RefineRun(request))
+            made.runs.append(RefineRun(request, session.choices.threads))
             done = engines.settled_slices(*(maps if isinstance(maps, dict) else {} for maps in (request.corrected, request.verified)))
             return watched(made.runs[0], request.cases if isinstance(request.cases, tuple) else (), done)
 
@@ -147,7 +148,7 @@ def resumed(session: Session, out: Path, cases: Sequence[str], choices: RefineCh
         made.began, made.choices.recipe, made.choices.rounds = notes.began, notes.recipe, notes.rounds
 
     def ticks() -> Iterator[Tick | Seen]:
-        made.runs.append(RefineRun.resume(out))
+        made.runs.append(RefineRun.resume(out, session.choices.threads))
         asked = kept(out)
         done = engines.settled_slices(*(maps if isinstance(maps, dict) else {} for maps in (asked.corrected, asked.verified)))
         seen = watched(made.runs[0], asked.cases if isinstance(asked.cases, tuple) else (), done)

@@ -18,6 +18,7 @@ from napari_medseg.annotation import LabelClass, LabelMap, default_classes, pale
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
 from napari_medseg.session import by_hand, levelset_live, limit_painting, preferences, segmenting
 from napari_medseg.session.built import Built
+from napari_medseg.session.choices import Choices
 from napari_medseg.session.class_table import ClassTable
 from napari_medseg.session.doubting import Doubting
 from napari_medseg.session.history import Box, Step, moment, together
@@ -30,6 +31,7 @@ from napari_medseg.session.naming import fresh_class, merged_classes
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.prompting import Prompting
 from napari_medseg.session.refining import Refining
+from napari_medseg.session.remembering import Remembering, settle
 from napari_medseg.session.resting import Resting
 from napari_medseg.session.reviewing import Reviewing
 from napari_medseg.session.scribbles_live import LiveScribbles
@@ -138,7 +140,9 @@ class Session:
         self.preparing = ""
         self.catalogue = catalogue.load()
         self.engine = segmenting.first_choice(self.catalogue)
-        self.answers: dict[str, dict[str, Any]] = preferences.load().answers_by_engine()
+        kept = preferences.load()
+        self.answers: dict[str, dict[str, Any]] = kept.answers_by_engine()
+        self.choices = Choices()
         self.built = Built()
         self.study = Study(self)
         self.verified = VerifiedSlices(self)
@@ -151,6 +155,8 @@ class Session:
         self.between = Interpolating(self)
         self.reviewing = Reviewing(self)
         self.views = Views(self)
+        settle(self, kept.choices)
+        self.remembering = Remembering(self, kept.last)
 
     # -- scans and classes ---------------------------------------------------------------------------------------------------------------------------
 
@@ -185,7 +191,8 @@ class Session:
         self.changed.emit()
 
     def shut(self) -> None:
-        """Stop every job and put the study away; the window goes."""
+        """Stop every job and put the study away; the window goes, and how it was left is remembered."""
+        self.remembering.keep()
         self.reviewing.shut()
         self.jobs.close()
         self.study.shut()

@@ -141,7 +141,7 @@ class Study(StudyAdopting):
         readonly = project.readonly
         self._project, self.folder, self.title, self.readonly = project, project.folder, project.title, readonly
         self.cases, self.busy, self.saved, self.current, self.versions = cases, "", "", "", []
-        self._autosave = None if readonly else Autosave(project, self._store, self._on_written, self._on_unwritten)
+        self._autosave = None if readonly else Autosave(project, self._store, self._on_written, self._on_unwritten, lambda: self.session.choices.autosave_s)
         self.preferences = preferences.opened(project.folder)
         if classes:
             self.session.classes = list(classes)
