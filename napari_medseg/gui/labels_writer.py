@@ -138,7 +138,7 @@ class LabelsWriter(QObject):
         if scan.labels is None:
             return
         if held.labels is None:
-            held.labels = self._make(scan, scan.labels, "labels", opacity=0.5, colormap=self._colours(classes))
+            held.labels = self._make(scan, scan.labels, "labels", opacity=self._session.choices.fill / 100, colormap=self._colours(classes))
             self._wire(scan, held.labels)
         elif held.labels.data is not scan.labels:
             held.labels.data = scan.labels
@@ -305,6 +305,12 @@ class LabelsWriter(QObject):
                     layer.colormap = colours([*(held.shows.classes if held.shows is not None else ()), *classes])
             if held.strokes is not None:
                 held.strokes.colormap = colours(classes, background=True)
+
+    def fill(self, percent: int) -> None:
+        """How opaque accepted labels are from now on."""
+        for held in self._of.values():
+            if held.labels is not None:
+                held.labels.opacity = percent / 100
 
     def _make(self, scan: Scan, array: Array, title: str, **keywords: Any) -> Labels:
         editable = keywords.pop("editable", True)
