@@ -6,11 +6,14 @@ A page says where with a line `<!-- written: NAME -->`; `WRITERS` has the names.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
+import yaml
 
+import napari_medseg
 from napari_medseg.catalogue import Catalogue, Entry, load
 from napari_medseg.cli.app import app
 from napari_medseg.gui.key_table import INFORMATION, TABLE, spelt
@@ -18,8 +21,8 @@ from napari_medseg.gui.key_table import INFORMATION, TABLE, spelt
 PLACE = re.compile(r"^<!-- written: ([a-z-]+) -->$", re.MULTILINE)
 KINDS = (("segmenter", "Segmenters"), ("weaklabel", "Weak-label tools"), ("recipe", "Recipes of refinement"))
 WORDS = {
-    "list[str]": "text", "list[path]": "path", "<str>": "<text>", "float range": "number", "int range": "whole number", "<float>": "<number>",
-    "<int>": "<whole number>",
+    "list[str]": "text", "list[Path]": "path", "list[path]": "path", "<str>": "<text>", "float range": "number", "int range": "whole number",
+    "<float>": "<number>", "<int>": "<whole number>",
 }
 
 
@@ -42,7 +45,14 @@ def keys() -> str:
     return "\n\n".join(f"## {where}\n\n" + "\n".join(lines) for where, lines in rows.items())
 
 
-WRITERS: dict[str, Callable[[], str]] = {"commands": commands, "catalogue": catalogue, "keys": keys}
+def preferences() -> str:
+    """What napari's preferences ask, page by page, from the manifest."""
+    manifest = yaml.safe_load((Path(napari_medseg.__file__).parent / "napari.yaml").read_text(encoding="utf-8"))
+    pages = manifest["contributions"]["configurations"]
+    return "\n\n".join(_page(page["title"], page["properties"].values()) for page in (pages.values() if isinstance(pages, dict) else pages))
+
+
+WRITERS: dict[str, Callable[[], str]] = {"commands": commands, "catalogue": catalogue, "keys": keys, "preferences": preferences}
 
 
 def write_into(text: str) -> str:
@@ -98,6 +108,15 @@ def _command(name: str, command: Any) -> str:
     if examples:
         parts.append("```text\n" + "\n".join(" ".join(one.split()) for one in examples) + "\n```")
     return "\n\n".join(parts)
+
+
+def _page(title: str, asked: Iterable[dict[str, Any]]) -> str:
+    rows = (f"| {_cell(one['title'])} | {_cell(one.get('description', ''))} | {_default(one['default'])} |" for one in asked)
+    return "\n".join([f"**{title}**", "", "| | what it does | at first |", "|---|---|---|", *rows])
+
+
+def _default(value: Any) -> str:
+    return {True: "on", False: "off", "": ""}.get(value, str(value)) if isinstance(value, bool | str) else str(value)
 
 
 def _shelf(found: Catalogue, kind: Any) -> str:
