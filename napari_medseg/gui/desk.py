@@ -157,7 +157,7 @@ class Desk(QObject, Acts):
             del _desks[self.viewer]
         parts = (
             self.views, self._dispatcher, self._redraws, self._in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking, self.rulers,
-            self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view,
+            self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.preferences_page,
         )
         for part in parts:
             _closed(part.close)
