@@ -27,6 +27,7 @@ from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
 from napari_medseg.gui.layer_list import LayerList
 from napari_medseg.gui.opening import Opener
+from napari_medseg.gui.pen import Pen
 from napari_medseg.gui.picking import PickTool
 from napari_medseg.gui.pictures import Pictures
 from napari_medseg.gui.pointing import PointingTool
@@ -119,6 +120,7 @@ class Desk(QObject, Acts):
         self.picking = PickTool(self, viewer)
         self.keys = Keys(viewer, self)
         self.rulers = RulerTool(self, viewer, add)
+        self.pen = Pen(self)
         self.opener = Opener(self.session, viewer, self.pictures, self)
         self.drops = Drops(lambda path: is_study(path) or is_ours(path), self.open_path, self)
         self.letters = EdgeLetters(self.session, viewer, self)
@@ -157,7 +159,7 @@ class Desk(QObject, Acts):
             del _desks[self.viewer]
         parts = (
             self.views, self._dispatcher, self._redraws, self._in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking, self.rulers,
-            self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.preferences_page,
+            self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.preferences_page,
         )
         for part in parts:
             _closed(part.close)
@@ -223,6 +225,7 @@ class Desk(QObject, Acts):
         self._show_layers()
         self.right_mark.show(self.is_right())
         self._in_hand.follow()
+        self.pen.follow()
         self._redraws.ask()
 
     def _show_layers(self) -> None:

@@ -117,6 +117,8 @@ class _WindowRow(QWidget):
             "crosshair": self._switch(menu, "Crosshair in the main view", views.toggle_crosshair),
             "levelling": self._switch(menu, "Right button drags the window (W)", views.toggle_levelling),
         }
+        self.pen = self._switch(menu, "Pen pressure is the size of the brush", self._on_pen)
+        menu.aboutToShow.connect(lambda: self.pen.setChecked(desk.session.choices.pen))
         menu.aboutToShow.connect(lambda: [switch.setChecked(getattr(views, name)) for name, switch in self.views.items()])
         menu.addSeparator()
         self.combine = QAction("Selected scans as channels of one", menu)
@@ -166,6 +168,9 @@ class _WindowRow(QWidget):
         made.triggered.connect(lambda on: self._desk.session.set(**{name: bool(on)}))
         menu.addAction(made)
         return made
+
+    def _on_pen(self) -> None:
+        self._desk.preferences_page.set(pen=not self._desk.session.choices.pen)
 
     def _on_chosen(self, index: int) -> None:
         scan, key = self._desk.session.current, self.presets.itemData(index)
