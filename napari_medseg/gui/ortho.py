@@ -172,6 +172,12 @@ class Quad(QObject):
         if self.is_open and not self._solid_soon.isActive():
             self._solid_soon.start(max(REDRAW_MS, int(self._rest)))
 
+    def edited(self, scan: Scan, boxes: object) -> None:
+        """Labels were painted; a surface is made when the stroke is there, not while it is drawn."""
+        self.changed()
+        if boxes != ():
+            self.labels_changed()
+
     def turned(self) -> None:
         """3D is looked at from elsewhere."""
         self._draw_solids()
@@ -256,7 +262,7 @@ class Quad(QObject):
     def _wire(self) -> None:
         session, viewer = self._desk.session, self._viewer
         for signal, callback in (
-            (session.preview_changed, self.labels_changed), (session.labels_changed, self.labels_changed), (session.edited, self.labels_changed),
+            (session.preview_changed, self.labels_changed), (session.labels_changed, self.labels_changed), (session.edited, self.edited),
             (session.painted_over, self.changed), (session.channel_changed, self.changed), (session.grid_changed, self._on_scan),
             (session.classes_changed, self.labels_changed), (session.scan_opened, self._on_scan), (session.scan_closed, self._on_scan),
             (viewer.layers.events.inserted, self._on_inserted), (viewer.layers.events.removed, self._on_removed),

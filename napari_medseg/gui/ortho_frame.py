@@ -69,6 +69,8 @@ class Frame(QObject):
         """Show the panes."""
         self._before = self._camera()
         before = self.canvas.size()
+        centre = self._main.parentWidget()
+        centre.setUpdatesEnabled(False)  # one picture when all is in its place
         if isinstance(self._main, QSplitter):
             self._main.addWidget(self._below)
             self._main.splitterMoved.connect(self._on_left)
@@ -87,6 +89,7 @@ class Frame(QObject):
         self._right.setSizes([half, half])
         self._keep_view(before)
         self._after = self._camera()
+        centre.setUpdatesEnabled(True)
 
     def arrange(self, below: QWidget, beside: QWidget, above: QWidget, others: Sequence[QWidget]) -> None:
         """Which pane stands below the canvas, which beside that, and which beside the canvas; the others are put away."""
@@ -109,6 +112,8 @@ class Frame(QObject):
         """Take the panes away; the camera is as it was, unless the person moved it."""
         try:
             now, before = self._camera(), self.canvas.size()
+            centre = self._main.parentWidget()
+            centre.setUpdatesEnabled(False)
             untouched = self._after is not None and now == self._after
             if isinstance(self._main, QSplitter):
                 self._main.splitterMoved.disconnect(self._on_left)
@@ -124,6 +129,7 @@ class Frame(QObject):
             self._keep_view(before)
             if untouched and self._before is not None:
                 self._viewer.scene.camera.center, self._viewer.scene.camera.zoom = self._before
+            centre.setUpdatesEnabled(True)
         except RuntimeError:  # the window went first
             return
 

@@ -81,9 +81,11 @@ class PlanePane(QWidget):
         if cut is not None:
             rows, columns = cut.picture.shape[:2]
             self._step = cut.step
-            self._picture = QImage(cut.picture.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888).copy()
+            picture = QImage(cut.picture.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+            self._picture = picture.convertToFormat(QImage.Format.Format_RGB32)  # what Qt draws fastest
             if cut.labels is not None:
-                self._labels = QImage(cut.labels.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888_Premultiplied).copy()
+                labels = QImage(cut.labels.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888_Premultiplied)
+                self._labels = labels.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
         self._fresh = True
         self.update()
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
+from napari.utils.colormaps import DirectLabelColormap
 
 from napari_medseg.session.planes import Sheet, Table, Triple, level_for
 from napari_medseg.session.views import Places
@@ -141,8 +142,7 @@ class Sheets:
             return known[1]
         table: Table | None = None
         if isinstance(layer, Labels):
-            table = _bytes(colormap.map(np.arange(256)))
-            table[0, 3] = 0
+            table = label_table(colormap)
         elif colormap.name != "gray":
             table = _bytes(colormap.map(np.linspace(0, 1, 256)))
         self._tables[layer] = colormap, table
@@ -172,6 +172,22 @@ class Sheets:
             np.asarray(data * place[0] + place[1]), np.asarray(layer.face_color, float)[:MOST_DOTS],
             np.array([str(symbol).lower().endswith(("x", "cross")) for symbol in layer.symbol[:MOST_DOTS]]),
         )
+
+
+def label_table(colormap: Any) -> Table:
+    """The colours of the values 0 to 255, without asking the colormap to map them: napari compiles code for that, which takes seconds the first time."""
+    table = np.zeros((256, 4), float)
+    if isinstance(colormap, DirectLabelColormap):
+        given = {value: np.asarray(colour, float) for value, colour in colormap.color_dict.items()}
+        table[:] = given.pop(None, np.zeros(4))
+        for value, colour in given.items():
+            if 0 <= int(value) < 256:
+                table[int(value)] = colour
+    else:
+        colours = np.asarray(colormap.colors, float)
+        table[1:] = colours[np.arange(255) % (len(colours) - 1) + 1]
+    table[0] = 0
+    return _bytes(table)
 
 
 def _shape(layer: Layer) -> tuple[int, ...]:

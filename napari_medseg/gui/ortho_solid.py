@@ -46,7 +46,6 @@ class SolidPane(QWidget):
         self._quad = quad
         self._shown: Picture | None = None
         self._image = QImage()
-        self._held = b""
         self._pressed = self._last = QPointF()
         self._wandered = False
         self._fresh = False
@@ -61,7 +60,8 @@ class SolidPane(QWidget):
         self._shown, self._image = picture, QImage()
         if picture is not None:
             rows, columns = picture.depth.shape
-            self._image = QImage(picture.colours.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
+            image = QImage(picture.colours.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
+            self._image = image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
         self._fresh = True
         self.update()
 

@@ -11,8 +11,10 @@ from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QSplitter
 
+from napari_medseg.annotation import default_classes
+from napari_medseg.gui.labels_writer import colours
 from napari_medseg.gui.layers import volume_layers
-from napari_medseg.gui.ortho_sheets import Sheets
+from napari_medseg.gui.ortho_sheets import Sheets, label_table
 from napari_medseg.session.planes import cut
 from napari_medseg.volume import Geometry, Volume
 from napari_medseg.volume.windows import Window
@@ -257,6 +259,11 @@ def test_pyramids_colours_series_and_turned_layers_are_cut_where_they_can_be():
     sheets = {sheet.kind: sheet for sheet in Sheets(viewer).read().sheets}
     assert len(Sheets(viewer).read().sheets) == 3
     assert sheets["colour"].shape == (4, 16, 16)
+
+
+def test_label_colours_are_those_that_napari_draws():
+    for colormap in (Labels(np.zeros((2, 2), np.uint8)).colormap, colours(default_classes(["A", "B"]), background=True)):
+        assert np.abs(label_table(colormap)[1:] - np.asarray(colormap.map(np.arange(1, 256, dtype=np.uint8))) * 255).max() < 1
 
 
 def test_a_layer_that_is_shown_mirrored_is_cut_as_it_is_shown(viewer):
