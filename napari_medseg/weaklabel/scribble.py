@@ -153,14 +153,15 @@ class Scribbler:
         if strokes.shape != self._shape:
             scene.checked_mask(strokes, self._shape, "strokes")
         self._take(strokes, changed)
-        held = np.zeros((0, 0, 0), np.uint8) if self._extent is None else self._drawn[self._extent].copy()
+        extent = self._extent
+        held = np.zeros((0, 0, 0), np.uint8) if extent is None else self._drawn[extent].copy()
         values = np.flatnonzero(np.bincount(held.ravel()[marked(held)]))
         classes = [value for value in values if value != BACKGROUND]
-        if not classes:
+        if extent is None or not classes:
             raise NoStrokesError("no class was scribbled", where="strokes", todo="Draw a stroke inside the organ, and one in the background")
         if len(values) == 1 and not self._settings.border_is_background:
             raise NoStrokesError("one class has nothing against it", where="strokes", todo="Draw a stroke in the background too, or scribble a second class")
-        return self._run()
+        return self._run(extent)
 
     def all_of(self, growths: Iterator[Growth]) -> Iterator[Growth]:
         """The same, each with all that is labelled instead of what changed."""
@@ -187,8 +188,8 @@ class Scribbler:
 
     # -- the run ------------------------------------------------------------------------------------------------------------------------------------------
 
-    def _run(self) -> Iterator[Growth]:
-        region = self._cut()
+    def _run(self, extent: Box) -> Iterator[Growth]:
+        region = self._cut(extent)
         drawn = self._drawn[region.box].copy()
         counts = np.bincount(drawn.ravel()[marked(drawn)], minlength=256)
         values = [int(v) for v in np.flatnonzero(counts)]  # background may be scribbled beyond the reach
@@ -205,7 +206,7 @@ class Scribbler:
         task = Task(region, drawn, marks, near, edge_scale(region, near, strokes, span))
         yield self._painted(task, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
         for share, message, worth_showing in self._solver.follow(task):
-            yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(0.95 * share, message)
+            yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(region.box, 0.95 * share, message)
         last = self._grown(task, self._solver.labels, 1.0, "")
         millilitres = self._voxels * float(np.prod(self._spacing)) / 1000
         note = "; nothing was scribbled as background, so the border of the reach was taken" if border else ""
@@ -220,11 +221,10 @@ class Scribbler:
             self._looked = last = _Looked(region, blocks, near, span_of(region, near))
         return last.near, last.span
 
-    def _cut(self) -> Region:
-        """The region the strokes reach; the last one where it still is."""
-        assert self._extent is not None
-        held = self._drawn[self._extent]
-        around = _shifted(scene.box_around((held > 0) & (held != BACKGROUND), 0.0, self._spacing), self._extent)
+    def _cut(self, extent: Box) -> Region:
+        """The region that strokes within an extent reach; the last one where it still is."""
+        held = self._drawn[extent]
+        around = _shifted(scene.box_around((held > 0) & (held != BACKGROUND), 0.0, self._spacing), extent)
         margins = [int(np.ceil(self._settings.reach_mm / s)) for s in self._spacing]
         z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(around, margins, self._shape, strict=True))
         box = in_blocks((z, y, x), self._spacing, self._shape) if self._settings.method in ("auto", "geodesic") else (z, y, x)
@@ -255,11 +255,9 @@ class Scribbler:
             self._learner = Learner(self._image, self._spacing, self._extra)
         return self._learner
 
-    def _tick(self, fraction: float, message: str) -> Growth:
+    def _tick(self, box: Box, fraction: float, message: str) -> Growth:
         """A place to cancel; nothing changed."""
-        assert self._region is not None
-        corner = self._region.box
-        z, y, x = (slice(s.start, s.start + 1) for s in corner)
+        z, y, x = (slice(s.start, s.start + 1) for s in box)
         return Growth((z, y, x), self._labels[z, y, x].copy(), fraction, message, self._choice.words)
 
     def _painted(self, task: Task, message: str) -> Growth:
@@ -292,7 +290,7 @@ class Scribbler:
     def _told(self, box: Box, changed: Box | None, fraction: float, message: str) -> Growth:
         self._shown = box
         if changed is None:
-            return self._tick(fraction, message)
+            return self._tick(box, fraction, message)
         return Growth(changed, self._labels[changed].copy(), fraction, message, self._choice.words)
 
     def _left_behind(self, box: Box) -> Box | None:
