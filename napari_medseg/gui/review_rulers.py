@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderV
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, fit_rows, mark, quiet, right
+from napari_medseg.io.names import plain_name
 
 ROWS = 8
 EMPTY = (
@@ -124,7 +125,7 @@ class RulersPage(QWidget):
         if scan is None:
             return
         folder = scan.display.source.parent if scan.display.source is not None else Path.home()
-        path, chosen = QFileDialog.getSaveFileName(self, "Save the rulers", str(folder / f"{scan.name}_rulers.csv"), "CSV (*.csv);;JSON (*.json)")
+        path, chosen = QFileDialog.getSaveFileName(self, "Save the rulers", str(folder / f"{plain_name(scan.name)}_rulers.csv"), "CSV (*.csv);;JSON (*.json)")
         if path:
             name = Path(path)
             named = name.suffix.lower() in (".csv", ".json")

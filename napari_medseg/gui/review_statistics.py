@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderV
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, fit_rows, quiet, swatch
+from napari_medseg.io.names import plain_name
 from napari_medseg.metrics.statistics import LabelStatistics
 from napari_medseg.metrics.statistics_table import PLANES
 from napari_medseg.session.statistics import Found, names
@@ -158,7 +159,7 @@ class StatisticsPage(QWidget):
         if scan is None:
             return
         folder = scan.display.source.parent if scan.display.source is not None else Path.home()
-        path, _ = QFileDialog.getSaveFileName(self, "Save the statistics", str(folder / f"{scan.name}_statistics.csv"), "CSV (*.csv)")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the statistics", str(folder / f"{plain_name(scan.name)}_statistics.csv"), "CSV (*.csv)")
         if path:
             self._desk.session.reviewing.statistics.save(Path(path).with_suffix(".csv"))
 

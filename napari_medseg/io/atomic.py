@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,10 @@ from pathlib import Path
 from napari_medseg.errors import MedsegError, UnwritableFileError
 from napari_medseg.io.formats import suffix_of
 
+log = logging.getLogger(__name__)
+BUSY = {5, 32, 33}  # what Windows answers while a virus scanner, an indexer or a cloud folder has a file open
+WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)  # s between two tries: such programs let go within a second or two
+LONGEST = 259  # letters of a path on Windows, unless long paths are allowed there
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows knows no quota error
 
 
@@ -44,15 +50,38 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         flush(temporary)
-        os.replace(temporary, path)
+        put(temporary, path)
         flush_folder(path.parent)
     except OSError as error:
         if isinstance(error, MedsegError):
             raise
-        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=advice(error)) from error
+        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=advice(error, temporary)) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def put(source: Path, target: Path) -> None:
+    """Rename a file or folder; what is at the target is replaced as `os.replace` does.
+
+    Windows refuses while any program has one of the two open, if only to look at what is new. Those let go soon, so it is tried again for about 2.6 s; what is
+    still refused then is open in a program that keeps it.
+
+    Raises
+    ------
+    OSError
+    """
+    for wait in WAITS:
+        try:
+            os.replace(source, target)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in BUSY:
+                raise
+            log.info("%s is open elsewhere; tried again", target.name)
+            time.sleep(wait)
+        else:
+            return
+    os.replace(source, target)
 
 
 def flush(path: Path) -> None:
@@ -73,8 +102,10 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def advice(error: OSError) -> str:
+def advice(error: OSError, path: Path | None = None) -> str:
     """What to do about a file that could not be written."""
+    if path is not None and os.name == "nt" and len(str(path.absolute())) > LONGEST:
+        return f"Its path has more than {LONGEST} letters: use a folder nearer to the top of the drive, or allow long paths in Windows"
     if error.errno in FULL:
         return "Make space on the disk, or choose another place"
     if isinstance(error, PermissionError):

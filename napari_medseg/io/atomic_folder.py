@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_medseg.errors import MedsegError, UnwritableFileError
-from napari_medseg.io.atomic import advice, flush, flush_folder
+from napari_medseg.io.atomic import advice, flush, flush_folder, put
 from napari_medseg.io.formats import suffix_of
 
 
@@ -52,12 +52,12 @@ def replacing_folder(path: Path | str, *, marks: tuple[str, ...]) -> Iterator[Pa
     try:
         yield temporary
         flush_tree(temporary)
-        os.replace(temporary, _new(path))
+        put(temporary, _new(path))
         _swap(path)
     except OSError as error:
         if isinstance(error, MedsegError):
             raise
-        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=advice(error)) from error
+        raise UnwritableFileError(f"could not be written ({error.strerror or error})", where=path, todo=advice(error, temporary)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -70,7 +70,7 @@ def settle(path: Path) -> None:
         if _new(path).is_dir():
             _swap(path)
         elif _old(path).is_dir() and not path.exists():
-            os.replace(_old(path), path)
+            put(_old(path), path)
         elif _old(path).is_dir():
             shutil.rmtree(_old(path), ignore_errors=True)
 
@@ -89,14 +89,14 @@ def _swap(path: Path) -> None:
     try:
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
-            os.replace(path, old)
-        os.replace(new, path)
+            put(path, old)
+        put(new, path)
     except OSError:
         if not new.exists() and path.exists():  # a reader has finished the swap meanwhile
             return
         shutil.rmtree(new, ignore_errors=True)
         if old.exists() and not path.exists():
-            os.replace(old, path)
+            put(old, path)
         raise
     flush_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)

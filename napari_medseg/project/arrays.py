@@ -20,6 +20,7 @@ import numpy as np
 
 from napari_medseg.annotation import LabelClass, classes_to_dicts, classes_to_json
 from napari_medseg.errors import InvalidInputError, MedsegError, ProjectError
+from napari_medseg.io.atomic import put
 from napari_medseg.io.memory import allocate
 from napari_medseg.project.durable import flush_tree, read_json
 from napari_medseg.project.frames import are_honest
@@ -173,7 +174,7 @@ def array_name(name: str) -> str:
 def remove_group(path: Path) -> None:
     """Delete a group that never counted: first its name, then what is in it."""
     gone = path.with_name(f".part-{os.getpid()}-{path.name}")
-    os.replace(path, gone)
+    put(path, gone)
     shutil.rmtree(gone, ignore_errors=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from napari_medseg.annotation.rulers import Ruler, rulers_from
 from napari_medseg.errors import InvalidInputError, ProjectError
+from napari_medseg.io.atomic import put
 from napari_medseg.project import rows
 from napari_medseg.project.durable import writing
 from napari_medseg.project.layout import case_key
@@ -166,7 +166,7 @@ class Cases(Study):
             read_sources(self._layout.sources)
         except ProjectError:  # somebody may still mend it by hand
             with writing(self._layout.sources):
-                os.replace(self._layout.sources, self._layout.sources.with_name("sources.damaged.json"))
+                put(self._layout.sources, self._layout.sources.with_name("sources.damaged.json"))
         write_sources(self._layout.sources, sources)
         self._sources = sources
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_medseg.errors import MedsegError, ProjectError
 from napari_medseg.io import replacing
+from napari_medseg.io.atomic import put
 from napari_medseg.project import folder, rows
 from napari_medseg.project.arrays import checksum, read_labels, read_record
 from napari_medseg.project.durable import writing
@@ -123,7 +123,7 @@ def _drafts(project: Project, layout: Layout, repair: bool) -> Iterator[Problem]
         if repair:
             with writing(path):
                 layout.backups.mkdir(exist_ok=True)
-                os.replace(path, layout.backups / f"{path.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+                put(path, layout.backups / f"{path.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
             yield Problem(what, where, "It was moved to the folder backups", case, mended=True)
         else:
             yield Problem(what, where, "Run `medseg project check --repair`, which moves it to the folder backups", case)
@@ -171,7 +171,7 @@ def rescue(layout: Layout) -> list[Problem]:
         layout.backups.mkdir(exist_ok=True)
         for name in ("project.db", "project.db-wal", "project.db-shm", "project.db-journal"):
             if (path := layout.folder / name).exists():
-                os.replace(path, layout.backups / f"damaged-{stamp}-{name}")
+                put(path, layout.backups / f"damaged-{stamp}-{name}")
         for copy in sorted(layout.backups.glob("project-*.db"), reverse=True):
             with replacing(layout.database) as temporary:
                 shutil.copyfile(copy, temporary)

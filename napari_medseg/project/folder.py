@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from napari_medseg.annotation import LabelClass, classes_to_dicts
 from napari_medseg.errors import MissingFileError, ProjectDamagedError, ProjectError, UnwritableFileError
+from napari_medseg.io.atomic import put
 from napari_medseg.project import rows
 from napari_medseg.project.arrays import remove_group
 from napari_medseg.project.database import Database
@@ -51,7 +51,7 @@ def create(folder: Path, title: str, classes: Iterable[LabelClass], user: str) -
             flush_tree(made.folder)
             if folder.is_dir():
                 folder.rmdir()
-            os.replace(made.folder, folder)
+            put(made.folder, folder)
         except BaseException:
             shutil.rmtree(made.folder, ignore_errors=True)
             raise

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.errors import InvalidInputError, NoLabelsError, ProjectError
-from napari_medseg.io.atomic import flush_folder
+from napari_medseg.io.atomic import flush_folder, put
 from napari_medseg.project import arrays as groups
 from napari_medseg.project import folder, rows
 from napari_medseg.project.cases import Cases
@@ -178,7 +178,7 @@ class Versions(Cases):
             try:
                 groups.write_group(part, array, case.geometry, version.classes, record, arrays)
                 self._layout.saving(case.id, version.number).touch()
-                os.replace(part, group)
+                put(part, group)
                 flush_folder(home)
             except BaseException:
                 with suppress(OSError):

@@ -6,7 +6,6 @@ A round's folder is written under a hidden name and renamed when it is whole, so
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import zipfile
@@ -18,7 +17,7 @@ import numpy as np
 
 from napari_medseg.errors import MedsegError, TrainingError, UnwritableFileError
 from napari_medseg.io import write
-from napari_medseg.io.atomic import replacing
+from napari_medseg.io.atomic import put, replacing
 from napari_medseg.refine.cases import Case, read_label_map
 from napari_medseg.refine.examples import Word
 from napari_medseg.refine.inputs import Inputs
@@ -70,7 +69,7 @@ class RunFolder:
             target = self.path / name
             if target.exists():
                 shutil.rmtree(target)
-            os.replace(partial, target)
+            put(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             if isinstance(error, UnwritableFileError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from napari_medseg import catalogue
 from napari_medseg.errors import MedsegError, MissingFileError, TrainingError, UnwritableFileError
-from napari_medseg.io.atomic import advice, flush, flush_folder
+from napari_medseg.io.atomic import advice, flush, flush_folder, put
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.folder import RECORD
 from napari_medseg.refine.method import AnyRecipe
@@ -157,7 +156,7 @@ def forget(out: Path | str) -> None:
     leaving = folder.with_name(f"{FOLDER}.partial")
     with suppress(OSError):
         shutil.rmtree(leaving, ignore_errors=True)
-        os.replace(folder, leaving)  # gone as a whole, whatever interrupts the rest
+        put(folder, leaving)  # gone as a whole, whatever interrupts the rest
     shutil.rmtree(leaving, ignore_errors=True)
 
 
@@ -173,7 +172,7 @@ def _keep(request: RefineRequest, out: Path) -> None:
         flush(partial / REQUEST)
         flush_folder(partial)
         forget(out)
-        os.replace(partial, out / FOLDER)
+        put(partial, out / FOLDER)
         flush_folder(out)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)

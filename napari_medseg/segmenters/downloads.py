@@ -6,7 +6,6 @@ Size, licence, source and checksum are known, and shown, before the first byte. 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import zipfile
 from collections.abc import Generator, Iterator
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from napari_medseg.errors import InvalidInputError, UnavailableError, UnreadableFileError, UnwritableFileError
-from napari_medseg.io.atomic import FULL, advice, flush
+from napari_medseg.io.atomic import FULL, advice, flush, put
 
 CHUNK = 1 << 18
 PATIENCE = 30.0  # seconds without a byte
@@ -123,7 +122,7 @@ def fetch(download: Download, target: Path) -> Iterator[Progress]:
         yield Progress(_length(part), _length(part), f"Checking {download.title}")
         _check(download, part)
         flush(part)
-        os.replace(part, target)
+        put(part, target)
         _mark(part).unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, UnavailableError | UnreadableFileError | UnwritableFileError):
@@ -170,7 +169,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> Iterator[Progress]:
                 for count in _unpacked(packed, one, part / _inside(one, folder.name, archive)):
                     done += count
                     yield Progress(done, total, f"Unpacking {archive.name}")
-        os.replace(part, folder)
+        put(part, folder)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UnreadableFileError("is no zip, or damaged", where=archive, todo="Fetch it again") from error
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError
+from napari_medseg.io.names import free_name
 from napari_medseg.session import by_hand
 from napari_medseg.session.history import count_values
 from napari_medseg.session.jobs import Looked
@@ -184,7 +185,5 @@ def named(session: Session, choices: RefineChoices) -> list[tuple[Scan, str]]:
     for scan in refinable(session):
         if id(scan) in choices.left_out:
             continue
-        taken = {name for _, name in named}
-        name = next(n for n in (scan.name, *(f"{scan.name} {i}" for i in range(2, 1000))) if n not in taken)
-        named.append((scan, name))
+        named.append((scan, free_name(scan.name, [name for _, name in named])))
     return named

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_medseg.io.names import plain_name
 from napari_medseg.session.state import Scan
 
 FORMATS = (("NIfTI", ".nii.gz"), ("NRRD for 3D Slicer", ".seg.nrrd"), ("NRRD", ".nrrd"), ("MetaImage", ".mha"))
@@ -19,7 +20,7 @@ def formats(scan: Scan) -> tuple[tuple[str, str], ...]:
 def proposed(scan: Scan) -> Path:
     """Where they are saved if the person does not say otherwise: beside the scan."""
     folder = scan.display.source.parent if scan.display.source is not None else Path.home()
-    return folder / f"{scan.name}_labels{formats(scan)[0][1]}"
+    return folder / f"{plain_name(scan.name)}_labels{formats(scan)[0][1]}"
 
 
 def as_chosen(path: Path, suffix: str, scan: Scan) -> Path:
