@@ -64,7 +64,8 @@ class Pen(QObject):
         if brush is None or scan is None or not pressure:  # a pen that hovers
             return
         is_limit = brush is self._desk.writer.of(scan).limit
-        if self._layer is not brush:
+        begins = self._layer is not brush
+        if begins:
             self._lift()
             self._layer, self._full = brush, session.limit_brush.radius_mm if is_limit else float(brush.brush_size)
         if is_limit:
