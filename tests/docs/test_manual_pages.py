@@ -6,15 +6,19 @@ import runpy
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from napari_medseg.catalogue import Entry
+from napari_medseg.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "examples" not in path.parts)]
 IMAGES = sorted((DOCS / "images").glob("*"))
 KILOBYTES, ALL_KILOBYTES = 300, 2500
+UPPER = ("COMMAND",)  # stands for any
+COMMANDS = typer.main.get_command(app)
 
 
 def addresses(page):
@@ -66,3 +70,25 @@ def test_each_check_of_the_doctor_has_its_entry():
 def test_each_key_of_a_part_is_explained_on_the_page_of_the_catalogue():
     table = (DOCS / "catalogue.md").read_text(encoding="utf-8").partition("| key |")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Entry.model_fields)
+
+
+def shown_commands():
+    """Every line of a page that begins with medseg, in a block or in code within the text, once each."""
+    found = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for line in [*re.findall(r"^ *(medseg [^\n]*)", text, re.MULTILINE), *re.findall(r"`(medseg [^`]*)`", text)]:
+            found.setdefault(line.partition("#")[0].partition("||")[0].strip(" {}"), page.relative_to(ROOT).as_posix())
+    return found
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_a_command_that_is_shown_is_one_that_there_is(line):
+    command = COMMANDS
+    words = line.split()[1:]
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    assert not hasattr(command, "commands") or not words or words[0].startswith("-") or words[0] in UPPER, f"no such command in {shown_commands()[line]}"
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
+    named = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", re.sub(r"\"[^\"]*\"|'[^']*'", "", " ".join(words))))
+    assert named <= known, f"{sorted(named - known)} in {shown_commands()[line]}"
