@@ -44,9 +44,10 @@ def to_world(display: Geometry, voxel: ArrayLike) -> FloatArray:
 
 
 def to_voxel(display: Geometry, place: ArrayLike) -> FloatArray:
-    """The voxel (z, y, x), with fractions, of a display grid at a place of napari's world, whose last three axes count."""
-    on_grid = placement(display)
-    return (np.asarray(place, float)[..., -3:] - on_grid["translate"]) / on_grid["scale"]
+    """The voxel (z, y, x), with fractions, of a display grid at a place of napari's world: its last three axes count, and axes it has not are at 0."""
+    on_grid, place = placement(display), np.asarray(place, float)[..., -3:]
+    missing = np.zeros((*place.shape[:-1], 3 - place.shape[-1]))
+    return (np.concatenate([missing, place], axis=-1) - on_grid["translate"]) / on_grid["scale"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
