@@ -251,8 +251,9 @@ class Stand:
 
     def _allow_again(self, box: Box) -> None:
         """Where the front may be has changed in a box of the scan."""
-        fresh = self._edited(cut(self.given, self.settings, self.ground.box))
-        self.ground.allowed[...], self.ground.kept[...] = fresh.allowed, fresh.kept  # the speed reads this very array
+        fresh = self._edited(cut(self.given, self.settings, self.ground.box))  # larger where a painted limit was widened
+        same = _moved(self.everywhere, self.ground.box, fresh.box)
+        self.ground.allowed[...], self.ground.kept[...] = fresh.allowed[same], fresh.kept[same]  # the speed reads this very array
         z, y, x = (slice(max(0, p.start - b.start), max(0, min(p.stop, b.stop) - b.start)) for p, b in zip(box, self.ground.box, strict=True))
         self.speed.remake((z, y, x))
 

@@ -117,6 +117,17 @@ def test_left_within_an_update_it_ends_that_one_first_and_only_then_is_steered()
     np.testing.assert_array_equal(finish(other).mask, finish(run()).mask)
 
 
+def test_a_bubble_that_widens_the_limit_to_beyond_what_was_looked_at_joins():
+    limit = ball((14, 36, 22), 12)
+    level_set = run(limit=limit)
+    take(level_set, 3)
+    limit |= ball((21, 36, 22), 4.01)  # as the window does: a click is meant
+    level_set.bubble((21, 36, 22), 4, True)
+    last = finish(level_set)
+    assert last.mask[21, 36, 22]
+    assert not (last.mask & ~limit).any()
+
+
 def test_paused_it_ends_without_finishing_and_goes_on_when_told():
     level_set, masks = run(), []
     for step in level_set:
