@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_medseg.annotation.prompts import PointLPS
 from napari_medseg.gui.levelling import Levelling
 from napari_medseg.gui.ortho_frame import Places
 from napari_medseg.gui.ortho_hand import Hand
@@ -25,7 +27,7 @@ from napari_medseg.session.latest import Latest
 from napari_medseg.session.planes import Cut, cut
 from napari_medseg.session.solid import Picture, Solid, draw, solid_of
 from napari_medseg.session.state import Scan
-from napari_medseg.session.views import Views, plane_of
+from napari_medseg.session.views import Views, hit, label_maps, plane_of
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
@@ -147,6 +149,16 @@ class Quad(QObject):
         """What the slices across an axis are called."""
         grid = self.views.grid
         return plane_of(grid, axis) if grid is not None else "Axial"
+
+    def go_to_surface(self, point: PointLPS) -> None:
+        """A point of a surface was clicked: the first labelled voxel on the way there; surfaces are smooth, and may lie beside it."""
+        scan = self._desk.session.current
+        if scan is None:
+            return
+        grid, near = scan.display.geometry, self.views.turn.matrix[2]
+        far = float(np.linalg.norm(np.array(grid.shape) * np.array(grid.spacing)))
+        voxel = hit(label_maps(scan), grid.voxel(np.array(point) + near * far), grid.voxel(np.array(point) - near * far))
+        self.views.go_voxel(voxel) if voxel is not None else self.views.go(point)
 
     # -- what changes ----------------------------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent, QTransform, QWheelEvent
+from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QTransform, QWheelEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_medseg.gui.clicks import STILL
@@ -28,7 +28,8 @@ WORDS = QColor(235, 235, 235)
 UNDER = QColor(0, 0, 0, 150)
 DRAFT = QColor("#e69f00")
 GAP = 7.0  # pixels around the shared place that the crosshair leaves free
-NEAREST, FARTHEST = 60.0, 0.02  # pixels a mm
+NEAREST, FARTHEST = 50.0, 0.2  # of the zoom that shows the whole slice
+FILLED = 0.96  # of the pane, then
 ZOOM_STEP = 1.2
 NOTCH = 120  # of a wheel
 DOT = 4.0
@@ -58,7 +59,7 @@ class PlanePane(QWidget):
         self._picture = self._labels = QImage()
         self._dots: tuple[Dots, ...] = ()
         self._step = 1
-        self._zoom, self._centre = 0.0, (0.0, 0.0)
+        self._near, self._centre = 1.0, (0.0, 0.0)  # 1 shows the whole slice
         self._grip: Grip | None = None
         self._pressed: QPointF | None = None
         self._last = QPointF()
@@ -89,23 +90,27 @@ class PlanePane(QWidget):
         self._fresh = True
         self.update()
 
-    def show_axis(self, axis: int) -> None:
-        """Look along another axis."""
-        if axis != self.axis:
-            self.axis, self.index, self._zoom = axis, None, 0.0
-            self._picture = self._labels = QImage()
-            self.update()
-
     def fit(self) -> None:
         """Bring the whole slice into view."""
         grid = self._grid
+        if grid is not None:
+            high, wide = self._extent(grid)
+            self._near, self._centre, self._fitted = 1.0, (wide / 2, high / 2), (grid.shape, grid.spacing)
+            self.update()
+
+    @property
+    def _zoom(self) -> float:
+        """Pixels a mm."""
+        grid = self._grid
         if grid is None or not self.width() or not self.height():
-            return
+            return 0.0
+        high, wide = self._extent(grid)
+        return FILLED * min(self.width() / wide, self.height() / high) * self._near
+
+    def _extent(self, grid: Geometry) -> tuple[float, float]:
+        """Height and width of the slice in mm."""
         rows, columns = self._sides()
-        high, wide = grid.shape[rows] * grid.spacing[rows], grid.shape[columns] * grid.spacing[columns]
-        self._centre = (wide / 2, high / 2)
-        self._zoom, self._fitted = 0.96 * min(self.width() / wide, self.height() / high), (grid.shape, grid.spacing)
-        self.update()
+        return grid.shape[rows] * grid.spacing[rows], grid.shape[columns] * grid.spacing[columns]
 
     @property
     def _grid(self) -> Geometry | None:
@@ -144,7 +149,7 @@ class PlanePane(QWidget):
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
         grid = self._grid
         if grid is not None:
-            if not self._zoom or self._fitted != (grid.shape, grid.spacing):
+            if self._fitted != (grid.shape, grid.spacing):
                 self.fit()
             self._draw_slice(painter, grid)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -324,22 +329,12 @@ class PlanePane(QWidget):
         """The brush's ring goes."""
         self.update()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """The same place stays in the middle, as much of it in view as before."""
-        before = event.oldSize()
-        if self._zoom and before.width() > 0 and before.height() > 0:
-            self._zoom *= min(self.width() / before.width(), self.height() / before.height())
-        else:
-            self._zoom = 0.0
-        super().resizeEvent(event)
-
     def _zoom_by(self, factor: float, about: QPointF | None) -> None:
-        if about is None:
+        if about is None or not self._zoom:
             return
-        zoom = float(np.clip(self._zoom * factor, FARTHEST, NEAREST))
-        dx, dy = about.x() - self.width() / 2, about.y() - self.height() / 2
-        self._centre = (self._centre[0] + dx / self._zoom - dx / zoom, self._centre[1] + dy / self._zoom - dy / zoom)
-        self._zoom = zoom
+        before, self._near = self._zoom, float(np.clip(self._near * factor, FARTHEST, NEAREST))
+        dx, dy, after = about.x() - self.width() / 2, about.y() - self.height() / 2, self._zoom
+        self._centre = (self._centre[0] + dx / before - dx / after, self._centre[1] + dy / before - dy / after)
         self.update()
 
 

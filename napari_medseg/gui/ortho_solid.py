@@ -183,7 +183,7 @@ class SolidPane(QWidget):
         if event.button() == Qt.MouseButton.LeftButton and not self._wandered:
             point = self.pick(_where(event))
             if point is not None:
-                self._quad.views.go(point)
+                self._quad.go_to_surface(point)
 
 
 def _where(event: QMouseEvent) -> QPointF:

@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QMainWindow, QToolButton, QWidget
+
+from napari_medseg.session.place import SIDES
+from napari_medseg.session.views import PLANES
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
+_WRITTEN = re.compile(r"([A-Za-z]?)\s*([+-]?\d+(?:[.,]\d*)?)\s*(?:mm)?")
 SHEET = "QToolButton { padding: 1px 5px; } QToolButton:checked { background-color: #0072b2; color: white; }"
+
+
+class PlaceBox(QDoubleSpinBox):
+    """A place on one of the patient's axes: "S 43.5 mm"; a number alone counts as LPS.
+
+    Attributes
+    ----------
+    sides : (str, str)
+        Letters of the positive and of the negative side.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides = SIDES[2]
+        self.setDecimals(1)
+        self.setKeyboardTracking(False)
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setFixedWidth(86)
+
+    def textFromValue(self, value: float) -> str:
+        """With its side."""
+        return f"{self.sides[0 if value >= 0 else 1]} {abs(value):.1f} mm"
+
+    def valueFromText(self, text: str) -> float:
+        """LPS mm."""
+        found = _WRITTEN.fullmatch(text.strip())
+        if found is None:
+            return float(self.value())
+        side, number = found[1].upper(), float(found[2].replace(",", "."))
+        return (-abs(number) if side == self.sides[1] else abs(number)) if side else number
+
+    def validate(self, text: str, at: int) -> tuple[QValidator.State, str, int]:
+        """Whether it can be read, or become so."""
+        found = _WRITTEN.fullmatch(text.strip())
+        known = found is not None and found[1].upper() in ("", *self.sides)
+        return QValidator.State.Acceptable if known else QValidator.State.Intermediate, text, at
 
 
 class SliceBar(QWidget):
@@ -29,18 +71,13 @@ class SliceBar(QWidget):
         self._axis = 0
         views = desk.session.views
         self.ortho = _switch("2×2", "Orthogonal views on or off (U): axial, coronal, sagittal and 3D together", lambda: desk.views.toggle_ortho())
-        self.crosshair = _switch("✛", "Crosshair on or off in the main view", views.toggle_crosshair)
+        self.crosshair = _switch("✛", "Crosshair on or off in the main view (Shift+U)", views.toggle_crosshair)
         tip = "Window and level by dragging with the right button, on or off (W): across is the width, up and down the level"
         self.level = _switch("W/L", tip, views.toggle_levelling)
         self.plane = QLabel()
-        self.place = QDoubleSpinBox()
+        self.place = PlaceBox()
         self.place.setAccessibleName("Place of the slice, in mm")
-        self.place.setDecimals(1)
-        self.place.setSuffix(" mm")
-        self.place.setKeyboardTracking(False)
-        self.place.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.place.setFixedWidth(76)
-        self.place.setToolTip("Where the slice lies on the patient's axis, in mm of the scanner; type a value to go there")
+        self.place.setToolTip("Where the slice lies in the patient, in mm of the scanner; type a place such as S 43.5 to go there")
         self.place.valueChanged.connect(self._on_typed)
         self.count = QLabel()
         self.count.setToolTip("Which slice of how many")
@@ -92,13 +129,14 @@ class SliceBar(QWidget):
         if here is None or span is None or not shown:
             return
         self._axis = axis
-        title, count = f"{here.plane} {here.letter}", f"{here.index + 1}/{here.count}"
+        title, count = here.plane, f"{here.index + 1}/{here.count}"
         for part, words in ((self.plane, title), (self.count, count)):
             if part.text() != words:
                 part.setText(words)
         if not self.place.hasFocus() or self.place.value() != round(here.mm, 1):
             self._own = True
             try:
+                self.place.sides = SIDES[PLANES.index(here.plane)]
                 self.place.setRange(min(span[:2]), max(span[:2]))
                 self.place.setSingleStep(abs(span[2]))
                 self.place.setValue(here.mm)

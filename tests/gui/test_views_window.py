@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QSplitter
+from qtpy.QtWidgets import QApplication, QMainWindow, QSplitter
 
 from napari_medseg.annotation import default_classes
 from napari_medseg.gui.labels_writer import colours
@@ -205,6 +205,19 @@ def test_another_plane_in_the_canvas_gives_its_place_to_the_one_that_was_there(v
     viewer.dims.ndisplay = 3
     assert shelf.shown == (quad.planes[1], quad.planes[2], quad.planes[0])
     viewer.dims.ndisplay = 2
+
+
+def test_a_slice_is_typed_with_its_side_or_as_a_number_and_what_is_no_place_changes_nothing(desk, session, scan, qtbot):
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    bar = desk.views.bar
+    bar.attach(window)
+    session.views.go_slice(0, 0)
+    assert (bar.plane.text(), bar.place.text(), bar.count.text()) == ("Axial", "S 155.0 mm", "1/12")
+    for typed, slice_ in (("S 131", 5), ("120,0 mm", 7), ("nowhere", 7), ("I 9", 11)):
+        bar.place.lineEdit().setText(typed)
+        QTest.keyClick(bar.place, Qt.Key.Key_Return)
+        assert session.views.voxel[0] == slice_
 
 
 def test_surfaces_follow_labels_and_a_click_on_them_takes_the_place_there(session, scan, quad, qtbot):
