@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
-LEFT, RIGHT = 64, 94  # pixels of the words at the ends of a slider
+RIGHT = 94  # pixels of the words at the end of a slider, which change: the slider keeps its place
 
 
 def slider(low: int, high: int, tip: str) -> tuple[QSlider, QLabel]:
@@ -70,18 +70,18 @@ class Between(QSlider):
         event.accept()
 
 
-def opposites(left: str, middle: QSlider, right: QLabel) -> QHBoxLayout:
-    """A slider with what lies at either end of it."""
-    row = QHBoxLayout()
-    row.setSpacing(6)
-    first = QLabel(left)
-    for label, width in ((first, LEFT), (right, RIGHT)):
-        label.setMinimumWidth(width)
-        label.setToolTip(middle.toolTip())
-    row.addWidget(first)
-    row.addWidget(middle, 1)
-    row.addWidget(right)
-    return row
+def opposites(*rows: tuple[str, QSlider, QLabel]) -> QGridLayout:
+    """Sliders below each other, each with what lies at either end of it; as wide as the longest of the words needs, in whatever font."""
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(6)
+    grid.setVerticalSpacing(4)
+    grid.setColumnStretch(1, 1)
+    grid.setColumnMinimumWidth(2, RIGHT)
+    for row, (left, middle, right) in enumerate(rows):
+        for column, part in enumerate((QLabel(left), middle, right)):
+            part.setToolTip(middle.toolTip())
+            grid.addWidget(part, row, column)
+    return grid
 
 
 class Fold(QWidget):

@@ -10,18 +10,25 @@ from qtpy.QtWidgets import QToolTip, QWidget
 
 from napari_medseg.gui.key_table import TABLE, spelt
 
+WRITTEN = frozenset(spelt(row.key) for row in TABLE)
+BRACKETS = re.compile(r"\([^()]*\)")
+
 
 def worded(text: str, keys: Mapping[str, str]) -> str:
-    """A text that was written with the keys of the table, with the keys of now. Signs and digits are keys between brackets only: "( , )"."""
+    """A text that was written with the keys of the table, with the keys of now. Signs and digits are keys between brackets only: "( , )", "(8 and 9)"."""
     now = {spelt(row.key): spelt(keys[row.id]) or "no key" for row in TABLE if keys[row.id] != row.key}
     if not now:
         return text
-    found = (rf"(?<=\()(\s*){re.escape(key)}(\s*)(?=\))" if not key[-1].isalpha() else rf"(?<![\w+])()({re.escape(key)})(?![\w+'])" for key in now)
-    return re.sub("|".join(found), lambda match: _instead(match[0], now), text)
+    letters = "|".join(re.escape(key) for key in now if key[-1].isalpha())
+    text = re.sub(BRACKETS, lambda match: _in_brackets(match[0], now), text)
+    return re.sub(rf"(?<![\w+(])(?:{letters})(?![\w+')])", lambda match: now[match[0]], text) if letters else text
 
 
-def _instead(found: str, now: Mapping[str, str]) -> str:
-    return found.replace(found.strip(), now[found.strip()])
+def _in_brackets(text: str, now: Mapping[str, str]) -> str:
+    """Brackets that hold nothing but keys, with those of now."""
+    parts = re.split(r"([()]|\s+and\s+|\s+or\s+|\s+)", text)
+    held = [part for part in parts if part and part not in "()" and not part.isspace() and part.strip() not in ("and", "or")]
+    return "".join(now.get(part, part) for part in parts) if all(part in WRITTEN for part in held) else text
 
 
 class TipWords(QObject):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import Between, Fold, opposites, quietly
@@ -54,8 +54,7 @@ class LevelSetPage(QWidget):
         self.of_tool.addWidget(self._of_barrier())
         self.of_tool.setFixedHeight(28)
         column.addWidget(self.of_tool)
-        for row in self._sliders():
-            column.addLayout(row)
+        column.addLayout(self._sliders())
         self.run_row = RunRow(desk)
         column.addWidget(self.run_row)
         self.advanced = AdvancedFields(desk, self._choose)
@@ -89,7 +88,7 @@ class LevelSetPage(QWidget):
         self.no_walls = button("Clear barrier", "Remove the whole barrier; Ctrl+Z on its layer takes back one stroke", self._desk.clear_barrier)
         return _row(self.walls, self.no_walls)
 
-    def _sliders(self) -> tuple[QHBoxLayout, ...]:
+    def _sliders(self) -> QGridLayout:
         self.size = Between(-SIZES, SIZES, "Smaller or bigger: how readily a voxel counts as the organ; acts while it grows (8 and 9)")
         self.smooth = Between(-SMOOTHS, SMOOTHS, "Sharper follows every detail, smoother is round and closes narrow leaks (Alt+8 and Alt+9)")
         self.edge = Between(0, EDGE_STEPS, "What stops the front: other grey values, or edges; found from the seeds until you move it (Ctrl+8 and Ctrl+9)")
@@ -100,11 +99,8 @@ class LevelSetPage(QWidget):
         self.size.rested.connect(lambda: self._choose(size=0))
         self.smooth.rested.connect(lambda: self._choose(smoothness=0))
         self.edge.rested.connect(lambda: self._choose(edge=None))
-        return (
-            opposites("Smaller", self.size, QLabel("Bigger")),
-            opposites("Sharper", self.smooth, QLabel("Smoother")),
-            opposites("Greys", self.edge, self.edge_text),
-        )
+        ends = (("Smaller", self.size, QLabel("Bigger")), ("Sharper", self.smooth, QLabel("Smoother")), ("Greys", self.edge, self.edge_text))
+        return opposites(*ends)
 
     def refresh(self) -> None:
         """Show the session."""

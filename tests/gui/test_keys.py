@@ -197,6 +197,8 @@ def test_words_of_the_window_name_the_key_that_is_in_force():
     assert worded("This slice is right (Alt+K)", keys) == "This slice is right (Alt+K)"
     assert worded("Take the last update back, a bit ( , )", keys) == "Take the last update back, a bit ( Ctrl+Alt+B )"
     assert worded("Grow 3 x 8 mm, and Keep (G)", keys) == "Grow 3 x 8 mm, and Keep (no key)"
+    assert worded("Smaller or bigger (8 and 9)", assigned({"smaller": "F7"})) == "Smaller or bigger (F7 and 9)"
+    assert worded("Within (8 to 9) mm", assigned({"smaller": "F7"})) == "Within (8 to 9) mm"
     assert worded("K", keys) == "F8"
     assert worded("Q: back to Liver", keys) == "Q: back to Liver"
 

@@ -10,7 +10,6 @@ from pointed import Pointed, entry
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
-from napari_medseg.gui.keys import SHEET
 from napari_medseg.gui.layers import layer_data
 from napari_medseg.gui.segment_tab import SegmentTab
 from napari_medseg.gui.weak_tab import WeakTab
@@ -345,13 +344,6 @@ def test_taking_all_layers_away_comes_to_an_end(desk, session, scan, viewer, res
     rest()
     viewer.layers.clear()
     assert list(viewer.layers) == []
-
-
-def test_the_keys_of_the_tab_are_bound_and_on_the_sheet(viewer, dock):
-    bound = {str(each) for each in viewer.keymap}
-    assert {"Shift+Q", "0", "J", "Shift+J"} <= bound
-    said = " ".join(name for name, _ in SHEET)
-    assert all(name in said for name in ("Shift+Q", "0", "Shift+J"))
 
 
 def test_a_network_that_runs_follows_the_scrolling(desk, session, scan, viewer):

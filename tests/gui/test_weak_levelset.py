@@ -4,14 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.layers import Image, Labels, Points, Shapes
-from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg.gui.fields import Between
-from napari_medseg.gui.keys import SHEET
 from napari_medseg.gui.surface import mesh_of
 from napari_medseg.gui.weak_levelset import LevelSetPage
 from napari_medseg.session import levelset_live, next_step
@@ -180,16 +177,6 @@ def test_discard_is_taken_back_by_the_key_of_undo(desk, session, standing, scan,
     undo(viewer)
     assert np.array_equal(scan.preview.labels, labels)
     assert session.front is standing
-
-
-def test_our_keys_are_none_of_napari_s(viewer, dock):
-    bound = {str(key) for key in viewer.keymap}
-    theirs = {str(key) for keys in default_shortcuts.values() for key in keys}
-    theirs |= {str(key) for kind in (Labels, Image, Points, Shapes) for key in kind.class_keymap} - {"Ctrl+Z", "Ctrl+Shift+Z"}
-    assert {"G", ".", ",", "8", "9", "Alt+8", "Ctrl+9", "Shift+O", "Shift+B", "J"} <= bound
-    assert not bound & theirs
-    said = " ".join(key for key, _ in SHEET)
-    assert all(key in said for key in ("G", ",", ".", "8", "9", "Shift+O", "Shift+B", "J"))
 
 
 def test_keys_move_the_sliders_and_pick_the_tools(viewer, desk, page, session, scan):
