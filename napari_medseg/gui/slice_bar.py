@@ -34,7 +34,7 @@ class PlaceBox(QDoubleSpinBox):
         self.setDecimals(1)
         self.setKeyboardTracking(False)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.setFixedWidth(86)
+        self.setFixedWidth(98)
 
     def textFromValue(self, value: float) -> str:
         """With its side."""

@@ -272,7 +272,7 @@ class ViewsTool(QObject):
         if min(down, across) < 0:
             return None
         here = self.views.slice(self.quad.main_axis)
-        title = f"{here.plane}   {here.words}" if here is not None and self.views.ortho else ""
+        title = f"{here.plane}  {here.place}" if here is not None and self.views.ortho else ""
         planes = plane_of(grid, down), plane_of(grid, across)
         return Cross(float(world[down]), float(world[across]), planes, title, plane_of(grid, self.quad.main_axis))
 

@@ -60,7 +60,12 @@ class Slice:
     @property
     def words(self) -> str:
         """As people say it: "S 43.5 mm, 87/144"."""
-        return f"{self.letter} {abs(self.mm):.1f} mm, {self.index + 1}/{self.count}"
+        return f"{self.place}, {self.index + 1}/{self.count}"
+
+    @property
+    def place(self) -> str:
+        """Its millimetres with their side: "S 43.5 mm"."""
+        return f"{self.letter} {abs(self.mm):.1f} mm"
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def main() -> int:
     x("key", "ctrl+a")
     span = views.span(0)
     wanted = (span[0] + span[1]) / 2
-    x("type", f"{wanted:.1f}")
+    x("type", "--", f"{wanted:.1f}")
     x("key", "Return")
     walk.wait(0.5)
     must(abs(views.slice(0).mm - wanted) <= abs(span[2]), f"typing {wanted:.1f} mm led to {views.slice(0).words}")
