@@ -129,7 +129,7 @@ class Desk(QObject, Acts):
         self.study_view = StudyView(self, viewer)
         self.views = ViewsTool(self, viewer)
         self.preferences_page = PreferencesPage(self.session, lambda choices: self.writer.fill(choices.fill))
-        self._in_hand = InHand(self)
+        self.in_hand = InHand(self)
         self._redraws = Redraws(self.session, self.writer, self.refreshed.emit, self)
         self._users = 0
         self._over = False
@@ -158,7 +158,7 @@ class Desk(QObject, Acts):
         if _desks.get(self.viewer) is self:
             del _desks[self.viewer]
         parts = (
-            self.views, self._dispatcher, self._redraws, self._in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking, self.rulers,
+            self.views, self._dispatcher, self._redraws, self.in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking, self.rulers,
             self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.preferences_page,
         )
         for part in parts:
@@ -224,7 +224,7 @@ class Desk(QObject, Acts):
     def _on_changed(self) -> None:
         self._show_layers()
         self.right_mark.show(self.is_right())
-        self._in_hand.follow()
+        self.in_hand.follow()
         self.pen.follow()
         self._redraws.ask()
 

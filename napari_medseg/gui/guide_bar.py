@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.show_me import show_step
 from napari_medseg.gui.still import Still
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step, progress
 
 HEIGHT_PROGRESS = 46
-HEIGHT_GUIDE = 86
+HEIGHT_GUIDE = 94
 PATIENCE_MS = 600  # before it is said that nobody knows how long a job will take: most have begun to tell by then
 
 
@@ -43,7 +45,9 @@ class AcceptBar(QWidget):
         self.accept.setText(f"Accept into {into}")
         self.accept.setEnabled(ready)
         self.discard.setEnabled(preview is not None)
-        mark(self.accept, "primary", ready and next_step(session).action == "accept")
+        step = next_step(session).action
+        mark(self.accept, "primary", ready and step == "accept")
+        mark(self.discard, "primary", preview is not None and step == "discard")
 
 
 class ProgressRow(Still):
@@ -115,19 +119,30 @@ class GuideLine(QFrame):
         self.setObjectName("medsegGuide")
         self.sentence = QLabel()
         self.sentence.setWordWrap(True)
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.key = QLabel()
+        self.key.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
         self.why = quiet()
-        row = QHBoxLayout()
-        row.addWidget(self.sentence, 1)
-        row.addWidget(self.key)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 6, 6)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.why)
-        column.addStretch(1)
-        self.setMinimumHeight(HEIGHT_GUIDE)
-        self.setToolTip("What to do next, and its key. All keys: ? or F1")
+        self.why.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self.show_me = button("Show me", "Point at where the next step is done", lambda: show_step(desk, self.window()))
+        self.show_me.setFlat(True)
+        self.show_me.setStyleSheet("padding: 1px 4px;")
+        beside = QVBoxLayout()
+        beside.setSpacing(0)
+        beside.addWidget(self.key)
+        beside.addStretch(1)
+        beside.addWidget(self.show_me, 0, Qt.AlignmentFlag.AlignRight)
+        self._words = QVBoxLayout()
+        self._words.setSpacing(2)
+        self._words.addWidget(self.sentence)
+        self._words.addWidget(self.why)
+        self._words.addStretch(1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 6, 4, 4)
+        row.setSpacing(4)
+        row.addLayout(self._words, 1)
+        row.addLayout(beside)
+        self.setFixedHeight(HEIGHT_GUIDE)  # sentences come and go, the tools above stay where they are
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -139,5 +154,20 @@ class GuideLine(QFrame):
         self.sentence.setText(worded(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}"))
         self.key.setText(f"<b>[{worded(step.key)}]</b>" if step.key else "")
         self.why.setText(worded(step.why))
-        self.why.setVisible(bool(step.why))
+        self.show_me.setVisible(not (step.waiting or step.trouble))
+        told = " ".join(part for part in (self.sentence.text().rstrip(".") + ".", self.why.text()) if part)
+        self.setToolTip(f"{told}\nAll keys: ? or F1")
         mark(self, "waiting", bool(step.waiting) or step.trouble)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width, other lines."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """The reason gives way to a long sentence, the tools above only to one that would be cut; all of it is in the tooltip."""
+        width = self._words.geometry().width() or self.width() - 80
+        needs = self.sentence.heightForWidth(width) + 10
+        self.setFixedHeight(max(HEIGHT_GUIDE, needs))
+        self.why.setVisible(bool(self.why.text()) and self.why.heightForWidth(width) <= HEIGHT_GUIDE - needs - self._words.spacing())

@@ -70,6 +70,11 @@ class InHand:
             elif session.tool:  # after it is selected: napari takes the mode of a layer that is not
                 layer.mode = "add" if session.tool == "seeds" else "paint"
 
+    def again(self) -> None:
+        """Take it up anew after layers went and others were selected: the tool of one case is still in the hand for the next."""
+        self._armed = ("", 0, 0, False)
+        self.follow()
+
     def close(self) -> None:
         """Nothing is in hand any more."""
         self._desk.session.set(tool="")

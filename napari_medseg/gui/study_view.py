@@ -57,6 +57,7 @@ class StudyView:
             desk.session.close(scan)
         if desk.session.scans:
             shown.selection.active = desk.image(desk.session.scans[-1])
+            desk.in_hand.again()
         self._viewer.reset_view()
         self._viewer.dims.set_current_step(0, int(self._viewer.dims.nsteps[0]) // 2)
 

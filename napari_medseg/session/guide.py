@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENOUGH_SEEDS = 3
 
 
-NO_STUDY = "Begin a study in the Cases dock and all you draw is saved by itself; without one, save it yourself."
+NO_STUDY = "In a study all you draw is saved by itself."
 
 
 def next_step(session: Session) -> Step:
@@ -82,6 +82,8 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
     front = session.front
     if front is not None and session.tab == "weak" and session.mode in ("levelset", "limit") and session.tool != "limit":
         return _steered(session, scan, front)
+    if guide_study.is_told(session, scan) and scan.preview is None and (job is None or not job.is_active or job.quiet) and not session.study.busy:
+        return guide_study.case(session, scan)
     drawn = guide_tools.drawn(session, scan, job) or guide_pointing.pointing(session, scan, job)
     if drawn is not None:
         return drawn
@@ -91,8 +93,6 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _preview(session, scan)
     if session.study.busy:
         return Step(session.study.busy, waiting=session.study.busy)
-    if guide_study.is_told(session, scan):
-        return guide_study.case(session, scan)
     steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak, "review": _after_accept}
     return steps[session.tab](session, scan)
 
@@ -148,8 +148,8 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
     if preview.is_empty:
         return _preview(session, scan)
     if preview.leaked:
-        why = "It grew as far from its seeds as it may."
-        return Step("It stopped at its reach: if it ends too early add a seed farther out; if it ran over, bar it or paint a limit", "seeds", "Q", why)
+        sentence = f"It grew as far from its seeds as it may. If that is right, accept it into {name}; if it ends early, add a seed farther out"
+        return Step(sentence, "accept", "K", "If it ran over: paint a barrier across the leak, or a limit round it.", plain=True)
     why = preview.detail or "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"It came to rest: accept it into {name}, or move a slider and it goes on", "accept", "K", why)
 
@@ -157,12 +157,12 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
 def _preview(session: Session, scan: Scan) -> Step:
     preview = scan.preview
     if preview is None or preview.is_empty:
-        return Step("Nothing was outlined: discard it, place more seeds inside the organ and run again", "none", "Shift+K", preview.detail if preview else "")
+        return Step("Nothing was outlined: discard it, add seeds inside the organ and run again", "discard", "Shift+K", preview.detail if preview else "")
     where = session.label_class.name if len(preview.classes) == 1 else "the labels"
     if preview.leaked:
-        return Step("It has probably leaked: discard, paint a limit around the organ and grow again", "limit", "Shift+K", preview.detail)
+        return Step(f"It probably ran out of {where}: discard it, paint a limit round it and grow again", "discard", "Shift+K", preview.detail)
     if preview.doubt:
-        return Step(f"{preview.doubt}: compare slice by slice, then accept or discard it", "none", "Shift+K", preview.detail, plain=True)
+        return Step(f"{preview.doubt}: compare slice by slice, then accept or discard it", "discard", "Shift+K", preview.detail, plain=True)
     why = session.notice if session.notice.startswith("Place ") else "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", why)
 
@@ -187,20 +187,20 @@ def _weak(session: Session, scan: Scan) -> Step:
     if session.tool == "barrier":
         sentence = f"Paint walls where {name} must not go"
         return Step(sentence, "run" if count else "seeds", "G" if count else "", "The front never enters nor crosses them.")
-    why = "Seeds show what the organ looks like; spread them over its slices."
+    why = "Seeds show what it looks like; spread them over its slices. Or point at it in the Segment tab."
     if count == 0 and session.tool != "seeds":
         return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", why)
     if count < ENOUGH_SEEDS:
-        more = f"{ENOUGH_SEEDS - count} more" if count else "3 to 5"
-        return Step(f"Click {more} points inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
+        more = f"{ENOUGH_SEEDS - count} more point{'s' if ENOUGH_SEEDS - count > 1 else ''}" if count else "3 to 5 points"
+        return Step(f"Click {more} inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
     return Step(f"Grow {name} from its {count} seeds", "run", "G", "It can be watched, stopped and run again; nothing is lost.")
 
 
 def _after_accept(session: Session, scan: Scan) -> Step:
     if session.study.is_open and scan.case:
         return guide_study.case(session, scan)
-    sentence = f"{session.notice}. Look through the slices, then save it, or begin a study to keep and verify it"
-    return Step(sentence, "save", "", "Paint over what is wrong with the brush first; Ctrl+Z takes it back.", plain=True)
+    sentence = f"{session.notice}. Look through it; then Save…, or New study… to keep and verify it"
+    return Step(sentence, "save", "", "Paint over what is wrong first; Ctrl+Z takes it back.", plain=True)
 
 
 def _segment(session: Session, scan: Scan) -> Step:

@@ -26,6 +26,8 @@ def pointing(session: Session, scan: Scan, job: Job | None) -> Step | None:
         return Step("Accept or discard what is shown; then clicks are answered again", "accept", "K", "A click never takes another tool's preview away.")
     if waiting and not session.segment.live:
         return Step("Point at more, or run the segmenter", "run", "G", "Live is off: what you point at waits for Run.")
+    if job is not None and job.is_active and not job.quiet and (preview is None or preview.is_empty):
+        return Step(f"The outline of {name} comes; click on meanwhile if you like", "stop", "", job.message, waiting=job.title)
     if preview is None or preview.is_empty:
         return _first(session, name, answered=preview is not None and preview.finished)
     accept = f"accept {', '.join(c.name for c in preview.classes)}"

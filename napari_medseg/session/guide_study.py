@@ -8,7 +8,7 @@ from napari_medseg.session.state import Scan
 from napari_medseg.session.study import ENDS
 
 VERIFY = "Ctrl+Shift+K"
-TOLD = ("Opened", "Verified", "Saved your corrections", *ENDS)
+TOLD = ("Opened", "Verified", "Exported", "Saved your corrections", *ENDS)
 """How notices begin after which a case is looked at as a whole."""
 
 
@@ -19,9 +19,12 @@ def left(session: Session) -> int:
 
 def is_told(session: Session, scan: Scan) -> bool:
     """Whether the case itself is what matters now, whatever the open tab is for."""
-    if not (session.study.is_open and scan.case and scan.has_labels) or session.tab not in ("segment", "weak"):
+    if not (session.study.is_open and scan.case and scan.has_labels):
         return False
-    return session.notice.startswith(TOLD) and not (session.tab == "weak" and session.tool)
+    if session.tab not in ("segment", "weak"):
+        return session.notice.startswith("Verified")
+    busy_with = session.tab == "weak" and session.tool and session.notice.startswith("Opened")
+    return session.notice.startswith(TOLD) and not busy_with
 
 
 def case(session: Session, scan: Scan) -> Step:
@@ -36,8 +39,7 @@ def case(session: Session, scan: Scan) -> Step:
         notice = f"{notice}, and it is not verified yet"
     elif notice.startswith("Verified"):
         notice = "Changed since it was verified"
-    sentence = f"{notice}. Look through the slices; when all are right, verify the case"
-    return Step(sentence, "verify", VERIFY, "Paint over what is wrong with the brush first; what you draw is saved by itself.", plain=True)
+    return Step(f"{notice}. Look through the slices; if all are right, verify it", "verify", VERIFY, "Paint over what is wrong first.", plain=True)
 
 
 def finished(session: Session) -> Step:
@@ -49,6 +51,8 @@ def finished(session: Session) -> Step:
 
 def _verified(session: Session, notice: str) -> Step:
     remain = left(session)
+    if notice.startswith("Exported"):
+        return Step(f"{notice}. Done; add more scans, or close the study in its menu", "none", plain=True)
     if not remain:
         return finished(session)
     if notice in ENDS:

@@ -115,6 +115,16 @@ def test_a_double_click_opens_the_case_and_the_next_takes_its_place(filled, view
     assert any(layer.data is study.scan.labels for layer in viewer.layers)
 
 
+def test_the_tool_of_one_case_is_in_the_hand_for_the_next(filled, viewer, study, session, desk, qtbot):
+    open_case(qtbot, study, 0)
+    session.set(tab="weak", mode="levelset", tool="seeds")
+    study.step(1)
+    qtbot.waitUntil(lambda: study.current == study.rows()[1].id and len(session.scans) == 1)
+    layer = viewer.layers.selection.active
+    assert layer is desk.seeds.get(session.current)
+    assert str(layer.mode) == "add"
+
+
 def test_the_keys_step_through_the_cases(window, files, tmp_path, qtbot):
     _, widget = window.window.add_plugin_dock_widget("napari-medseg", "Cases")
     bound = {str(key) for key in window.keymap}

@@ -7,6 +7,8 @@ from napari_medseg.gui import start_page
 from napari_medseg.gui.start_page import StartPage
 from napari_medseg.session import Session, preferences, starting
 
+pytestmark = pytest.mark.qt
+
 
 @pytest.fixture(autouse=True)
 def empty_home(tmp_path, monkeypatch):

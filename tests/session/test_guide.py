@@ -40,10 +40,12 @@ def test_it_leads_from_the_first_click_to_accept(session, owner, scan, ball_seed
     assert next_step(session).action == "run"
 
 
-def test_a_leak_asks_for_a_limit(session, scan):
+def test_a_leak_asks_for_a_limit_once_it_is_discarded(session, scan):
     labels = np.ones(scan.display.geometry.shape, np.uint8)
     scan.preview = Preview(labels, "level set", (session.label_class,), leaked=True, finished=True)
-    assert next_step(session).action == "limit"
+    step = next_step(session)
+    assert (step.action, step.key) == ("discard", "Shift+K")
+    assert "paint a limit" in step.sentence
 
 
 def test_an_empty_result_says_what_to_do(session, scan):

@@ -1,0 +1,52 @@
+"""The Guide's Show me, and that its sentences fit."""
+
+import pytest
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_medseg.gui.show_me import Pointer, show_step
+
+pytestmark = pytest.mark.qt
+
+
+@pytest.fixture
+def inside(dock, qtbot):
+    """The dock in a window of a small screen's height."""
+    window = QWidget()
+    column = QVBoxLayout(window)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.addWidget(dock)
+    qtbot.addWidget(window)
+    window.resize(352, 690)
+    window.show()
+    return window
+
+
+def test_it_frames_the_one_filled_button(inside, dock, desk, open_sample):
+    open_sample()
+    desk.refreshed.emit()
+    target = show_step(desk, inside)
+    assert target.text() == "Add seeds"
+    pointer = inside.findChild(Pointer)
+    assert pointer.isVisible()
+    assert pointer.geometry().contains(target.mapTo(inside, target.rect().center()))
+
+
+def test_a_step_of_another_tab_turns_to_it(inside, dock, desk, session, open_sample):
+    open_sample()
+    session.set(tab="refine")
+    desk.refreshed.emit()
+    show_step(desk, inside)
+    assert session.tab == "weak"
+
+
+def test_a_long_sentence_is_never_cut_the_reason_gives_way(inside, dock, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    scan.hold_nothing()
+    session.notice = "Accepted proposal of the promptable model into Left hippocampus head"
+    desk.refreshed.emit()
+    guide = dock.guide
+    qtbot.wait(10)
+    assert guide.sentence.heightForWidth(guide.sentence.width()) <= guide.contentsRect().height()
+    if guide.why.isVisible():
+        assert guide.why.geometry().bottom() <= guide.contentsRect().bottom()
+    assert guide.why.text() in guide.toolTip()
