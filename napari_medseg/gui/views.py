@@ -98,7 +98,12 @@ class ViewsTool(QObject):
         if dims.ndisplay == 3:
             dims.ndisplay = 2
         self._bring((axis,))
-        dims.order = (*range(lead), lead + axis, *(lead + each for each in range(3) if each != axis))
+        down, across = (each for each in range(3) if each != axis)
+        dims.order = (*range(lead), lead + axis, lead + down, lead + across)
+        layer, grid = self.wanted(), self.views.grid
+        if layer is not None and grid is not None:  # napari's camera would stay at the millimetres of other axes
+            middle = self._to_world(layer, (np.array(grid.shape, float) - 1) / 2)
+            self._viewer.scene.camera.center = (0.0, float(middle[down]), float(middle[across]))
 
     def toggle_ortho(self) -> None:
         """U: all four views, or the one."""
@@ -220,15 +225,15 @@ class ViewsTool(QObject):
 
     def _on_mouse(self, viewer: Any, event: Any) -> None:
         """With Shift the shared place goes along with the mouse."""
-        if "Shift" in event.modifiers and (self.views.ortho or self.views.crosshair) and len(event.dims_displayed) == 2:
+        if "Shift" in event.modifiers and (self.views.ortho or self.views.crosshair) and viewer.dims.ndisplay == 2:
             self._go(np.array(event.position, float))
 
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         session, active = self._desk.session, viewer.layers.selection.active
         if event.button != 1 or str(getattr(active, "mode", "pan_zoom")) in DRAWS:
             return
-        if len(event.dims_displayed) == 3:
-            way = (np.array(event.position, float), np.array(event.view_direction, float), list(event.dims_displayed))
+        if viewer.dims.ndisplay == 3:
+            way = (np.array(event.position, float), np.array(event.view_direction, float), list(viewer.dims.displayed))
             if (yield from stays(event)):
                 self._pick(*way)
         elif not session.tool and (self.views.ortho or self.views.crosshair):
