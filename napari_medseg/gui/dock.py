@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from qtpy.QtCore import QEvent, QSize
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_medseg.gui.desk import desk_for
 from napari_medseg.gui.style import sheet
@@ -26,6 +26,7 @@ class Dock(QWidget):
         super().__init__()
         self._docked = False
         self._width = width
+        self._top: int | None = None
         self.desk = desk_for(napari_viewer)
         self.setStyleSheet(sheet(str(self.desk.viewer.theme)))
         self.desk.rethemed.connect(self.rethemed)
@@ -47,6 +48,14 @@ class Dock(QWidget):
         """As wide as the plan of the window says."""
         return QSize(self._width, 640)
 
+    def _clear_title(self) -> None:
+        """Begin below the title of the dock."""
+        layout = self.layout()
+        if layout is not None:
+            left, top, right, bottom = layout.getContentsMargins()
+            self._top = top if self._top is None else self._top
+            layout.setContentsMargins(left, self._top + _overlap(self), right, bottom)
+
     def event(self, event: QEvent) -> bool:
         """Notice when napari docks the widget, or takes it out of its dock: it only lets go of it, and tells nobody."""
         if event.type() == QEvent.Type.ParentChange:
@@ -58,6 +67,7 @@ class Dock(QWidget):
                 self.docked()
         elif event.type() == QEvent.Type.Show:
             self.desk.keys.sheet.attach(_main_window(self))
+            QTimer.singleShot(0, self._clear_title)
         return bool(super().event(event))
 
 
@@ -67,6 +77,13 @@ def _main_window(widget: QWidget) -> QWidget:
     while top.parentWidget() is not None:
         top = top.parentWidget().window()
     return top
+
+
+def _overlap(widget: QWidget) -> int:
+    """Pixels of a docked widget that the dock's title lies over: with Qt 5, napari's title bar is higher than it says."""
+    dock = widget.parentWidget()
+    title = dock.titleBarWidget() if isinstance(dock, QDockWidget) else None
+    return max(0, title.geometry().bottom() + 1 - widget.y()) if title is not None and title.isVisible() else 0
 
 
 class _Once:

@@ -55,7 +55,7 @@ QPushButton[primary="true"]:hover {{ background-color: {hover}; }}
 QPushButton[primary="true"]:disabled {{ background-color: #5a7384; }}
 QPushButton[primary="true"]:focus {{ border: 2px solid {ink}; }}
 QPushButton::menu-indicator {{ image: none; }}
-QPushButton[armed="true"] {{ padding: 2px 6px; border: 2px solid {armed}; }}
+QPushButton[armed="true"] {{ padding: 2px 6px; border: 2px solid {armed}; text-decoration: underline; }}
 QPushButton[armed="true"]:focus {{ border: 2px dashed {armed}; }}
 QToolButton:focus {{ border: 2px solid {focus}; }}
 QComboBox, QLineEdit, QAbstractSpinBox {{ border: 1px solid {rim}; }}
@@ -136,6 +136,8 @@ def mark(widget: QWidget, name: str, on: bool) -> None:
     """Set a property the style sheet looks at; restyles only when it changes."""
     if widget.property(name) != on:
         widget.setProperty(name, on)
+        if name == "armed":
+            widget.setAccessibleDescription("in the hand" if on else "")
         widget.style().unpolish(widget)
         widget.style().polish(widget)
 
