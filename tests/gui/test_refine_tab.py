@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint
 
+from napari_medseg.gui import key_acts
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.weak_tab import WeakTab
 from napari_medseg.refine import RoundFigures
@@ -97,9 +98,9 @@ def test_choosing_a_row_shows_that_round_and_stays_when_the_tab_is_drawn_anew(ta
 
 def test_the_places_to_correct_are_listed_with_the_random_one_told_apart(tab, rounds, desk, session):
     assert [tab.next.list.item(row).text()[:2] for row in range(2)] == ["1.", "⚄ "]
-    desk.keys._look(1)
+    key_acts.next_place(desk)
     assert desk.slice_in_view(0) == 4
-    desk.keys._look(-1)
+    key_acts.last_place(desk)
     assert desk.slice_in_view(0) == 15
     assert "picked at random" in session.notice
 
