@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from napari_medseg.annotation import LabelClass, LabelMap
-from napari_medseg.errors import InvalidInputError, UnwritableFileError
+from napari_medseg.errors import InvalidInputError, UnavailableError, UnwritableFileError
 from napari_medseg.io import read, read_labels, require_writable
 from napari_medseg.volume import Array, Geometry, LabelArray, Volume
 
@@ -18,6 +18,24 @@ T = TypeVar("T")
 
 Image = Annotated[Path, typer.Argument(help="The scan: a file, an OME-Zarr folder or a DICOM folder.", show_default=False)]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The mask to write (.nii.gz, .nrrd, .seg.nrrd, .mha, .ome.zarr, ...).", show_default=False)]
+
+Device = Annotated[str, typer.Option(help="auto (the preferences' device, else a graphics card where there is one), cpu, cuda, cuda:1 or mps.")]
+
+
+def device_of(wanted: str) -> str:
+    """The device that was asked for; for "auto" the one of the preferences, unless this machine has none of that kind, which is said."""
+    from napari_medseg.session import preferences
+
+    preferred = preferences.load().choices.device
+    if wanted != "auto" or preferred in ("auto", "cpu"):
+        return wanted if wanted != "auto" else preferred
+    from napari_medseg.segmenters.devices import choose
+
+    try:
+        return choose(preferred, where="preferences")
+    except UnavailableError as error:
+        typer.echo(f"{error.what}; it is chosen anew (preferences, device)", err=True)
+        return "auto"
 
 
 def output(path: Path, *inputs: Path | None) -> Path:

@@ -10,7 +10,7 @@ import typer
 
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import model_in, named_values
+from napari_medseg.cli.arguments import Device, device_of, model_in, named_values
 from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError, MissingFileError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def refine(
     patients: Annotated[Path | None, typer.Option(help="JSON or CSV of file names and patients; else each case is a patient of its own.")] = None,
     stop_early: Annotated[bool, typer.Option("--stop-early", help="End where another round would be a waste.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
     resume: Annotated[Path | None, typer.Option(help="Go on with the run that was cut off in this folder; what it was asked for stands there.")] = None,
 ) -> Answer:
     """Refine weak labels in rounds: learn from them, propose better ones for the same scans, learn again from those.
@@ -75,7 +75,7 @@ def refine(
         recipe=catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds)),
         base=None if base is None else base_of(base), out=out, corrected=corrected, verified=verified,
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
-        seed=seed, device=device, patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
+        seed=seed, device=device_of(device), patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
         replay=Replay(again) if again else None, every_round=not stop_early,
     )
     return _answer(RefineRun(request), out)

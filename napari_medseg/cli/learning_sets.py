@@ -9,6 +9,7 @@ import typer
 
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
+from napari_medseg.cli.arguments import Device, device_of
 from napari_medseg.cli.learning import BASE_HELP, base_of, settings_of
 from napari_medseg.errors import InvalidInputError, MissingFileError
 
@@ -26,7 +27,7 @@ def refine_sets(
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe, for example batch=1.")] = None,
     freeze: Annotated[Literal["none", "encoder", "all but last"], typer.Option(help="What of the network stays as it is from the second set on.")] = "none",
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
 ) -> Answer:
     """Learn several sets and score every model on all of them: what a network forgets when it goes on from CT to MR, say.
 
@@ -49,7 +50,7 @@ def refine_sets(
     chosen = catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds))
     request = SetsRequest(
         tuple(DataSet(name, folders) for name, folders in named.items()), chosen, out, order, held_out, replay, None if base is None else base_of(base), freeze,
-        seed, device,
+        seed, device_of(device),
     )
     final = last(learn_sets(request))
     matrix = final.forgetting

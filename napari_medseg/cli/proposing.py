@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import Image, Output, drawn_on, mask, model_in, numbers, output, scan, told_by_class, uint8, voxels_by_class
+from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, mask, model_in, numbers, output, scan, told_by_class, uint8, voxels_by_class
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.io import read_labels, require_writable, write
 
@@ -27,7 +27,7 @@ def propose(
     base: Annotated[Path | None, typer.Option(help="A model that `medseg refine` wrote, to be asked too.")] = None,
     doubt: Annotated[Path | None, typer.Option(help="Also write how doubtful each voxel is, 0 to 1.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same labels.")] = 0,
-    device: Annotated[str, typer.Option(help="For --base: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
 ) -> Answer:
     """Propose the rest of a scan from its weak label and a few corrected slices, which stay as they are.
 
@@ -58,7 +58,7 @@ def propose(
         right = fixed != UNKNOWN_LABEL
         current[right], trust[right] = fixed[right], Trust.CORRECTED
     before = weak if fixed is not None and not chosen else None
-    final = last(propose_rest(volume, current, trust, weak=before, base=base and model_in(base), seed=seed, device=device))
+    final = last(propose_rest(volume, current, trust, weak=before, base=base and model_in(base), seed=seed, device=device_of(device) if base else device))
     if final.labels is None or final.doubt is None or final.report is None:
         raise NoLabelsError("was stopped before it had a result", where="propose")
     write(drawn_on(volume, final.labels, given.classes), out)

@@ -15,7 +15,7 @@ from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_prompts
 from napari_medseg.annotation.classes import palette
 from napari_medseg.cli.answer import Answer, answering, shown
-from napari_medseg.cli.arguments import Image, Output, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
+from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
 from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
@@ -32,7 +32,7 @@ def segment(
     prompts: Annotated[Path | None, typer.Option(help="JSON file of points, boxes, lassos, scribbles or a mask, in LPS mm.")] = None,
     probabilities: Annotated[Path | None, typer.Option(help="Write the probabilities too, float32, one channel a class.")] = None,
     uncertainty: Annotated[Path | None, typer.Option(help="Write how uncertain each voxel is too, float32, 0 to 1 bit.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
     answers: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the segmenter asks for, see `medseg catalogue`.")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another segmenter or model, averaged with the first; may be given several times.")] = None,
     mirror: Annotated[list[str] | None, typer.Option(help="Average over mirror images too: left-right, front-back, head-feet; several are allowed.")] = None,
@@ -57,6 +57,7 @@ def segment(
     _check_prompts(asked, volume.geometry, can, with_)
     from napari_medseg.segmenters.devices import choose
 
+    device = device_of(device)
     chosen = choose(device)
     progress: Iterator[Prediction] = shown(segmenter.predict(volume, asked, device=device))
     maps = collect(progress, volume.geometry.shape)  # "auto" may fall back to the processor when the card is full
