@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from napari_medseg.cli import asks_for_the_window
+
 HEAVY = ("torch", "monai", "napari", "qtpy", "numba")
 LIGHT = [
     "napari_medseg", "napari_medseg.catalogue", "napari_medseg.cli", "napari_medseg.cli.app", "napari_medseg.volume", "napari_medseg.io",
@@ -27,3 +29,20 @@ def test_the_help_and_the_catalogue_load_no_torch():
     code = "import sys; from napari_medseg import catalogue; from napari_medseg.cli.app import app; catalogue.load(); "
     code += "app(['--help'], standalone_mode=False); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("words", "window"), [
+    ((), True), (("--sample", "brain1"), True), (("--sample=brain1",), True), (("--version",), True), (("window", "scan.nii.gz"), True),
+    (("--help",), False), (("doctor",), False), (("--sample", "brain1", "doctor"), False), (("weak", "levelset"), False),
+])
+def test_only_what_asks_for_the_window_is_spared_the_other_commands(words, window):
+    assert asks_for_the_window(words) is window
+
+
+def test_the_window_is_started_without_loading_the_commands():
+    """Each would wait for them: the database, statistics, files of every format."""
+    code = "import sys; sys.argv = ['medseg', '--version']; from napari_medseg.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass\n"
+    code += "sys.exit(' '.join({'sqlalchemy', 'scipy', 'pydicom', 'SimpleITK', 'torch', 'napari'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

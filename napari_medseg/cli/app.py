@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from napari_medseg import __version__
 from napari_medseg.cli import (
     about,
     comparing,
@@ -23,36 +20,14 @@ from napari_medseg.cli import (
     statistics,
     weak,
     weak_tidy,
-    window,
 )
+from napari_medseg.cli.bare import app
 
-app = typer.Typer(
-    name="medseg",
-    help="From unlabelled CT and MR scans to a trained segmenter. `medseg` alone opens the window; `medseg COMMAND --help` shows an example of each.",
-    rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False, add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+__all__ = ["app"]
+
 project_app = typer.Typer(help="A study on disk: its cases, their label versions and their history.", rich_markup_mode=None, no_args_is_help=True)
 weak_app = typer.Typer(help="Weak labels from seeds, scribbles or a few annotated slices, and their clean-up.", rich_markup_mode=None, no_args_is_help=True)
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"napari-medseg {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _bare(
-    context: typer.Context,
-    sample: Annotated[str | None, typer.Option(help="Open the window with this sample scan: brain1, lung2 or breast1.")] = None,
-    _shown: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        window.window(paths=None, sample=sample)
-
-
-app.command()(window.window)
 app.command()(about.demo)
 app.command()(files.info)
 app.command()(files.convert)
