@@ -24,7 +24,7 @@ from napari_medseg.gui.ortho_pane import PlanePane
 from napari_medseg.gui.ortho_sheets import Held, Sheets
 from napari_medseg.gui.ortho_solid import SolidPane
 from napari_medseg.session.latest import Latest
-from napari_medseg.session.planes import Cut, cut
+from napari_medseg.session.planes import MOST_READ, Cut, cut
 from napari_medseg.session.solid import Picture, Solid, draw, solid_of
 from napari_medseg.session.state import Scan
 from napari_medseg.session.views import Views, hit, label_maps, plane_of
@@ -213,15 +213,21 @@ class Quad(QObject):
             pane.put(None, 0, words="Nothing in view can be cut along this plane")
             return
         axis = pane.axis
-        latest.ask(axis, partial(cut, held.sheets, held.base, axis, index), partial(self._put, pane, axis, index, held))
+        costs = {sheet: sheet.read_for(axis, index) for sheet in held.sheets}
+        within = [sheet for sheet, cost in costs.items() if cost <= MOST_READ]
+        if any(costs.values()):
+            most = max(costs.values())
+            pane.wait(f"This plane crosses {most / 1e9:.0f} GB on the disk: too much to read" if most > MOST_READ else "Reading the slice")
+        words = pane.words if len(within) < len(costs) else ""
+        latest.ask(axis, partial(cut, within, held.base, axis, index), partial(self._put, pane, axis, index, held, words))
 
-    def _put(self, pane: PlanePane, axis: int, index: int, held: Held, answer: Cut | Exception) -> None:
+    def _put(self, pane: PlanePane, axis: int, index: int, held: Held, words: str, answer: Cut | Exception) -> None:
         if pane not in self.planes or pane.axis != axis:
             return
         if isinstance(answer, Exception):
             pane.put(None, index, words=f"This slice cannot be read: {answer}")
         else:
-            pane.put(answer, index, held.dots)
+            pane.put(answer, index, held.dots, words)
 
     # -- 3D ----------------------------------------------------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,12 @@ class PlanePane(QWidget):
         self._fresh = True
         self.update()
 
+    def wait(self, words: str) -> None:
+        """Say that a slice is not there yet, and why."""
+        if words != self.words:
+            self.words = words
+            self.update()
+
     def fit(self) -> None:
         """Bring the whole slice into view."""
         grid = self._grid

@@ -115,13 +115,12 @@ class Sheets:
             data = levels[level_for(levels, MOST_VOXELS)]
             coarser = np.array(levels[0].shape[:layer.ndim], float)[-3:] / np.array(data.shape[:layer.ndim])[-3:]
             first, step = first + step * (coarser - 1) / 2, step * coarser
-        for at in self._lead(layer):
-            data = data[at]
-        if min(data.shape[:3]) < 1:
+        lead = self._lead(layer)
+        shape, mirrored = np.array(data.shape[len(lead):len(lead) + 3]), step < 0
+        if shape.min() < 1:
             return None
-        mirrored = step < 0
-        scale, translate = _triple(np.abs(step)), _triple(first + np.where(mirrored, (np.array(data.shape[:3]) - 1) * step, 0.0))
-        looks: dict[str, Any] = {"opacity": float(layer.opacity), "mirrored": tuple(bool(each) for each in mirrored)}
+        scale, translate = _triple(np.abs(step)), _triple(first + np.where(mirrored, (shape - 1) * step, 0.0))
+        looks: dict[str, Any] = {"opacity": float(layer.opacity), "mirrored": tuple(bool(each) for each in mirrored), "lead": lead}
         if isinstance(layer, Labels):
             return Sheet(data, scale, translate, "labels", self._table(layer), contour=int(layer.contour), **looks)
         low, high = (float(v) for v in layer.contrast_limits)

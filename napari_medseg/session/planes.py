@@ -18,6 +18,7 @@ from napari_medseg.volume import BoolArray
 Kind = Literal["grey", "colour", "labels"]
 Triple = tuple[float, float, float]
 Table = npt.NDArray[np.uint8]
+MOST_READ = 1 << 30  # bytes of chunks for one slice
 MOST_PIXELS = 1 << 20  # of a slice; a larger one is thinned out, a pane has fewer
 
 
@@ -27,7 +28,7 @@ class Sheet:
 
     Attributes
     ----------
-    array : (z, y, x), or (z, y, x, 3 or 4) for "colour"
+    array : (..., z, y, x), or (..., z, y, x, 3 or 4) for "colour"
         Anything that gives an array when it is sliced: one in memory, on the disk, dask's or zarr's.
     scale, translate : mm, (z, y, x)
         Of the window's world.
@@ -43,6 +44,8 @@ class Sheet:
         Whether it is added to what is below.
     contour : int
         Width in pixels of the outline that labels are drawn as; 0 fills them.
+    lead : tuple of int
+        Where a series with more axes stands on those before the three.
     mirrored : (bool, bool, bool)
         Axes that the window shows the other way round; the place is that of the voxel shown first.
     """
@@ -58,12 +61,25 @@ class Sheet:
     adds: bool = False
     contour: int = 0
     mirrored: tuple[bool, bool, bool] = (False, False, False)
+    lead: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Its voxels, (z, y, x)."""
-        z, y, x = (int(n) for n in self.array.shape[:3])
+        z, y, x = (int(n) for n in self.array.shape[len(self.lead):len(self.lead) + 3])
         return z, y, x
+
+    def read_for(self, axis: int, index: int) -> int:
+        """Bytes that have to be read for a slice across an axis: whole chunks where it lies in chunks; 0 for what is in memory."""
+        chunks = getattr(self.array, "chunks", None)
+        if isinstance(self.array, np.ndarray) or not chunks:
+            return 0
+        thick = chunks[len(self.lead) + axis]
+        if not isinstance(thick, int):  # dask tells the length of every chunk
+            ends = np.cumsum(thick)
+            thick = int(thick[min(int(np.searchsorted(ends, index, side="right")), len(thick) - 1)])
+        sides = [size for side, size in enumerate(self.shape) if side != axis]
+        return int(thick) * sides[0] * sides[1] * int(np.dtype(self.array.dtype).itemsize)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +159,7 @@ def _part(sheet: Sheet, where: Sequence[int | range]) -> npt.NDArray[Any]:
         first, last = (size - 1 - at[-1], size - 1 - at[0]) if mirrored else (at[0], at[-1])
         wanted.append(slice(first, last + 1, at.step))
         turned.append(slice(None, None, -1 if mirrored else 1))
-    return np.asarray(sheet.array[tuple(wanted)])[tuple(turned)]
+    return np.asarray(sheet.array[(*sheet.lead, *wanted)])[tuple(turned)]
 
 
 Part = tuple[npt.NDArray[Any], slice, slice]

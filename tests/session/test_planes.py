@@ -44,6 +44,29 @@ def test_a_slice_of_a_scan_on_the_disk_reads_that_slice_only():
     assert watched.read == 50 * 70
 
 
+def test_a_series_on_the_disk_is_cut_at_its_moment_without_reading_that_volume():
+    watched = Watched(np.arange(4 * 5 * 6 * 7).reshape(4, 5, 6, 7) % 200)
+    sheet = Sheet(watched, **PLACE, lead=(2,))
+    assert sheet.shape == (5, 6, 7)
+    cut([sheet], sheet, 2, 3)
+    assert watched.read == 5 * 6
+
+
+def test_what_a_slice_would_read_is_known_before_from_how_the_data_is_cut():
+    class Chunked:
+        dtype = np.dtype(np.int16)
+        shape = (400, 500, 600)
+
+        def __init__(self, chunks):
+            self.chunks = chunks
+
+    zarr_s, dask_s = Chunked((10, 50, 60)), Chunked(((10,) * 40, (400, 100), (600,)))
+    assert Sheet(zarr_s, **PLACE).read_for(1, 7) == 50 * 400 * 600 * 2
+    assert Sheet(dask_s, **PLACE).read_for(1, 399) == 400 * 400 * 600 * 2
+    assert Sheet(dask_s, **PLACE).read_for(1, 400) == 100 * 400 * 600 * 2
+    assert Sheet(np.zeros((4, 5, 6)), **PLACE).read_for(1, 2) == 0
+
+
 def test_values_that_are_no_numbers_are_black():
     array = np.full((3, 4, 5), np.nan, np.float32)
     array[1, 0, 0] = np.inf
