@@ -91,7 +91,7 @@ class LabelsWriter(QObject):
         self._guards: dict[Labels, LockGuard] = {}
         self._stale: set[Labels] = set()
         self._flat = True
-        self._began, self._pause = 0.0, REDRAW_MS
+        self._began, self._pause, self._rested = 0.0, REDRAW_MS, True
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._redraw)
@@ -350,7 +350,8 @@ class LabelsWriter(QObject):
 
     def _redraw(self) -> None:
         stale, self._stale = self._stale, set()
-        self._began = time.perf_counter()
+        before, self._began = self._began, time.perf_counter()
+        self._rested = 1000 * (self._began - before) > SLOWEST_MS
         self.redrawing.emit()
         with self._unheard():
             for layer in stale:
@@ -359,9 +360,9 @@ class LabelsWriter(QObject):
         QTimer.singleShot(0, self._drawn)
 
     def _drawn(self) -> None:
-        """Where drawing takes long, draw less often: at least a third of the window's time is the person's."""
+        """Where drawing takes long, draw less often: at least a third of the window's time is the person's. The second picture after a rest comes soon."""
         took = 1000 * (time.perf_counter() - self._began)
-        self._pause = int(min(SLOWEST_MS, max(REDRAW_MS, 1.5 * took)))
+        self._pause = REDRAW_MS if self._rested else int(min(SLOWEST_MS, max(REDRAW_MS, 1.5 * took)))
 
 
 class _Accepted:
