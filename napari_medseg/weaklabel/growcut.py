@@ -58,6 +58,11 @@ class GrowCut:
             yield min(1.0, done / marks.size)
 
     @property
+    def settled(self) -> bool:
+        """Whether the map is up to date."""
+        return self._paths is not None and self._paths.settled
+
+    @property
     def labels(self) -> LabelArray:
         """Who holds each voxel, uint8 (z, y, x); 0 where nobody."""
         return np.zeros((0, 0, 0), np.uint8) if self._paths is None else self._paths.label.copy()

@@ -91,6 +91,7 @@ class Multigrid:
             self.levels.append(_coarser(self.levels[-1]))
         self._right = [np.zeros_like(level.ground) for level in self.levels[1:]]
         self._found = [np.zeros_like(level.ground) for level in self.levels[1:]]
+        self._times = [_joined(level) for level in self.levels]
 
     def cycle(self, right: FloatArray, out: FloatArray, depth: int = 0) -> None:
         """Put about the solution of A out = right, on a level, into `out`."""
@@ -99,7 +100,7 @@ class Multigrid:
         if depth == len(self.levels) - 1:
             kernels.settle(*joined, grid.inverse, right, out, LAST_SWEEPS)
             return
-        coarse_right, coarse, times = self._right[depth], self._found[depth], _joined(grid)
+        coarse_right, coarse, times = self._right[depth], self._found[depth], self._times[depth]
         if grid.ground.shape[0] < 2 * _least(grid.ground):  # one thread: one call down, one up
             kernels.down(*joined, grid.total, grid.inverse, right, times, out, coarse_right)
             self.cycle(coarse_right, coarse, depth + 1)

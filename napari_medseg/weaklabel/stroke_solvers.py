@@ -25,7 +25,8 @@ from napari_medseg.weaklabel.stroke_walk import StrokeWalk
 
 LEARNED = 0.3  # share of the work that learning is
 QUICK = 0.3  # and that a first answer is
-SHOWN_EVERY = 0.2  # of a walk: labels are looked up no more often
+SHOWN_EVERY = 0.2  # of a long walk: labels are looked up no more often
+LONG_WALK = 600_000  # voxels from which on a walk takes long enough for a person to want to see something meanwhile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +161,7 @@ class ByGrowCut:
     def follow(self, task: Task) -> Iterator[Progress]:
         """Work."""
         for share in self._cut.follow(task.region, task.marks, task.scale):
-            yield Progress(share, "Strokes conquer their surroundings")
+            yield Progress(share, "Strokes conquer their surroundings", worth_showing=not self._cut.settled)  # what is settled is the answer, which comes next
 
     @property
     def labels(self) -> LabelArray:
@@ -169,7 +170,7 @@ class ByGrowCut:
 
 
 class ByWalker:
-    """The random walker, geodesic paths being its quick answer."""
+    """The random walker; where it walks for long, geodesic paths are its quick answer and where it starts from."""
 
     def __init__(self, region: Region, settings: ScribbleSettings, learner: Learner | None) -> None:
         self._learner = learner
@@ -179,19 +180,20 @@ class ByWalker:
 
     def follow(self, task: Task) -> Iterator[Progress]:
         """Work."""
-        self._walking = False
-        for share in self._quick.follow(task.region, task.marks, task.near, task.scale):
-            yield Progress(QUICK * share, "A quick answer first", worth_showing=False)
-        yield Progress(QUICK, "A quick answer; refining")
+        self._walking, long = False, task.marks.size > LONG_WALK
+        if long:
+            for share in self._quick.follow(task.region, task.marks, task.near, task.scale):
+                yield Progress(QUICK * share, "A quick answer first", worth_showing=False)
+            yield Progress(QUICK, "A quick answer; refining")
         chances = None
         if self._learner is not None:
             self._learner.learn(task)
             chances = self._learner.chances()
             yield Progress(QUICK + LEARNED, "Learning from the strokes", worth_showing=False)
         ends = np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
-        guess, shown = self._quick.labels, 0.0
+        guess, shown = self._quick.labels if long else ends, 0.0
         for share in self._walk.follow(task.region, ends, task.scale, guess, chances):
-            self._walking, worth_showing = True, share >= shown + SHOWN_EVERY
+            self._walking, worth_showing = True, long and share >= shown + SHOWN_EVERY
             shown = share if worth_showing else shown
             yield Progress(0.6 + 0.4 * share, "Walking", worth_showing)
 

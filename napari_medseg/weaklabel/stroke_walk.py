@@ -47,7 +47,7 @@ class StrokeWalk:
         scale : float
             Contrast between classes.
         guess : uint8 (z, y, x)
-            Classes to start from where no walker stood.
+            Classes to start from where no walker stood; 0 and other values are none of them.
         chances : mapping of class to float32 (z, y, x), optional
             How likely each class is by its looks; walkers are held back where that changes.
 
@@ -83,4 +83,9 @@ class StrokeWalk:
     @property
     def labels(self) -> LabelArray:
         """The likeliest class, uint8 (z, y, x)."""
-        return np.asarray(np.array(self._present, np.uint8)[self._found.argmax(0)])
+        found = np.full(self._found.shape[1:], self._present[0] if self._present else 0, np.uint8)
+        best = self._found[0] if self._present else np.zeros(found.shape, np.float32)
+        for value, chance in zip(self._present[1:], self._found[1:], strict=True):
+            found[chance > best] = value
+            best = np.maximum(best, chance)
+        return found

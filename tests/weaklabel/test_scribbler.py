@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_medseg.errors import InvalidInputError, MedsegError, NoStrokesError
+from napari_medseg.weaklabel import stroke_solvers
 from napari_medseg.weaklabel.scribble import Scribbler, ScribbleSettings, grow, whole
 
 SPACING = (2.0, 1.0, 1.0)
@@ -160,6 +161,19 @@ def test_automatic_says_what_it_took_and_why(scan):
 @pytest.mark.parametrize(("method", "words"), [("growcut", "GrowCut"), ("walker", "the random walker with a classifier")])
 def test_a_chosen_method_is_the_one_that_runs(scan, method, words):
     assert finish(grow(scan, first(np.zeros(SHAPE, np.uint8)), SPACING, settings(method))).method == words
+
+
+def test_a_long_walk_shows_a_quick_answer_meanwhile_and_ends_where_a_short_one_does(scan, monkeypatch):
+    strokes = first(np.zeros(SHAPE, np.uint8))
+    strokes[6, 20, 14:26], strokes[6, 34:36, 10:40] = 1, 255
+    short = list(grow(scan, strokes, SPACING, settings("walker")))
+    monkeypatch.setattr(stroke_solvers, "LONG_WALK", 0)
+    long = list(grow(scan, strokes, SPACING, settings("walker")))
+    assert any(step.message.startswith("A quick answer") for step in long)
+    assert not any(step.message.startswith("A quick answer") for step in short)
+    assert len({whole(step, SHAPE).tobytes() for step in long}) > len({whole(step, SHAPE).tobytes() for step in short})
+    ends = [whole(steps[-1], SHAPE) > 0 for steps in (short, long)]
+    assert (ends[0] != ends[1]).sum() < 0.05 * ends[0].sum()
 
 
 def test_background_beyond_the_reach_is_no_background(scan):
