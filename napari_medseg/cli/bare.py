@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from napari_medseg import __version__
+from napari_medseg import __version__, notice
 from napari_medseg.cli import window
 
 app = typer.Typer(
     name="medseg",
     help="From unlabelled CT and MR scans to a trained segmenter. `medseg` alone opens the window; `medseg COMMAND --help` shows an example of each.",
+    epilog=f"{notice.RESEARCH}.",
     rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False, add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
