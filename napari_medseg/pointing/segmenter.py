@@ -21,7 +21,8 @@ class PointingSegmenter(PromptableSegmenter):
     """Outlines whatever it is pointed at, by the promptable network and by what the marked voxels look like.
 
     The network answers first and is shown; then its word, a classifier that learned from the clicks and strokes, and the edges of the scan decide
-    together (`settling.Settling`). What comes of it is what the network is told of as the last answer at the next point.
+    together (`settling.Settling`). What comes of it is what the network is told of as the last answer at the next point, unless that point says that it
+    is of the wrong size (`refuted`): then all points are answered anew.
 
     Parameters
     ----------
@@ -34,8 +35,11 @@ class PointingSegmenter(PromptableSegmenter):
         self._settling: Settling | None = None
 
     def _step(self, asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Iterator[Answer]:
+        from napari_medseg.pointing.refuted import refuted
         from napari_medseg.pointing.settling import Settling
 
+        if before is not None and refuted(prompts, before, view.shape, scan):
+            before = None
         if self._settling is None:
             self._settling = Settling(view, scan)
         for found in super()._step(asking, view, scan, prompts, before):
