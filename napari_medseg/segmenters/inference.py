@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from napari_medseg.errors import SegmenterError
 from napari_medseg.segmenters.compiling import Compiling
 from napari_medseg.segmenters.devices import choose, give_back
+from napari_medseg.segmenters.one_window import OneWindow, helps
 from napari_medseg.segmenters.window import WORK, slide
 from napari_medseg.volume import FloatArray, Shape
 
@@ -183,6 +184,8 @@ class Inference:
         stack.enter_context(torch.inference_mode())
         if self._half:
             stack.enter_context(torch.autocast("cuda", torch.float16))
+        if helps(self.device):
+            stack.enter_context(OneWindow())
         return stack
 
     def _place(self) -> None:
