@@ -16,6 +16,7 @@ import typer
 from napari_medseg import catalogue as parts
 from napari_medseg.cli.answer import Answer, answering, last
 from napari_medseg.cli.window import BINDINGS, has_display
+from napari_medseg.notice import CHECK, RESEARCH
 
 PACKAGES = ("napari-medseg", "napari", "torch", "monai", "SimpleITK", "pydicom", "numpy", "scipy", "scikit-image", "safetensors")
 LITTLE_MB = 2000
@@ -63,7 +64,8 @@ def doctor() -> Answer:
     checks = [_python(), *map(_package, PACKAGES), *_devices(), _memory(), _qt(), _display(), _opengl(), *_catalogue()]
     lines = [f"{'ok  ' if c['ok'] else 'MISS' if c['needed'] else 'note'} {c['name']}: {c['found']}" + (f". {c['todo']}" if c["todo"] else "") for c in checks]
     good = all(c["ok"] for c in checks if c["needed"])
-    return Answer({"ok": good, "checks": checks}, "\n".join([*lines, "Everything needed is here." if good else "Something needed is missing; see MISS above."]))
+    verdict = "Everything needed is here." if good else "Something needed is missing; see MISS above."
+    return Answer({"ok": good, "checks": checks}, "\n".join([*lines, verdict, f"{RESEARCH}. {CHECK}"]))
 
 
 def _check(name: str, found: str, ok: bool = True, *, todo: str = "", needed: bool = True) -> Check:

@@ -16,6 +16,7 @@ from napari_medseg.errors import UnwritableFileError
 from napari_medseg.io.formats import stem_of, suffix_of
 from napari_medseg.io.reading import label_values
 from napari_medseg.io.surfaces import surface
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Volume
 
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -71,7 +72,7 @@ def _label_map(volume: Volume, path: Path) -> LabelMap:
 def _stl(labels: LabelMap) -> bytes:
     made = [surface(labels.array == one.value, labels.geometry) for one in labels.classes]
     count = sum(len(each.triangles) for each in made)
-    header = b"Surface in LPS mm; SPACE=LPS".ljust(80)  # must not begin with "solid", which would make it text
+    header = f"Surface in LPS mm; SPACE=LPS; {RESEARCH}".encode("ascii").ljust(80)  # must not begin with "solid", which would make it text
     triangles = np.zeros(count, _TRIANGLE)
     triangles["normal"] = np.concatenate([each.normals for each in made])
     triangles["corners"] = np.concatenate([each.points[each.triangles] for each in made])
@@ -79,7 +80,7 @@ def _stl(labels: LabelMap) -> bytes:
 
 
 def _ply(labels: LabelMap) -> bytes:
-    points, faces, comments, first = [], [], ["comment SPACE=LPS", "comment unit mm"], 0
+    points, faces, comments, first = [], [], ["comment SPACE=LPS", "comment unit mm", f"comment {RESEARCH}"], 0
     for one in labels.classes:
         each = surface(labels.array == one.value, labels.geometry)
         block = np.zeros(len(each.points), _POINT)

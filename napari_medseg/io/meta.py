@@ -19,6 +19,7 @@ from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.slicersegments import pairs_of, segments_of, to_classes
 from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import MANY_FILES, Stored, beside, check, load, numbered
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Geometry, Volume
 
 TEXT_LIMIT = 1 << 22
@@ -199,6 +200,8 @@ def write(volume: Volume, path: Path) -> None:
     """Write MetaImage, packed; a label map's classes as Slicer's segment fields."""
     array = storable(volume.array)
     pairs = pairs_of(volume.classes, volume.geometry.shape) if isinstance(volume, LabelMap) else {}
+    if isinstance(volume, LabelMap):
+        pairs = {"Comment": RESEARCH, **pairs}
     if volume.modality:
         pairs = {MODALITY: volume.modality, **pairs}
     with path.open("wb") as file:

@@ -23,6 +23,7 @@ from napari_medseg.io.packing import Deflating, put
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import Stored, check, load, require_size
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Geometry, Volume
 
 OURS = "napari-medseg"
@@ -158,7 +159,8 @@ def write(volume: Volume, path: Path) -> None:
         comment = json.dumps({OURS: {"classes": classes_to_dicts(volume.classes)}}, separators=(",", ":")).encode()
     over_time = bool(volume.channel_names) and all(name.startswith("t ") for name in volume.channel_names)
     further = () if array.ndim == 3 else (len(array),) if over_time else (1, len(array))
-    header = make((*volume.geometry.shape[::-1], *further), array.dtype, volume.geometry, comment, VECTOR if len(further) == 2 else 0)
+    words = RESEARCH if isinstance(volume, LabelMap) else ""
+    header = make((*volume.geometry.shape[::-1], *further), array.dtype, volume.geometry, comment, VECTOR if len(further) == 2 else 0, words)
     with path.open("wb") as file:
         sink = Deflating(file, "gzip") if suffix_of(path).endswith(".gz") else file
         sink.write(header)

@@ -32,6 +32,7 @@ _FIELDS = (
     ("units", "B", 123, "i", 500), ("qcode", "h", 252, "i", 344), ("scode", "h", 254, "i", 348), ("quatern", "3f", 256, "3d", 352),
     ("qoffset", "3f", 268, "3d", 376), ("srow", "12f", 280, "12d", 400),
 )
+_DESCRIP = {348: 148, 540: 240}
 _SINGLE = {348: (b"n+1\0", 344), 540: (b"n+2\0", 4)}
 _PAIR = {348: b"ni1\0", 540: b"ni2\0"}
 
@@ -152,7 +153,7 @@ def _comments(stream: IO[bytes], order: str, room: int) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def make(dim: tuple[int, ...], dtype: np.dtype[np.generic], geometry: Geometry, comment: bytes, intent: int) -> bytes:
+def make(dim: tuple[int, ...], dtype: np.dtype[np.generic], geometry: Geometry, comment: bytes, intent: int, descrip: str = "") -> bytes:
     """A header with qform and sform, both code 1, and its extension, up to where the voxels start.
 
     Parameters
@@ -160,6 +161,8 @@ def make(dim: tuple[int, ...], dtype: np.dtype[np.generic], geometry: Geometry, 
     dim : x, y, z and further axes
     comment : bytes
         Kept as an extension; may be empty.
+    descrip : str
+        Any text, ASCII, 80 characters at most.
     """
     length = 348 if max(dim) <= LARGEST_1 else 540
     extension = b""
@@ -182,6 +185,8 @@ def make(dim: tuple[int, ...], dtype: np.dtype[np.generic], geometry: Geometry, 
     struct.pack_into("<i", data, 0, length)
     for name, form, place, form2, place2 in _FIELDS:
         struct.pack_into("<" + (form if length == 348 else form2), data, place if length == 348 else place2, *values[name])
+    place = _DESCRIP[length]
+    data[place : place + 80] = descrip.encode("ascii")[:80].ljust(80, b"\0")
     magic, place = _SINGLE[length]
     data[place : place + 4] = magic
     if length == 540:

@@ -21,6 +21,7 @@ from napari_medseg.io.series import SeriesInfo
 from napari_medseg.io.slicersegments import flattened, onto, pairs_of, segments_of
 from napari_medseg.io.values import in_order, storable, volume_of
 from napari_medseg.io.voxels import check, load
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Geometry, Volume
 
 SLICER = ".seg.nrrd"
@@ -114,6 +115,8 @@ def write(volume: Volume, path: Path) -> None:
             "Segmentation_ContainedRepresentationNames": "Binary labelmap|", "Segmentation_MasterRepresentation": "Binary labelmap",
             "Segmentation_SourceRepresentation": "Binary labelmap", "Segmentation_ReferenceImageExtentOffset": "0 0 0",
         }
+    if isinstance(volume, LabelMap):
+        pairs["notice"] = RESEARCH
     pairs |= pairs_of(classes, volume.geometry.shape)
     with path.open("wb") as file:
         file.write(_header(array, volume.geometry, pairs).encode())

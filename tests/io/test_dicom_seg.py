@@ -412,3 +412,11 @@ def test_a_file_cut_short_anywhere_is_an_error_that_names_it(tmp_path, scan, kin
         path.write_bytes(whole[:size])
         with pytest.raises(UnreadableFileError, match=r"labels\.seg\.dcm: "):
             read(path)
+
+
+def test_a_series_whose_uid_is_another_s_beginning_is_told_from_it(tmp_path):
+    for uid in ("1.2.3.1", "1.2.3.10"):
+        save_scan(tmp_path / "scans" / uid, SCAN, grid(), uid=uid)
+    write(drawn(grid()), tmp_path / "mask.seg.dcm", source=tmp_path / "scans", series="1.2.3.10")
+    told = pydicom.dcmread(tmp_path / "mask.seg.dcm")
+    assert told.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3.10"

@@ -111,7 +111,7 @@ def test_a_ply_holds_every_class_in_its_colour(tmp_path):
     assert write(two(), tmp_path / "organs.ply") == [tmp_path / "organs.ply"]
     lines, vertices, faces = read_ply(tmp_path / "organs.ply")
     assert [line for line in lines if line.startswith("comment")] == [
-        "comment SPACE=LPS", "comment unit mm", "comment class 2 Liver lobe", "comment class 9 Vein/left",
+        "comment SPACE=LPS", "comment unit mm", "comment For research, not a medical device", "comment class 2 Liver lobe", "comment class 9 Vein/left",
     ]
     assert is_closed(faces["i"])
     colours = {int(v): tuple(vertices["rgb"][vertices["label"] == v][0]) for v in np.unique(vertices["label"])}

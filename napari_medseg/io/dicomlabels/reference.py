@@ -182,6 +182,8 @@ def _header(path: Path) -> Header | None:
 def _chosen(series: dict[str, list[Plane]], scan: Scan) -> list[list[Plane]]:
     if not scan.series:
         return list(series.values())
+    if scan.series in series:  # a scanner counts: one UID is another's beginning
+        return [series[scan.series]]
     headers = {uid: planes[0].header for uid, planes in series.items()}
     found = [
         uid for uid, h in headers.items()

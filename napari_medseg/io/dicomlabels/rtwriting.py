@@ -26,6 +26,7 @@ from napari_medseg.io.dicomlabels.terms import TISSUE, Described, character_set,
 from napari_medseg.io.dicomplanes import FAULTS, Header, Plane
 from napari_medseg.io.formats import Scan
 from napari_medseg.io.reading import label_values
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Volume
 
 CONTOUR_DATA = Tag("ContourData")
@@ -82,6 +83,7 @@ def _structure_set(planes: list[Plane], headers: dict[str, Header]) -> Any:
     data.Modality, data.SeriesInstanceUID, data.SeriesNumber, data.InstanceNumber, data.OperatorsName = "RTSTRUCT", generate_uid(), NUMBER, 1, ""
     data.Manufacturer = data.ManufacturerModelName = NAME
     data.SoftwareVersions, data.SeriesDescription, data.StructureSetLabel, data.ApprovalStatus = version(), "Segmentation", "SEGMENTATION", "UNAPPROVED"
+    data.StructureSetDescription = RESEARCH
     data.InstanceCreationDate = data.StructureSetDate = now.strftime("%Y%m%d")
     data.InstanceCreationTime = data.StructureSetTime = now.strftime("%H%M%S")
     data.FrameOfReferenceUID, data.PositionReferenceIndicator = first.FrameOfReferenceUID, ""

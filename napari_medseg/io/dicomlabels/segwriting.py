@@ -16,6 +16,7 @@ from napari_medseg.io.dicomlabels.terms import Described, character_set, describ
 from napari_medseg.io.dicomplanes import FAULTS, Plane
 from napari_medseg.io.formats import Kind, Scan
 from napari_medseg.io.reading import label_values
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Volume
 
 NUMBER = 500  # of our series among a study's; scanners count from 1
@@ -77,7 +78,7 @@ def _segmentation(planes: list[Plane], stack: Array, told: list[Described], scan
         series_instance_uid=generate_uid(), series_number=NUMBER, sop_instance_uid=generate_uid(), instance_number=1,
         manufacturer=NAME, manufacturer_model_name=NAME, software_versions=version(), device_serial_number="none",
         transfer_syntax_uid=RLELossless if scan.kind == "labelmap" else ExplicitVRLittleEndian,
-        plane_positions=places, omit_empty_frames=False, content_label="SEGMENTATION", content_description="Segmentation",
+        plane_positions=places, omit_empty_frames=False, content_label="SEGMENTATION", content_description=RESEARCH,
         series_description="Segmentation", specific_character_set=character_set(headers[0], told),
     )
 

@@ -21,6 +21,7 @@ from napari_medseg.io.formats import stem_of
 from napari_medseg.io.omezarr.images import OWN
 from napari_medseg.io.omezarr.names import image_label
 from napari_medseg.io.omezarr.pyramid import Level, pyramid
+from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Geometry, Volume
 
 VERSION = "0.5"
@@ -106,5 +107,5 @@ def _own(volume: Volume) -> dict[str, Any]:
         "modality": volume.modality, "units": volume.units,
     }
     if isinstance(volume, LabelMap):
-        told["classes"] = classes_to_dicts(volume.classes)
+        told |= {"classes": classes_to_dicts(volume.classes), "notice": RESEARCH}
     return told
