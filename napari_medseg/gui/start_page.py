@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from napari_medseg import notice
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.study_row import new_study
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session import starting
 from napari_medseg.session.guide import next_step
@@ -43,7 +44,8 @@ class StartPage(QWidget):
         self._recent = QVBoxLayout()
         self._recent.setSpacing(SPACING)
         self.open = button("Open…", f"Open a study you or somebody else began: a folder that ends in {SUFFIX}", self._on_open)
-        self.new = button("New…", "Begin a study: a folder that keeps labels, history and settings; scans stay where they are", self._on_new)
+        tip = "Begin a study: a folder that keeps labels, history and settings; scans stay where they are"
+        self.new = button("New…", tip, lambda: new_study(desk, self, show_cases))
         self.of_study = quiet("In a study all you draw is saved by itself, with its history, case by case.")
         self.foot = quiet(f"{notice.RESEARCH}.")
         column = QVBoxLayout(self)
@@ -108,12 +110,6 @@ class StartPage(QWidget):
         path = QFileDialog.getExistingDirectory(self, f"Open a study: its folder ends in {SUFFIX}", str(Path.home()))
         if path:
             self._resume(Path(path))
-
-    def _on_new(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "New study: name its folder", str(Path.home() / f"My study{SUFFIX}"), f"Study (*{SUFFIX})")
-        if path:
-            self._show_cases()
-            self._desk.session.study.create(Path(path))
 
 
 def _heading(text: str) -> QLabel:

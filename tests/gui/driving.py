@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QPoint, QRect, QTimer
-from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QFileDialog, QLineEdit, QMenu, QTabBar, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QDockWidget, QFileDialog, QLineEdit, QMenu, QTabBar, QWidget
 
 from napari_medseg.gui.window import MedsegWidget
 from napari_medseg.session import next_step
@@ -189,6 +189,28 @@ class Driver:
         label = actions[-1].rstrip("…").lower()
         self._asked(f"menu {found.text()} > {' > '.join(actions)}", bool(found.property("primary")) or label in self._told())
         self.click(found)
+        self.wait(0.5)
+
+    def menu(self, *titles: str) -> None:
+        """Go through the window's menu bar by clicks."""
+        bar = self.top.menuBar()
+        place: Any = bar
+        for title in titles:
+            action = next(a for a in place.actions() if a.text().replace("&", "").startswith(title))
+            self._point(place.mapToGlobal(place.actionGeometry(action).center()))
+            _x("click", "1")
+            self.counts["clicks"] += 1
+            self.wait(0.5)
+            place = action.menu() or place
+        self.wait(0.5)
+
+    def pick(self, box: QComboBox, title: str) -> None:
+        """Choose an entry of a drop-down."""
+        self._asked(f"pick {title}", title.lower() in self._told())
+        self.click(box)
+        self.wait(0.5)
+        view, index = box.view(), box.model().index(box.findText(title), 0)
+        self._click_at(view.viewport().mapToGlobal(view.visualRect(index).center()))
         self.wait(0.5)
 
     def answer(self, text: str, kind: str = "") -> None:

@@ -1,0 +1,56 @@
+"""The way into a study for somebody who works on a picture of their own and has no Cases dock open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+
+from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.style import button, quiet
+from napari_medseg.session.study import SUFFIX
+
+CASES = "medsegCases"
+"""The Qt name of the Cases dock's widget."""
+
+
+class StudyRow(QWidget):
+    """One line, while a scan is open in no study and nothing else in the window offers one.
+
+    Parameters
+    ----------
+    desk : Desk
+    show_cases : callable
+        Opens the Cases dock.
+    """
+
+    def __init__(self, desk: Desk, show_cases: Callable[[], None]) -> None:
+        super().__init__()
+        self._desk, self._show_cases = desk, show_cases
+        tip = "A folder that keeps labels, history and settings by itself; cases are verified and exported there"
+        self.new = button("New study…", tip, lambda: new_study(desk, self, show_cases))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(quiet("In no study: save labels yourself."), 1)
+        row.addWidget(self.new)
+        desk.refreshed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session."""
+        session = self._desk.session
+        alone = bool(session.scans) and not session.study.is_open and not session.study.busy
+        self.setVisible(alone and not self._has_cases())
+
+    def _has_cases(self) -> bool:
+        cases = self.window().findChild(QWidget, CASES)
+        return cases is not None and cases.isVisible()
+
+
+def new_study(desk: Desk, parent: QWidget, show_cases: Callable[[], None]) -> None:
+    """Ask where a study shall be, and begin it."""
+    path, _ = QFileDialog.getSaveFileName(parent, "New study: name its folder", str(Path.home() / f"My study{SUFFIX}"), f"Study (*{SUFFIX})")
+    if path:
+        show_cases()
+        desk.session.study.create(Path(path))
