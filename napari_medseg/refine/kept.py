@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
@@ -130,8 +130,15 @@ def kept(out: Path | str) -> RefineRequest:
         raise TrainingError("what was kept of this run is damaged", where=out, todo=TODO) from error
 
 
-def unfinished(folder: Path | str) -> tuple[Unfinished, ...]:
-    """Runs that were cut off in this folder and in the folders right below it, the latest first; those that run now are left out."""
+def unfinished(folder: Path | str, damaged: Callable[[TrainingError], None] = lambda error: log.info("%s", error)) -> tuple[Unfinished, ...]:
+    """Runs that were cut off in this folder and in the folders right below it, the latest first; those that run now are left out.
+
+    Parameters
+    ----------
+    folder : Path
+    damaged : callable
+        Told of each run that cannot go on.
+    """
     found = []
     top = Path(folder)
     for out in (top, *(sorted(p for p in top.iterdir() if p.is_dir()) if top.is_dir() else ())):
@@ -146,8 +153,15 @@ def unfinished(folder: Path | str) -> tuple[Unfinished, ...]:
             written = datetime.fromtimestamp(max(p.stat().st_mtime for p in files))
             found.append(Unfinished(out, str(recipe["name"]), _rounds_done(out), int(recipe["rounds"]), written, ids))
         except (MedsegError, KeyError, TypeError, ValueError, OSError) as error:
-            log.info("%s holds no run to go on with: %s", out.name, error)
+            damaged(_cannot_go_on(out, error))
     return tuple(sorted(found, key=lambda run: run.written, reverse=True))
+
+
+def _cannot_go_on(out: Path, error: Exception) -> TrainingError:
+    if isinstance(error, TrainingError):
+        return error
+    log.info("%s: %s", out.name, error)
+    return TrainingError("what was kept of this run is damaged, so it cannot go on; its finished rounds are whole", where=out, todo=TODO)
 
 
 def forget(out: Path | str) -> None:

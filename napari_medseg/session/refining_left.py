@@ -74,6 +74,7 @@ class Left:
         self._looked_in: Path | None = None
         self._read_in: Path | None = None
         self._written: list[dict[str, Any]] = []
+        self._said: set[str] = set()
         self.runs: tuple[Unfinished, ...] = ()
         self.waiting: tuple[Asked, ...] = ()
 
@@ -91,17 +92,22 @@ class Left:
             return
         self._looked_in, self.runs = folder, ()
         found: list[tuple[tuple[Unfinished, ...], list[RefineChoices]]] = []
+        damaged: list[MedsegError] = []
 
         def look() -> Iterator[Looked]:
             from napari_medseg.refine.kept import unfinished
 
-            found.append((unfinished(folder), _read(folder / FILE, {entry.id for entry in session.catalogue.of_kind("recipe")})))
+            found.append((unfinished(folder, damaged.append), _read(folder / FILE, {entry.id for entry in session.catalogue.of_kind("recipe")})))
             yield Looked()
 
         def done() -> None:
             if self._looked_in != folder or not found:
                 return
             self.runs, waited = found[0]
+            for error in damaged:
+                if str(error) not in self._said:  # once: it stays until its folder is taken away
+                    self._said.add(str(error))
+                    session.report(error)
             if self._read_in != folder:
                 self._read_in, self._written = folder, [_plain(choices) for choices in waited]
                 self.waiting = (*self.waiting, *(Asked(session, choices) for choices in waited))

@@ -31,7 +31,7 @@ def test_what_a_code_page_lacks_stops_no_command(tmp_path: Path):
     command = [sys.executable, "-c", "from napari_medseg.cli import main; main()", "info", str(folder / "肝 scan.nii.gz")]
     done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
-    assert b"? scan.nii.gz" in done.stdout
+    assert done.stdout.startswith(b"? scan:")
 
 
 def test_the_preferences_choose_the_device_where_nobody_else_does(file):

@@ -12,7 +12,7 @@ from napari_medseg.io import describe, read, read_labels, write
 from napari_medseg.volume import Geometry
 
 GRID = Geometry((5, 20, 24), (3.0, 0.8, 0.8))
-FEW, MANY, LIMIT = 60, 2000, 5.0  # spoilt files in the gate and by `--faults-long`; seconds that one may take
+FEW, MANY, LIMIT = 60, 2000, 5.0  # spoilt files in the gate and by `--faults-long`; seconds of the processor that one may take
 TAGS = [bytes.fromhex(t) for t in ("28001000", "28001100", "28000800", "28000001", "20003200", "20003700", "28003000", "62000400", "06305000", "06308400")]
 
 
@@ -49,10 +49,10 @@ def test_spoilt_files_are_refused_in_words_or_read_on_their_grid(tmp_path, reque
     for _ in range(MANY if request.config.getoption("--faults-long") else FEW):
         path.write_bytes(spoilt(whole, rng))
         for way in (lambda: read_labels(path, like=GRID).array.shape == GRID.shape, lambda: read(path).array.ndim == 3, lambda: bool(describe(path))):
-            began = time.monotonic()
+            began = time.process_time()
             try:
                 assert way()
             except MedsegError:
                 refused += 1
-            assert time.monotonic() - began < LIMIT
+            assert time.process_time() - began < LIMIT
     assert refused

@@ -64,10 +64,9 @@ def test_closing_the_iterator_ends_the_process_within_a_step(patients, base):
     while next(ticks).loss is None:
         pass
     pid = run.pid
-    started = time.monotonic()
     ticks.close()
-    assert time.monotonic() - started < 5.0
-    assert gone(pid, 1.0)
+    assert run.pid is None
+    assert gone(pid)
 
 
 def test_cancelling_from_another_thread_ends_the_ticks_quietly(patients, base):

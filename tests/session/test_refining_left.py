@@ -138,3 +138,19 @@ def test_what_trains_on_a_study_stops_when_another_one_is_opened(session, owner,
     assert not endless.is_training
     assert not endless.rows
     assert endless.training is None
+
+
+def test_a_run_whose_record_is_damaged_is_said_once(session, owner, study, problems):
+    record = runs_folder(session) / "one" / ".run" / "request.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{", encoding="utf-8")
+    left = session.refining.left
+    left.look_again()
+    until_looked(owner, session.refining, lambda: problems)
+    assert "cannot go on" in str(problems[0]) or "damaged" in str(problems[0])
+    assert "Start the refinement again" in str(problems[0])
+    assert not left
+    left.look_again()
+    left.look()
+    owner.run_until(lambda: not session.jobs.active)
+    assert len(problems) == 1
