@@ -9,11 +9,13 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QMainWindow, QSplitter
+from qtpy.QtWidgets import QApplication, QMainWindow, QSplitter, QWidget
 
 from napari_medseg.annotation import default_classes
+from napari_medseg.gui.canvas_mouse import CanvasMouse
 from napari_medseg.gui.labels_writer import colours
 from napari_medseg.gui.layers import volume_layers
+from napari_medseg.gui.ortho_frame import Frame, find_canvas
 from napari_medseg.gui.ortho_sheets import Sheets, label_table
 from napari_medseg.session.planes import cut
 from napari_medseg.volume import Geometry, Volume
@@ -66,7 +68,7 @@ def quad(desk, session, scan, qtbot):
     quad = desk.views.quad
     session.views.ortho = True
     quad.open(shelf)
-    qtbot.waitUntil(lambda: all(pane.index is not None for pane in quad.planes[1:]))
+    qtbot.waitUntil(lambda: all(pane.index is not None for pane in quad.planes[1:]), timeout=30_000)
     yield quad
     quad.close()
 
@@ -93,10 +95,10 @@ def test_a_click_in_one_plane_takes_the_others_and_napari_s_slice_there(viewer, 
     press(quad.planes[1], (3, 30, 20))
     assert session.views.voxel == (3, 30, 20)
     assert viewer.dims.point[0] == pytest.approx(viewer.layers[0].data_to_world((3, 0, 0))[0])
-    qtbot.waitUntil(lambda: quad.planes[2].index == 20)
+    qtbot.waitUntil(lambda: quad.planes[2].index == 20, timeout=30_000)
     press(quad.planes[2], (8, 11, 20))
     assert session.views.voxel == (8, 11, 20)
-    qtbot.waitUntil(lambda: quad.planes[1].index == 11)
+    qtbot.waitUntil(lambda: quad.planes[1].index == 11, timeout=30_000)
 
 
 def test_napari_s_own_slider_moves_the_place(viewer, session, quad):
@@ -137,7 +139,7 @@ def test_what_a_pane_draws_is_the_slice_with_its_labels(session, scan, quad, qtb
         shown = drawn(voxel)
         return max(shown) - min(shown) > 30
 
-    qtbot.waitUntil(lambda: is_coloured((5, 30, 22)))
+    qtbot.waitUntil(lambda: is_coloured((5, 30, 22)), timeout=30_000)
     assert not is_coloured((5, 30, 40))
 
 
@@ -226,7 +228,7 @@ def test_surfaces_follow_labels_and_a_click_on_them_takes_the_place_there(sessio
     session.adopt_labels(scan, labels)
     solid = quad.solid
     middle = QPointF(solid.width() / 2, solid.height() / 2)
-    qtbot.waitUntil(lambda: solid.pick(middle) is not None)
+    qtbot.waitUntil(lambda: solid.pick(middle) is not None, timeout=30_000)
     session.views.go_voxel((0, 0, 0))
     QTest.mouseClick(solid, LEFT, NONE, middle.toPoint())
     z, y, x = session.views.voxel
@@ -235,7 +237,7 @@ def test_surfaces_follow_labels_and_a_click_on_them_takes_the_place_there(sessio
     assert 13 <= x <= 36
     scan.labels[:] = 0
     session.labels_changed.emit(scan, None)
-    qtbot.waitUntil(lambda: solid.pick(middle) is None)
+    qtbot.waitUntil(lambda: solid.pick(middle) is None, timeout=30_000)
 
 
 def test_toggling_leaves_layers_camera_slice_and_signals_as_they_were(viewer, desk, session, scan, qtbot):
@@ -247,7 +249,7 @@ def test_toggling_leaves_layers_camera_slice_and_signals_as_they_were(viewer, de
         shelf = Shelf()
         qtbot.addWidget(shelf.row)
         desk.views.quad.open(shelf)
-        qtbot.waitUntil(lambda: desk.views.quad.planes[1].index is not None)
+        qtbot.waitUntil(lambda: desk.views.quad.planes[1].index is not None, timeout=30_000)
         panes += [weakref.ref(pane) for pane in desk.views.quad.planes]
         desk.views.quad.close()
     assert state == ([each.name for each in viewer.layers], viewer.scene.camera.zoom, viewer.dims.point, viewer.dims.order)
@@ -296,3 +298,49 @@ def test_a_drag_of_somebody_s_own_picture_changes_its_contrast(viewer, desk, ses
     assert level.drag(150, 0) == Window(50, 150).words()
     level.end()
     assert viewer.layers[0].contrast_limits == pytest.approx([-25, 125])
+
+
+def test_the_panes_stand_round_napari_s_canvas_and_leave_its_window_as_it_was(window, qtbot):
+    top = next(w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow) and find_canvas(w) is not None)
+    frame = Frame.of(top, window)
+    main, layout, camera = find_canvas(top), top.centralWidget().layout(), window.scene.camera.zoom
+    splitter = frame._main
+    before = layout.count(), splitter.count()
+    panes = [QWidget() for _ in range(4)]
+    frame.arrange(panes[0], panes[1], panes[2], panes[3:])
+    frame.put()
+    assert (layout.count(), splitter.count()) == (before[0] + 1, before[1] + 1)
+    assert all(top.isAncestorOf(pane) for pane in panes[:3])
+    assert main is find_canvas(top)
+    frame.take()
+    assert (layout.count(), splitter.count()) == before
+    assert window.scene.camera.zoom == camera
+    assert Frame.of(QMainWindow(), window) is None
+
+
+def test_on_the_canvas_the_right_button_and_the_wheel_are_ours_only_while_the_views_are_on(session, scan, desk, qtbot):
+    canvas, turned, said = QWidget(), [], []
+    qtbot.addWidget(canvas)
+    window = scan.window
+    mouse = CanvasMouse(canvas, session.views, desk.views.level, turned.append, said.append)
+    mouse.listen(True)
+
+    def drag():
+        for kind, at in ((QEvent.Type.MouseButtonPress, 0), (QEvent.Type.MouseMove, 60), (QEvent.Type.MouseButtonRelease, 60)):
+            button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else RIGHT
+            held = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseButtonRelease else RIGHT
+            QApplication.sendEvent(canvas, QMouseEvent(kind, QPointF(at, 5), QPointF(at, 5), button, held, NONE))
+
+    drag()
+    wheel(canvas, 1)
+    assert (scan.window, turned) == (window, [])
+    session.views.levelling = session.views.ortho = True
+    drag()
+    wheel(canvas, -2)
+    assert scan.window.width > window.width
+    assert said == [scan.window.words("HU"), ""]
+    assert turned == [-2]
+    mouse.listen(False)
+    wheel(canvas, 1)
+    assert turned == [-2]
+    session.views.ortho = False
