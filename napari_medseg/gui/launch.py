@@ -34,7 +34,7 @@ def open_window(
     import napari
 
     from napari_medseg.gui.desk import desk_for, on_quit
-    from napari_medseg.gui.style import WIDTH
+    from napari_medseg.gui.style import dock_width
 
     viewer = napari.Viewer(title="Medseg", show=show, show_welcome_screen=False)
     dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
@@ -48,7 +48,7 @@ def open_window(
     if review is not None:
         desk.session.reviewing.blinded.start_when_ready(Path(review), rater)
     if show:
-        _lay_out(viewer, dock, WIDTH)
+        _lay_out(viewer, dock, dock_width())
     return viewer
 
 

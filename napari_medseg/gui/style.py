@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from napari.settings import get_settings
 from napari.utils.theme import available_themes, get_theme
 from qtpy import QT6
 from qtpy.QtCore import Qt
@@ -80,6 +81,13 @@ QFrame#medsegKeys {{ border: 2px solid {focus}; border-radius: 6px; }}
 QFrame#medsegNotice {{ border: 1px solid {armed}; background-color: rgba(230, 159, 0, 30); }}
 """
 HINTS = "QLineEdit {{ placeholder-text-color: {quiet_on_field}; }}"  # Qt 5 takes half of the text's colour
+
+
+def dock_width() -> int:
+    """Pixels a dock asks for: more where a person chose larger letters in napari's preferences."""
+    appearance = get_settings().appearance
+    usual = type(appearance).model_fields["font_size"].default
+    return round(WIDTH * max(1.0, appearance.font_size / usual))
 
 
 def kind(theme: str) -> str:

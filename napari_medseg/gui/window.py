@@ -19,7 +19,7 @@ from napari_medseg.gui.review_tab import ReviewTab
 from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
 from napari_medseg.gui.start_page import StartPage
-from napari_medseg.gui.style import SPACING, WIDTH
+from napari_medseg.gui.style import SPACING, dock_width
 from napari_medseg.gui.weak_tab import WeakTab
 
 TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab), ("review", "Review", ReviewTab))
@@ -36,10 +36,10 @@ class MedsegWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Any, tabs: tuple[str, ...] = ("segment", "weak", "refine", "review")) -> None:
-        super().__init__(napari_viewer, WIDTH)
+        super().__init__(napari_viewer, dock_width())
         session = self.desk.session
         self.setObjectName("medseg")
-        self.setMinimumWidth(WIDTH - 20)
+        self.setMinimumWidth(dock_width() - 20)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._keys = [key for key, _, _ in TABS if key in tabs]
         self.tabs = QTabWidget()
