@@ -73,6 +73,8 @@ def itk_growcut(image, marks, spacing):
     """The FastGrowCut filter of itk-growcut."""
     import itk
 
+    if not hasattr(itk, "image_from_array"):
+        raise ImportError("itk is there in parts only")
     grey, seeds = itk.image_from_array(image.astype(np.float32)), itk.image_from_array(np.where(marks == 255, 2, marks).astype(np.uint8))
     for each in (grey, seeds):
         each.SetSpacing([float(s) for s in spacing[::-1]])
