@@ -19,6 +19,7 @@ from napari_medseg.gui.review_tab import ReviewTab
 from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
 from napari_medseg.gui.start_page import StartPage
+from napari_medseg.gui.study_row import StudyRow
 from napari_medseg.gui.style import SPACING, dock_width
 from napari_medseg.gui.weak_tab import WeakTab
 
@@ -63,6 +64,7 @@ class MedsegWidget(Dock):
         column.setSpacing(SPACING)
         column.addWidget(self.notice)
         column.addWidget(self.header)
+        column.addWidget(StudyRow(self.desk, lambda: show_cases(self.desk.viewer)))
         column.addWidget(self.tabs, 1)
         for part in (self.labels, self.accept_bar, self.progress, self.guide):
             column.addWidget(part)
