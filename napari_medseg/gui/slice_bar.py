@@ -129,16 +129,16 @@ class SliceBar(QWidget):
         if here is None or span is None or not shown:
             return
         self._axis = axis
-        title, count = here.plane, f"{here.index + 1}/{here.count}"
-        for part, words in ((self.plane, title), (self.count, count)):
-            if part.text() != words:
-                part.setText(words)
+        _write(self.plane, here.plane, here.plane)
+        _write(self.count, f"{here.index + 1}/{here.count}", f"{here.count}/{here.count}")
         if not self.place.hasFocus() or self.place.value() != round(here.mm, 1):
             self._own = True
             try:
                 self.place.sides = SIDES[PLANES.index(here.plane)]
-                self.place.setRange(min(span[:2]), max(span[:2]))
-                self.place.setSingleStep(abs(span[2]))
+                low, high = min(span[:2]), max(span[:2])
+                if (self.place.minimum(), self.place.maximum()) != (round(low, 1), round(high, 1)):
+                    self.place.setRange(low, high)
+                    self.place.setSingleStep(abs(span[2]))
                 self.place.setValue(here.mm)
             finally:
                 self._own = False
@@ -146,6 +146,17 @@ class SliceBar(QWidget):
     def _on_typed(self, value: float) -> None:
         if not self._own:
             self._desk.session.views.jump(self._axis, value)
+
+
+def _write(label: QLabel, words: str, longest: str) -> None:
+    """Change a label's text; with a size of its own, that of its longest text, the window is not laid out anew for it."""
+    if label.text() == words:
+        return
+    metrics = label.fontMetrics()
+    size = metrics.horizontalAdvance(longest) + 6, metrics.height() + 2
+    if (label.width(), label.height()) != size:
+        label.setFixedSize(*size)
+    label.setText(words)
 
 
 def _switch(text: str, tip: str, act: Any) -> QToolButton:
