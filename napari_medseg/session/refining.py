@@ -69,6 +69,8 @@ class Refining:
         The run shown.
     in_use : int
         The round whose labels the cases have now; 0 for the labels given.
+    missed : frozenset of str
+        Cases that it was not taken into, since the program ended meanwhile.
     shown : int or None
         The round that is looked at; None is the best so far.
     at : int or None
@@ -91,6 +93,7 @@ class Refining:
         self.rows: list[Row] = []
         self.training: Training | None = None
         self.in_use = 0
+        self.missed: frozenset[str] = frozenset()
         self.shown: int | None = None
         self.at: int | None = None
         self.paused = False
@@ -198,6 +201,7 @@ class Refining:
         """Another run is shown, or none."""
         choices = self._session.refine
         self.training, self.rows, self.shown, self.at, self.in_use, self._before, self.paused = training, [], None, None, 0, {}, False
+        self.missed = frozenset()
         self.warning = ""
         choices.losses, choices.round_starts, choices.figures, choices.best_round = [], [], [], None
 
@@ -331,7 +335,8 @@ class Refining:
     def can_adopt(self, row: Row | None) -> bool:
         """Whether a round's labels can be taken into its cases now."""
         study = self._session.study
-        return row is not None and bool(row.labels) and row.figures.round != self.in_use and not study.busy and not study.readonly
+        taken = row is not None and row.figures.round == self.in_use and not self.missed
+        return row is not None and bool(row.labels) and not taken and not study.busy and not study.readonly
 
     def adopt(self, number: int) -> None:
         """Take a round's labels into all of its cases as new versions; what a person painted or verified stays."""
@@ -343,7 +348,7 @@ class Refining:
         self._drop_previews()
 
         def done(count: int) -> None:
-            self.in_use = number
+            self.in_use, self.missed = number, frozenset()
             session.notice = f"Round {number} is in use: {count} case{'s' if count != 1 else ''} changed; what you painted or verified stayed"
             session.changed.emit()
 
@@ -360,7 +365,7 @@ class Refining:
         self._drop_previews()
 
         def done(count: int) -> None:
-            self.in_use = 0
+            self.in_use, self.missed = 0, frozenset()
             session.notice = f"Rolled back: {count} case{'s have' if count != 1 else ' has'} the labels from before the refinement again"
             session.changed.emit()
 
@@ -401,6 +406,11 @@ class Refining:
         settings = copy.deepcopy(choices)
         settings.recipe, settings.rounds = again.notes.recipe, again.notes.rounds
         self.training, self.in_use = Training("", settings, ids=list(again.ids), began=again.notes.began), again.in_use
+        self.missed = again.missed
+        if again.missed:
+            there = len(again.ids) - len(again.missed)
+            reached = f"Round {again.in_use} had reached {there} of {len(again.ids)} cases when the program ended"
+            session.notice = f"{reached}; Adopt takes it into the others, Roll back out of all"
         choices.figures, choices.best_round, choices.model = list(again.figures), again.best, again.model or choices.model
         self.rows = [Row(each, again.labels.get(each.round, {}), spots=again.notes.spots.get(each.round, ())) for each in again.figures]
         best = again.labels.get(again.best, {})

@@ -19,7 +19,7 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.session.making import Making
 from napari_medseg.session.round_pictures import Change, drawn
 from napari_medseg.session.run_notes import RunNotes, read_notes
-from napari_medseg.session.study_adopting import RUN, in_force
+from napari_medseg.session.study_adopting import RUN, in_force, wanted
 from napari_medseg.session.study_refinement import Stored
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Again:
     in_use : int
         The round whose labels the cases have now; 0 for those of before.
     untouched : cases that have not changed since the run began
+    missed : cases that the round in use would change and did not reach
+        The program ended while it was taken into them.
     """
 
     notes: RunNotes
@@ -57,6 +59,7 @@ class Again:
     labels: Mapping[int, Mapping[str, Stored]]
     in_use: int
     untouched: frozenset[str]
+    missed: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +145,8 @@ def _again(project: Project, notes: RunNotes, record: Mapping[str, Any], out: Pa
     model = Path(str(record.get("model"))) if out is not None and record.get("model") else None
     used = _in_use(project, list(cases), notes.began)
     untouched = frozenset(case.id for case in cases.values() if case.latest == notes.versions[case.id] and not case.has_unsaved)
-    return Again(notes, tuple(cases), figures, best, model if model is not None and model.exists() else None, labels, used, untouched)
+    missed = frozenset(case for case in untouched & labels.get(used, {}).keys() if _would_change(project, case, labels[used][case]))
+    return Again(notes, tuple(cases), figures, best, model if model is not None and model.exists() else None, labels, used, untouched, missed)
 
 
 def _in_use(project: Project, ids: Sequence[str], began: str) -> int:
@@ -150,6 +154,15 @@ def _in_use(project: Project, ids: Sequence[str], began: str) -> int:
     taken = [version for case in ids for version in in_force(project.versions(case), began) if version.parameters.get("adopted")]
     last = max(taken, key=lambda version: version.created, default=None)
     return int(last.parameters.get("round", 0)) if last is not None else 0
+
+
+def _would_change(project: Project, case: str, proposal: Stored) -> bool:
+    """Whether a round would change a case; one whose labels are lost changes nothing."""
+    try:
+        return wanted(project, case, proposal) is not None
+    except MedsegError as error:
+        log.info("%s: %s", case, error)
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

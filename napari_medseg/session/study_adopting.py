@@ -121,21 +121,25 @@ def adopted(project: Project, case_id: str, proposal: Proposal, made: Making, lo
 
     On the store thread.
     """
-    latest = project.version(case_id)
-    if latest.kind == "verified":
+    labels = wanted(project, case_id, proposal, locked)
+    if labels is None:
         return None
-    now = project.labels(case_id)
-    labels = np.asarray(now.array)
-    kept, painted = settled(project, case_id), by_hand(project, case_id)
-    proposed = proposal.labels
-    wanted = respected(labels, proposed if kept is None else np.where(kept, labels, proposed), locked)
-    if np.array_equal(wanted, labels):
-        return None
+    painted = by_hand(project, case_id)
     arrays = {} if painted is None or not painted.any() else {BY_HAND: painted.astype(np.uint8)}
     return project.save(
-        case_id, replace(now, array=wanted.astype(np.uint8)), kind=made.kind, tool=made.tool, parameters=dict(made.parameters), arrays=arrays,
-        parent=latest.number, model=made.model,
+        case_id, labels, kind=made.kind, tool=made.tool, parameters=dict(made.parameters), arrays=arrays, parent=project.version(case_id).number,
+        model=made.model,
     )
+
+
+def wanted(project: Project, case_id: str, proposal: Proposal, locked: Collection[int] = ()) -> LabelMap | None:
+    """What a case holds once a round was taken into it; None when nothing would change. On the store thread."""
+    if project.version(case_id).kind == "verified":
+        return None
+    now = project.labels(case_id)
+    labels, proposed, kept = np.asarray(now.array), proposal.labels, settled(project, case_id)
+    taken = respected(labels, proposed if kept is None else np.where(kept, labels, proposed), locked)
+    return None if np.array_equal(taken, labels) else replace(now, array=taken.astype(np.uint8))
 
 
 def in_force(versions: Sequence[Version], run: str) -> list[Version]:

@@ -13,6 +13,7 @@ from napari_medseg.session.making import Making
 from napari_medseg.session.refining_runs import runs_folder
 from napari_medseg.session.run_notes import FILE, RunNotes, Spot, Where, read_notes
 from napari_medseg.session.state import Preview
+from napari_medseg.session.study_adopting import adopted
 
 GIVEN = RoundFigures(0, 0, 0.0, None, 1.0, dice_verified=0.80)
 BETTER = RoundFigures(1, 40, 12.0, 0.2, 1.05, dice_verified=0.86, dice_change=0.06, adopted=True, reason="better on the verified slices", verified_slices=4)
@@ -202,3 +203,30 @@ def test_the_guide_says_what_to_do_with_a_round_of_the_night(session, owner, stu
     owner.run_until(lambda: study.scan is not None and not study.busy)
     session.set(tab="refine")
     assert next_step(session).action == "adopt"
+
+
+def test_a_round_whose_taking_was_cut_off_halfway_is_taken_into_the_others_or_back(session, owner, study, ball, proposed):
+    run_of_the_night(session, study, ball, proposed)
+    reopened(session, owner, study)
+    refining = session.refining
+    owner.run_until(lambda: refining.rows)
+    weak = stored(study, "case-0002")
+    made, project, half = refining._making(1, "", adopted=True), study.project, []
+    study._store.submit(lambda: adopted(project, "case-0001", refining.row(1).labels["case-0001"], made), half.append, half.append)
+    owner.run_until(lambda: half)  # as a kill between two cases leaves it: each version is whole or not there
+    reopened(session, owner, study)
+    owner.run_until(lambda: refining.rows)
+    assert (refining.in_use, refining.missed) == (1, {"case-0002"})
+    assert np.array_equal(stored(study, "case-0001"), proposed)
+    assert np.array_equal(stored(study, "case-0002"), weak)
+    assert "1 of 2 cases" in session.notice
+    assert refining.can_adopt(refining.row(1))
+    refining.adopt(1)
+    owner.run_until(lambda: not study.busy and not refining.missed)
+    assert np.array_equal(stored(study, "case-0002"), proposed)
+    assert [len(study.project.versions(case)) for case in ("case-0001", "case-0002")] == [2, 2]
+    assert not refining.can_adopt(refining.row(1))
+    refining.roll_back()
+    owner.run_until(lambda: not study.busy and not refining.in_use)
+    assert np.array_equal(stored(study, "case-0001"), weak)
+    assert np.array_equal(stored(study, "case-0002"), weak)
