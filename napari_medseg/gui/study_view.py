@@ -44,6 +44,7 @@ class StudyView:
         if not opened:
             why = self._desk.session.declined or "cannot be worked on"
             raise InvalidInputError(why, where="Cases", todo="Open its file by itself to look at it")
+        self._desk.in_hand.again()  # napari has selected the picture meanwhile
         return opened[0]
 
     def _dismiss(self, scan: Scan) -> None:

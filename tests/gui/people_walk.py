@@ -116,7 +116,7 @@ def cohort(folder: Path, count: int) -> list[np.ndarray]:
         centre, radii = rng.uniform((24, 36, 36), (36, 48, 48)), rng.uniform(13, 19, 3)
         truth = (((place - centre.reshape(3, 1, 1, 1)) / radii.reshape(3, 1, 1, 1)) ** 2).sum(0) < 1
         noisy = ndi.gaussian_filter(rng.normal(0, 60, truth.shape) + 110 * truth, 0.7) + 1064
-        save_series(folder / f"patient {seed + 1:02d}", noisy.astype(np.uint16), Geometry(truth.shape, spacing), uid=f"1.2.3.{seed + 1}")
+        save_series(folder / f"patient {seed + 1:02d}", noisy.astype(np.uint16), Geometry(truth.shape, spacing), uid=f"1.2.3.{seed + 101}")
         truths.append(truth)
     return truths
 
@@ -199,7 +199,7 @@ def research(out: Path, theme: str, home: Path) -> dict[str, Any]:
     """A picture of their own is open in napari; then a network is trained on a few scans, and a figure made."""
     import napari
 
-    count = 6
+    count = 4
     own = orient(io.read(shipped("sample_data") / "lung2_crop_ct.nii.gz"))
     truth, truths = truth_of("lung2_crop_tumour.nii.gz"), cohort(home / "scans", count)
     viewer = napari.Viewer()
@@ -227,7 +227,7 @@ def research(out: Path, theme: str, home: Path) -> dict[str, Any]:
     for number, each in enumerate(truths):
         next_case(walk, number)
         overlaps.append(label_case(walk, each))
-        if number < 3:
+        if number < 2:
             verify(walk)
     walk.tab("Refine")
     walk.state("refine")

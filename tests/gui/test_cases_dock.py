@@ -115,11 +115,15 @@ def test_a_double_click_opens_the_case_and_the_next_takes_its_place(filled, view
     assert any(layer.data is study.scan.labels for layer in viewer.layers)
 
 
-def test_the_tool_of_one_case_is_in_the_hand_for_the_next(filled, viewer, study, session, desk, qtbot):
-    open_case(qtbot, study, 0)
+@pytest.mark.parametrize("before", ["a case", "a picture of one's own"])
+def test_the_tool_of_one_scan_is_in_the_hand_for_the_next(filled, viewer, study, session, desk, qtbot, ball, before):
+    if before == "a case":
+        open_case(qtbot, study, 0)
+    else:
+        viewer.add_image(ball.array + 9, name="own")
     session.set(tab="weak", mode="levelset", tool="seeds")
-    study.step(1)
-    qtbot.waitUntil(lambda: study.current == study.rows()[1].id and len(session.scans) == 1)
+    study.go(study.rows()[1].id)
+    qtbot.waitUntil(lambda: study.current == study.rows()[1].id and session.current is study.scan)
     layer = viewer.layers.selection.active
     assert layer is desk.seeds.get(session.current)
     assert str(layer.mode) == "add"
