@@ -214,7 +214,7 @@ def _first_row(driver: Any, heading: str) -> None:
         headings = [item.text() for i in range(table.columnCount()) if (item := table.horizontalHeaderItem(i)) is not None]
         if table.isVisible() and heading in headings:
             driver.click(table.viewport(), table.visualItemRect(table.item(0, 1)).center())
-            driver.wait(1)
+            driver.wait(4)
             return
     raise LookupError(f"no table with {heading}")
 
