@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
@@ -20,7 +20,7 @@ from napari_medseg.gui.scan_header import ScanHeader
 from napari_medseg.gui.segment_tab import SegmentTab
 from napari_medseg.gui.start_page import StartPage
 from napari_medseg.gui.study_row import StudyRow
-from napari_medseg.gui.style import SPACING, dock_width
+from napari_medseg.gui.style import SPACING, WIDTH, dock_width
 from napari_medseg.gui.weak_tab import WeakTab
 
 TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab), ("review", "Review", ReviewTab))
@@ -40,7 +40,7 @@ class MedsegWidget(Dock):
         super().__init__(napari_viewer, dock_width())
         session = self.desk.session
         self.setObjectName("medseg")
-        self.setMinimumWidth(dock_width() - 20)
+        self._follow_letters()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._keys = [key for key, _, _ in TABS if key in tabs]
         self.tabs = QTabWidget()
@@ -71,6 +71,16 @@ class MedsegWidget(Dock):
         self.desk.refreshed.connect(self.refresh)
         self.enter()
         self.refresh()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Letters of another size were chosen in napari's preferences."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._follow_letters()
+
+    def _follow_letters(self) -> None:
+        wanted = dock_width()
+        self.setMinimumWidth(wanted if wanted > WIDTH else WIDTH - 20)
 
     def refresh(self) -> None:
         """Show the session."""
