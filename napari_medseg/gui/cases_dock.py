@@ -278,23 +278,24 @@ class CasesDock(Dock):
         menu.addAction("Close the study", self.study.leave).setEnabled(self.study.is_open)
 
     def _on_new(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "New study: name its folder", str(Path.home() / f"My study{SUFFIX}"), f"Study (*{SUFFIX})")
+        proposed = self.desk.session.choices.studies_folder / f"My study{SUFFIX}"
+        path, _ = QFileDialog.getSaveFileName(self, "New study: name its folder", str(proposed), f"Study (*{SUFFIX})")
         if path:
             self.study.create(Path(path))
 
     def _on_open(self) -> None:
-        start = Path(self.study.preferences.last_study).parent if self.study.preferences.last_study else Path.home()
+        start = Path(self.study.preferences.last_study).parent if self.study.preferences.last_study else self.desk.session.choices.studies_folder
         path = QFileDialog.getExistingDirectory(self, f"Open a study: its folder ends in {SUFFIX}", str(start))
         if path:
             self.study.open(Path(path))
 
     def _on_add_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Add scans", str(Path.home()), SCANS)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add scans", str(self.desk.session.choices.scans_folder), SCANS)
         if paths:
             self.study.add([Path(path) for path in paths])
 
     def _on_add_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Add a folder of scans, or a DICOM folder", str(Path.home()))
+        path = QFileDialog.getExistingDirectory(self, "Add a folder of scans, or a DICOM folder", str(self.desk.session.choices.scans_folder))
         if path:
             self.study.add([Path(path)])
 

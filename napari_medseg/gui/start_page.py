@@ -97,17 +97,17 @@ class StartPage(QWidget):
         self._desk.session.study.open(folder)
 
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a scan: the folder with its DICOM files", str(Path.home()))
+        path = QFileDialog.getExistingDirectory(self, "Open a scan: the folder with its DICOM files", str(self._desk.session.choices.scans_folder))
         if path:
             self._desk.open_path(Path(path))
 
     def _on_file(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Open scans", str(Path.home()), SCANS)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open scans", str(self._desk.session.choices.scans_folder), SCANS)
         for path in paths:
             self._desk.open_path(Path(path))
 
     def _on_open(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, f"Open a study: its folder ends in {SUFFIX}", str(Path.home()))
+        path = QFileDialog.getExistingDirectory(self, f"Open a study: its folder ends in {SUFFIX}", str(self._desk.session.choices.studies_folder))
         if path:
             self._resume(Path(path))
 

@@ -50,7 +50,8 @@ class StudyRow(QWidget):
 
 def new_study(desk: Desk, parent: QWidget, show_cases: Callable[[], None]) -> None:
     """Ask where a study shall be, and begin it."""
-    path, _ = QFileDialog.getSaveFileName(parent, "New study: name its folder", str(Path.home() / f"My study{SUFFIX}"), f"Study (*{SUFFIX})")
+    proposed = desk.session.choices.studies_folder / f"My study{SUFFIX}"
+    path, _ = QFileDialog.getSaveFileName(parent, "New study: name its folder", str(proposed), f"Study (*{SUFFIX})")
     if path:
         show_cases()
         desk.session.study.create(Path(path))
