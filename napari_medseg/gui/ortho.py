@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from napari_medseg.annotation.prompts import PointLPS
@@ -24,6 +25,7 @@ from napari_medseg.gui.ortho_pane import PlanePane
 from napari_medseg.gui.ortho_sheets import Held, Sheets
 from napari_medseg.gui.ortho_solid import SolidPane
 from napari_medseg.session.latest import Latest
+from napari_medseg.session.outlines import Outline, outlines
 from napari_medseg.session.planes import MOST_READ, Cut, cut
 from napari_medseg.session.solid import Picture, Solid, draw, solid_of
 from napari_medseg.session.state import Scan
@@ -32,6 +34,7 @@ from napari_medseg.session.views import Views, hit, label_maps, plane_of
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
+RULER = QColor("#f0e442")  # Okabe and Ito's yellow
 REDRAW_MS = 40  # between two pictures of what changes by itself
 REST_SHARE = 3  # a surface that took long is made anew after so many times as long
 TOLD = ("contrast_limits", "gamma", "colormap", "visible", "opacity", "blending", "scale", "translate", "affine", "data")
@@ -67,6 +70,7 @@ class Quad(QObject):
         self._frame: Places | None = None
         self._solids: list[Solid] = []
         self._rest = 0.0
+        self._over: tuple[object, object] = (None, ())
         self._soon = _timer(self, REDRAW_MS, self._redraw)
         self._solid_soon = _timer(self, REDRAW_MS, self._make_solids)
         self._wired: list[tuple[Any, Callable[..., Any]]] = []
@@ -150,6 +154,14 @@ class Quad(QObject):
         grid = self.views.grid
         return plane_of(grid, axis) if grid is not None else "Axial"
 
+    def outlines(self, axis: int) -> list[tuple[Outline, QColor]]:
+        """Boxes, lassos and rulers in the slice that is looked at, with their colours."""
+        scan, index = self._desk.session.current, self.index(axis)
+        if scan is None or index is None:
+            return []
+        colours = {c.value: QColor.fromRgbF(*c.colour) for c in self._desk.session.classes}
+        return [(each, colours.get(each.value, RULER)) for each in outlines(scan, axis, index)]
+
     def go_to_surface(self, point: PointLPS) -> None:
         """A point of a surface was clicked: the first labelled voxel on the way there; surfaces are smooth, and may lie beside it."""
         scan = self._desk.session.current
@@ -183,6 +195,15 @@ class Quad(QObject):
         self.changed()
         if self.is_open and not self._solid_soon.isActive():
             self._solid_soon.start(max(REDRAW_MS, int(self._rest)))
+
+    def _on_session(self) -> None:
+        """Boxes, lassos and rulers lie over what is drawn; other changes are told by signals of their own."""
+        scan = self._desk.session.current
+        drawn = (None, ()) if scan is None else (scan.board, scan.rulers)
+        if drawn[0] is not self._over[0] or drawn[1] is not self._over[1]:
+            self._over = drawn
+            for pane in self._shown:
+                pane.update()
 
     def edited(self, scan: Scan, boxes: object) -> None:
         """Labels were painted; a surface is made when the stroke is there, not while it is drawn."""
@@ -281,6 +302,7 @@ class Quad(QObject):
         session, viewer = self._desk.session, self._viewer
         for signal, callback in (
             (session.preview_changed, self.labels_changed), (session.labels_changed, self.labels_changed), (session.edited, self.edited),
+            (session.changed, self._on_session),
             (session.painted_over, self.changed), (session.channel_changed, self.changed), (session.grid_changed, self._on_scan),
             (session.classes_changed, self.labels_changed), (session.scan_opened, self._on_scan), (session.scan_closed, self._on_scan),
             (viewer.layers.events.inserted, self._on_inserted), (viewer.layers.events.removed, self._on_removed),

@@ -160,6 +160,7 @@ class PlanePane(QWidget):
             self._draw_slice(painter, grid)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._draw_dots(painter)
+            self._draw_outlines(painter)
             self._draw_cross(painter)
             self._draw_hand(painter)
             self._draw_words(painter, grid)
@@ -207,6 +208,19 @@ class PlanePane(QWidget):
                     painter.setBrush(colour)
                     painter.drawEllipse(place, DOT, DOT)
                     painter.setBrush(Qt.BrushStyle.NoBrush)
+
+    def _draw_outlines(self, painter: QPainter) -> None:
+        """Boxes, lassos and rulers."""
+        for outline, colour in self._quad.outlines(self.axis):
+            shape = QPolygonF([self.point(voxel) for voxel in outline.places])
+            painter.setPen(QPen(colour, 1.6))
+            if outline.closed:
+                painter.drawPolygon(shape)
+            else:
+                painter.drawPolyline(shape)
+            if outline.words:
+                middle = (shape[0] + shape[1]) / 2
+                self._write(painter, QRectF(middle.x() + 6, middle.y() - 9, 160, 18), Qt.AlignmentFlag.AlignLeft, outline.words, colour)
 
     def _draw_cross(self, painter: QPainter) -> None:
         """A line for each of the two planes that cross this one, in its colour."""

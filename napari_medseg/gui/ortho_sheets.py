@@ -166,11 +166,12 @@ class Sheets:
         place = self._place(layer)
         if place is None or not len(layer.data) or layer.ndim != 3:
             return None
-        data = np.asarray(layer.data, float)[:MOST_DOTS]
-        return Dots(
-            np.asarray(data * place[0] + place[1]), np.asarray(layer.face_color, float)[:MOST_DOTS],
-            np.array([str(symbol).lower().endswith(("x", "cross")) for symbol in layer.symbol[:MOST_DOTS]]),
-        )
+        seen = np.flatnonzero(np.asarray(layer.size) > 0)[:MOST_DOTS]  # one of no size carries a text only
+        if not seen.size:
+            return None
+        data = np.asarray(layer.data, float)[seen]
+        crosses = np.array([str(symbol).lower().endswith(("x", "cross")) for symbol in np.asarray(layer.symbol)[seen]])
+        return Dots(np.asarray(data * place[0] + place[1]), np.asarray(layer.face_color, float)[seen], crosses)
 
 
 def label_table(colormap: Any) -> Table:

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from napari_medseg.annotation.rulers import Ruler
 from napari_medseg.session import showing
+from napari_medseg.session.outlines import outlines
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import open_scan
 from napari_medseg.session.views import STEEPEST, Turn, dragged, hit
@@ -168,6 +170,22 @@ def test_a_press_without_a_drag_leaves_the_preset(session):
     session.views.end_drag()
     assert opened.preset == "lung"
     assert session.windows.first(opened.display).key == "lung"
+
+
+def test_boxes_lassos_and_rulers_are_known_in_every_slice_that_they_meet(session):
+    opened = session.open(scan())
+    world = opened.display.geometry.world
+    session.prompting.box(world((2, 5, 4)), world((4, 9, 8)))
+    session.prompting.lasso([world((6, 5, 3)), world((6, 9, 3)), world((9, 9, 3))])
+    opened.rulers = (Ruler((tuple(world((1, 10, 2))), tuple(world((11, 10, 2))))),)
+    box, = outlines(opened, 0, 3)
+    assert box.closed
+    assert box.places.min(0).tolist() == [3.0, 4.5, 3.5]
+    assert box.places.max(0).tolist() == [3.0, 9.5, 8.5]
+    assert [len(each.places) for each in outlines(opened, 2, 3)] == [3]
+    ruler, = (each for each in outlines(opened, 1, 10) if not each.closed)
+    assert ruler.words == "50.0 mm"
+    assert list(outlines(opened, 0, 11)) == []
 
 
 def test_a_way_through_labels_ends_at_the_first_that_it_meets():
