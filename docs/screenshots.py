@@ -184,11 +184,13 @@ def _study(driver: Any) -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="medseg-pictures-")) / "Tumours"
     driver.session.study.set_user("Ann")
-    driver.session.study.create(folder)
-    driver.wait(1)
-    for name in ("lung2_crop_ct.nii.gz", "breast1_image.nrrd"):
-        driver.session.study.add([shipped("sample_data") / name])
-        driver.wait(3)
+    study = driver.session.study
+    study.create(folder)
+    driver.until(lambda: len(study.cases) == 1)
+    for count, name in ((2, "lung2_crop_ct.nii.gz"), (3, "breast1_image.nrrd")):
+        study.add([shipped("sample_data") / name])
+        driver.until(lambda count=count: len(study.cases) == count)
+    driver.wait(6)
 
 
 def _truth(name: str) -> Any:
