@@ -26,6 +26,7 @@ class Adding:
     def add(self, layer: Layer, place: int | None = None) -> None:
         """Add a layer on top, or at a place in the list."""
         chosen = self._viewer.layers.selection.active
+        self._measure_alike(layer)
         self.active = True
         try:
             if place is None:
@@ -43,3 +44,10 @@ class Adding:
         picture = self._pictures.image(scan) if scan is not None else None
         layers = self._viewer.layers
         self.add(layer, layers.index(picture) + 1 if picture in layers else None)
+
+    def _measure_alike(self, layer: Layer) -> None:
+        """The units of the scan's own picture: napari warns where layers of one viewer differ, and millimetres and pixels are the same number here."""
+        scan = self._session.current
+        picture = self._pictures.image(scan) if scan is not None else None
+        if picture is not None and picture.ndim == layer.ndim and picture.units != layer.units:
+            layer.units = picture.units

@@ -32,9 +32,9 @@ _PLAIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)  # x to the left, y to t
 
 
 def placement(display: Geometry) -> dict[str, tuple[Any, ...]]:
-    """Scale, translate and units of a layer that shows this display grid."""
+    """Scale and translate, in mm, of a layer that shows this display grid."""
     columns = display.matrix[:, ::-1]
-    return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns), "units": ("mm", "mm", "mm")}
+    return {"scale": display.spacing, "translate": tuple(float(v) for v in np.array(display.origin) @ columns)}
 
 
 def to_world(display: Geometry, voxel: ArrayLike) -> FloatArray:
