@@ -167,7 +167,8 @@ class GuideLine(QFrame):
 
     def _fit(self) -> None:
         """The reason gives way to a long sentence, the tools above only to one that would be cut; all of it is in the tooltip."""
-        width = self._words.geometry().width() or self.width() - 80
+        beside = max(self.key.sizeHint().width(), self.show_me.sizeHint().width())
+        width = max(1, self.width() - beside - 16)  # asked before the parts have their places
         needs = self.sentence.heightForWidth(width) + 10
         self.setFixedHeight(max(HEIGHT_GUIDE, needs))
         self.why.setVisible(bool(self.why.text()) and self.why.heightForWidth(width) <= HEIGHT_GUIDE - needs - self._words.spacing())
