@@ -17,6 +17,7 @@ from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import MedsegError
 from napari_medseg.gui.acts import Acts
 from napari_medseg.gui.adding import Adding
+from napari_medseg.gui.brush_ring import without_box
 from napari_medseg.gui.bubble import BubbleTool
 from napari_medseg.gui.dispatcher import Dispatcher
 from napari_medseg.gui.doubt_layer import DoubtLayers
@@ -125,6 +126,7 @@ class Desk(QObject, Acts):
         self.drops = Drops(lambda path: is_study(path) or is_ours(path), self.open_path, self)
         self.letters = EdgeLetters(self.session, viewer, self)
         self.right_mark = RightMark(viewer)
+        without_box(viewer)
         self.cursor_line = CursorLine(self.session, viewer, self.pictures, self)
         self.study_view = StudyView(self, viewer)
         self.views = ViewsTool(self, viewer)

@@ -16,6 +16,14 @@ pytestmark = pytest.mark.qt
 NAMES = ["Medseg", "Segment", "Weak label", "Refine", "Review"]
 
 
+def test_the_ring_of_a_brush_has_no_box_that_napari_would_leave_on_the_canvas(viewer, desk):
+    from napari.components.overlays import BrushCircleOverlay
+
+    rings = [overlay for overlay in viewer.canvas.overlays.values() if isinstance(overlay, BrushCircleOverlay)]
+    assert rings
+    assert not any(ring.box for ring in rings)
+
+
 def test_the_manifest_is_valid_and_names_what_exists():
     from pathlib import Path
 
