@@ -62,11 +62,10 @@ class MedsegWidget(Dock):
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 6)
         column.setSpacing(SPACING)
-        column.addWidget(self.notice)
         column.addWidget(self.header)
         column.addWidget(StudyRow(self.desk, lambda: show_cases(self.desk.viewer)))
         column.addWidget(self.tabs, 1)
-        for part in (self.labels, self.accept_bar, self.progress, self.guide):
+        for part in (self.labels, self.accept_bar, self.progress, self.notice, self.guide):  # above the notice nothing moves when it goes
             column.addWidget(part)
         self.desk.refreshed.connect(self.refresh)
         self.enter()

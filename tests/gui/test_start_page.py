@@ -1,7 +1,7 @@
 """What a person meets who opens the window for the first time, and the second."""
 
 import pytest
-from qtpy.QtWidgets import QFileDialog, QPushButton, QStackedWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QStackedWidget
 
 from napari_medseg.gui import start_page
 from napari_medseg.gui.start_page import StartPage
@@ -45,8 +45,13 @@ def test_a_sample_opens_at_a_click_and_the_tools_take_its_place(dock, page, sess
 def test_what_it_is_for_is_said_at_the_first_launch_and_one_line_of_it_stays(dock, page, session):
     assert dock.notice.isVisibleTo(dock)
     assert not page.foot.isVisibleTo(dock)
+    dock.resize(352, 700)
+    dock.show()
+    places = [each.mapTo(dock, each.rect().topLeft()) for each in (page.folder, page.new)]
     dock.notice.seen.click()
     dock.desk.refreshed.emit()
+    QApplication.processEvents()
+    assert [each.mapTo(dock, each.rect().topLeft()) for each in (page.folder, page.new)] == places
     assert not dock.notice.isVisibleTo(dock)
     assert page.foot.text() == "For research, not a medical device."
     assert preferences.load().noticed
