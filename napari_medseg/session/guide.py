@@ -93,6 +93,8 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _preview(session, scan)
     if session.study.busy:
         return Step(session.study.busy, waiting=session.study.busy)
+    if session.tab in ("segment", "weak") and scan.has_labels and scan.is_saved and session.notice.startswith("Saved "):
+        return _after_save(session)
     steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak, "review": _after_accept}
     return steps[session.tab](session, scan)
 
@@ -201,6 +203,11 @@ def _after_accept(session: Session, scan: Scan) -> Step:
         return guide_study.case(session, scan)
     sentence = f"{session.notice}. Look through it; then Save…, or New study… to keep and verify it"
     return Step(sentence, "save", "", "Paint over what is wrong first; Ctrl+Z takes it back.", plain=True)
+
+
+def _after_save(session: Session) -> Step:
+    sentence = f"{session.notice}. Open the next scan, or go on here; in a study labels are verified, and a network refines them"
+    return Step(sentence, "open", "Ctrl+O", NO_STUDY, plain=True)
 
 
 def _segment(session: Session, scan: Scan) -> Step:

@@ -64,6 +64,22 @@ def test_after_accept_it_says_where_the_label_is_kept(session, ball):
     assert "New study" in step.sentence
 
 
+@pytest.mark.parametrize("tab", ["weak", "segment"])
+def test_after_saving_without_a_study_it_says_what_is_next_and_a_new_seed_ends_that(session, ball, tmp_path, tab):
+    scan = session.open(replace(ball, name="ball"))
+    session.set(tab=tab)
+    seeds(scan, session, 3)
+    preview(scan, session)
+    session.accept()
+    session.save_labels(tmp_path / "mine.nii.gz")
+    step = next_step(session)
+    assert (step.action, step.key) == ("open", "Ctrl+O")
+    assert step.sentence.startswith("Saved mine.nii.gz. Open the next scan")
+    assert len(step.sentence) <= LONGEST
+    seeds(scan, session, 4)
+    assert not next_step(session).sentence.startswith("Saved")
+
+
 def test_while_something_opens_with_nothing_there_it_says_what_it_waits_for(session):
     session.study.busy = "Opening Liver.medseg"
     assert next_step(session).waiting == "Opening Liver.medseg"
