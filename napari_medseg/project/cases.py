@@ -58,7 +58,8 @@ class Cases(Study):
         series : str
             Which series of it: its UID, or a description or beginning of the UID that only it has.
         name : str
-            What the screen calls it; the file's or the series' name when not given. Kept in sources.json only.
+            What the screen calls it; the file's or the series' name when not given. Kept in sources.json only. A name that another case has already
+            gets the number of this one: scanners give all patients' series the same name.
 
         Raises
         ------
@@ -80,7 +81,7 @@ class Cases(Study):
                 if not there:
                     if known is None:
                         rows.log(connection, self.user, "added", case)
-                    self._write_sources({**self._sources, case: replace(wanted, name=name or self._name(case) or wanted.name)})
+                    self._write_sources({**self._sources, case: replace(wanted, name=self._own_name(case, name or self._name(case) or wanted.name))})
                 else:
                     self.notice = f"this scan is {case} already"
         return self.case(case)
@@ -181,6 +182,11 @@ class Cases(Study):
         """Whether a case that lost its fingerprint, as after a repair, was last seen there."""
         source = self._sources.get(row.id)
         return not row.fingerprint and source is not None and (source.found(self.folder), source.series) == (wanted.path, wanted.series)
+
+    def _own_name(self, case: str, name: str) -> str:
+        """The name, with the number of the case where another one is called so."""
+        taken = any(source.name == name for other, source in self._sources.items() if other != case)
+        return f"{name} {int(case.rpartition('-')[2])}" if taken else name
 
     def _name(self, case: str) -> str:
         return self._sources[case].name if case in self._sources else ""

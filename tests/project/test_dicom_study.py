@@ -49,6 +49,11 @@ def test_each_series_is_a_case_and_has_to_be_chosen(study, patient):
     assert study.case("case-0002").geometry.matches(read(path, series=series).geometry)
 
 
+def test_series_that_the_scanner_calls_the_same_are_told_apart_by_the_number_of_the_case(study):
+    first, second = study.cases()
+    assert second.name == f"{first.name} 2"
+
+
 def test_a_series_is_known_again_in_another_folder_under_other_file_names(study, patient, tmp_path):
     (tmp_path / "moved").mkdir()
     for number, file in enumerate(sorted((patient / "s2").iterdir())):
