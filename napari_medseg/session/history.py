@@ -23,7 +23,7 @@ Box = tuple[slice, slice, slice]
 STEPS = 200
 LARGEST_BYTES = 256 * 1024 * 1024
 _moments = count(1)
-_PIECE = 1 << 20  # voxels counted at a time: numpy counts in eight bytes a voxel
+_PIECE = 1 << 16  # voxels counted at a time: they stay in the cache, and most of them are alike
 
 
 class Step(Protocol):
@@ -208,7 +208,13 @@ def count_values(array: Array, times: int = 0) -> Counter[int]:
     flat = array.ravel()
     for start in range(0, flat.size, _PIECE):
         piece = flat[start:start + _PIECE]
-        if piece.dtype.itemsize <= 2 and piece.dtype.kind in "ub":
+        low, high = piece.min(), piece.max()
+        lowest, highest = int(np.count_nonzero(piece == low)), int(np.count_nonzero(piece == high))
+        if low == high:
+            counts[int(low)] += piece.size
+        elif lowest + highest == piece.size:  # found several times faster than by counting each value
+            counts.update({int(low): lowest, int(high): highest})
+        elif piece.dtype.itemsize <= 2 and piece.dtype.kind in "ub":
             found = np.bincount(piece)
             counts.update({int(v): int(found[v]) for v in np.flatnonzero(found)})
         else:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,3 +163,17 @@ def test_fifty_networks_over_a_whole_large_scan_stay_in_the_log():
         history.push(change(labels, full_box(labels), np.full_like(labels, i % 2 + 1)))
     assert sum(history.undo() is not None for _ in range(60)) == 51
     assert not labels.any()
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int32])
+def test_values_are_counted_the_same_whatever_they_are_and_wherever_they_lie(dtype):
+    rng = np.random.default_rng(4)
+    labels = np.zeros((5, 256, 300), np.uint8)
+    labels[1] = 1  # alike in itself
+    labels[2, :, 100:] = 7
+    labels[3] = rng.integers(0, 9, labels.shape[1:])
+    labels[4, -1, -1] = 3  # in the last, shorter piece
+    labels = labels.astype(dtype)
+    for array in (labels, labels[:, ::2, 10:], np.asfortranarray(labels), labels[:0]):
+        values, counts = np.unique(array, return_counts=True)
+        assert count_values(array) == dict(zip(values.tolist(), counts.tolist(), strict=True))
