@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 ENOUGH_SEEDS = 3
 
 
+DONE = re.compile(r"(Saved|Opened|Added) |.* stays out of the study$")
+"""What was done last, after which a scan of no study whose labels are saved needs nothing more."""
 NO_STUDY = "In a study all you draw is saved by itself."
 
 
@@ -84,6 +87,8 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _steered(session, scan, front)
     if guide_study.is_told(session, scan) and scan.preview is None and (job is None or not job.is_active or job.quiet) and not session.study.busy:
         return guide_study.case(session, scan)
+    if not scan.case and scan.preview is None and (job is None or not job.is_active or job.quiet) and _is_done_with(session, scan):
+        return _beside_study(session) if session.study.is_open else _after_save(session)
     drawn = guide_tools.drawn(session, scan, job) or guide_pointing.pointing(session, scan, job)
     if drawn is not None:
         return drawn
@@ -93,8 +98,6 @@ def _unless_trouble(session: Session, scan: Scan, job: Job | None) -> Step:
         return _preview(session, scan)
     if session.study.busy:
         return Step(session.study.busy, waiting=session.study.busy)
-    if session.tab in ("segment", "weak") and scan.has_labels and scan.is_saved and session.notice.startswith("Saved "):
-        return _after_save(session)
     steps = {"segment": _segment, "refine": guide_refine.refining, "weak": _weak, "review": _after_accept}
     return steps[session.tab](session, scan)
 
@@ -203,6 +206,16 @@ def _after_accept(session: Session, scan: Scan) -> Step:
         return guide_study.case(session, scan)
     sentence = f"{session.notice}. Look through it; then Save…, or New study… to keep and verify it"
     return Step(sentence, "save", "", "Paint over what is wrong first; Ctrl+Z takes it back.", plain=True)
+
+
+def _is_done_with(session: Session, scan: Scan) -> bool:
+    return session.tab in ("segment", "weak") and scan.has_labels and scan.is_saved and DONE.match(session.notice) is not None
+
+
+def _beside_study(session: Session) -> Step:
+    """A saved scan that is in no study is open, and so is a study."""
+    step = _in_study(session)
+    return replace(step, why=f"{session.notice}.") if session.notice.endswith("study") else step
 
 
 def _after_save(session: Session) -> Step:

@@ -17,7 +17,7 @@ def pointing(session: Session, scan: Scan, job: Job | None) -> Step | None:
     prompting = session.prompting
     waits_long = job is not None and job.is_active and not job.quiet and job.seconds > LONG
     entry = segmenting.entry_of(session)
-    if not prompting.points_at() or waits_long or entry is None or entry.needs() or unanswered(session) or session.notice.startswith(("Accepted", "Saved ")):
+    if not prompting.points_at() or waits_long or entry is None or entry.needs() or unanswered(session) or session.notice.startswith("Accepted"):
         return None
     name, preview, waiting = session.label_class.name, scan.preview, prompting.waiting(scan)
     if preview is not None and not prompting.owns(preview):

@@ -65,7 +65,7 @@ def test_after_accept_it_says_where_the_label_is_kept(session, ball):
 
 
 @pytest.mark.parametrize("tab", ["weak", "segment"])
-def test_after_saving_without_a_study_it_says_what_is_next_and_a_new_seed_ends_that(session, ball, tmp_path, tab):
+def test_after_saving_without_a_study_it_says_what_is_next_and_in_a_new_study_too_until_another_seed(session, owner, ball, tmp_path, tab):
     scan = session.open(replace(ball, name="ball"))
     session.set(tab=tab)
     seeds(scan, session, 3)
@@ -76,8 +76,13 @@ def test_after_saving_without_a_study_it_says_what_is_next_and_a_new_seed_ends_t
     assert (step.action, step.key) == ("open", "Ctrl+O")
     assert step.sentence.startswith("Saved mine.nii.gz. Open the next scan")
     assert len(step.sentence) <= LONGEST
+    session.study.create(tmp_path / "liver")
+    owner.run_until(lambda: session.study.is_open and not session.study.busy)
+    step = next_step(session)
+    assert step.action == "add"
+    assert step.why == "ball has no file of its own and stays out of the study."
     seeds(scan, session, 4)
-    assert not next_step(session).sentence.startswith("Saved")
+    assert next_step(session).action == ("run" if tab == "weak" else "none")
 
 
 def test_while_something_opens_with_nothing_there_it_says_what_it_waits_for(session):
