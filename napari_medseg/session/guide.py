@@ -28,6 +28,9 @@ def next_step(session: Session) -> Step:
     scan, job = session.current, session.job
     if session.declined:
         return Step(session.declined, "open", "Ctrl+O", "Labels are made on one three-dimensional grey-value scan at a time.")
+    exported = guide_study.exported(session)
+    if exported is not None and not session.trouble and not session.study.found and (job is None or not job.is_active or job.quiet):
+        return exported  # whatever tab is open
     if session.tab == "review" and not session.study.found:
         reviewed = guide_review.reviewing(session)
         if reviewed is not None:
@@ -55,7 +58,8 @@ def _beginning(session: Session) -> Step:
     recent = starting.recent(session)
     if recent:
         return Step(f"Go on with the study {recent[0].title}, or open a scan", "reopen", "", "All that was drawn in it is there.")
-    return Step("Open a scan, or drop it on the window; or try a sample", "open", "Ctrl+O", NO_STUDY)
+    why = "Many scans? Begin a study (New…): all you draw in it is saved by itself."
+    return Step("Open a scan, or drop it on the window; or try a sample", "open", "Ctrl+O", why)
 
 
 def _in_study(session: Session) -> Step:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from napari_medseg.session.guide_step import Step
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 from napari_medseg.session.study import ENDS
 
 VERIFY = "Ctrl+Shift+K"
+EXPORTED = re.compile(r"Exported \d+ verified")
 TOLD = ("Opened", "Verified", "Exported", "Saved your corrections", *ENDS)
 """How notices begin after which a case is looked at as a whole."""
 
@@ -49,10 +52,18 @@ def finished(session: Session) -> Step:
     return Step(f"{every}. Export the labels, from the Study menu", "export", "", "As NIfTI, DICOM SEG and others; no patient's name goes along.", plain=True)
 
 
+def exported(session: Session) -> Step | None:
+    """What is left after verified labels were exported; None where that was not the last thing done."""
+    if not (session.study.is_open and EXPORTED.match(session.notice)):
+        return None
+    remain, why = left(session), "The Study menu exports NIfTI, DICOM SEG and other formats alike."
+    if remain:
+        return Step(f"{session.notice}. Go on: {remain} {'is' if remain == 1 else 'are'} not verified yet", "next", "N", why, plain=True)
+    return Step(f"{session.notice}. Done; add more scans, or close the study in its menu", "none", "", why, plain=True)
+
+
 def _verified(session: Session, notice: str) -> Step:
     remain = left(session)
-    if notice.startswith("Exported"):
-        return Step(f"{notice}. Done; add more scans, or close the study in its menu", "none", plain=True)
     if not remain:
         return finished(session)
     if notice in ENDS:

@@ -45,6 +45,12 @@ def test_the_guide_leads_from_case_to_case_and_then_to_the_export(session, owner
     study_export.export(session, tmp_path / "out", ".nrrd")
     owner.run_until(lambda: session.notice.startswith("Exported 2 verified cases"))
     assert read_labels(tmp_path / "out" / "case-0002.nrrd").array.any()
+    for session.tab in ("weak", "segment", "refine", "review"):
+        assert next_step(session).sentence == "Exported 2 verified cases to the folder out. Done; add more scans, or close the study in its menu"
+    study.cases[0] = replace(study.cases[0], status="weak")
+    step = next_step(session)
+    assert (step.action, step.key) == ("next", "N")
+    assert step.sentence.endswith("Go on: 1 is not verified yet")
 
 
 def test_with_nothing_verified_it_says_so(session, owner, study, tmp_path, problems):
