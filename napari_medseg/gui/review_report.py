@@ -45,11 +45,12 @@ class ReportPage(QWidget):
         self.note = quiet()
         self.open = button("Open it", "Open the report in the browser", self._on_open)
         self.show_folder = button("Show folder", "Open the folder that the report lies in", self._on_folder)
-        where, after = QHBoxLayout(), QHBoxLayout()
+        where, acts = QHBoxLayout(), QHBoxLayout()
         where.addWidget(self.target, 1)
         where.addWidget(self.choose)
+        acts.addWidget(self.make, 1)  # on a small screen all that is to be pressed is in sight without scrolling
         for each in (self.open, self.show_folder):
-            after.addWidget(each, 1)
+            acts.addWidget(each)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(SPACING)
@@ -58,10 +59,9 @@ class ReportPage(QWidget):
         column.addLayout(ticks)
         for part in (self.names, self.tables):
             column.addWidget(part)
-        column.addLayout(where)
-        column.addWidget(self.make)
+        column.addLayout(acts)
         column.addWidget(self.note)
-        column.addLayout(after)
+        column.addLayout(where)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)
         self.refresh()
