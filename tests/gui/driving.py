@@ -299,6 +299,7 @@ class Driver:
         """Note what the window says now, and take a picture of it."""
         self.wait(0.9)
         sentence, key, why = self.guide()
+        self.wait(0.3)
         number = f"{len(self.states) + 1:02d}-{name}"
         self.states.append(State(number, sentence, key, why, self.filled(), time.monotonic() - self.began, self.waited, dict(self.counts)))
         self.picture(number)

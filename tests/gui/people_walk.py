@@ -1,7 +1,7 @@
 """Three people from an empty home folder to a verified label as DICOM SEG and NIfTI, in the real window by pointer and keys; needs a display, a window
 manager and xdotool.
 
-    python tests/gui/people_walk.py radiologist OUT_FOLDER [--theme light]
+    python tests/gui/people_walk.py radiologist OUT_FOLDER [--theme light] [--cases 12] [--updates 60]
 
 "radiologist": a DICOM folder, no terminal. "annotator": many cases in a study, by keys as far as they go. "researcher": came from the napari hub with a
 picture of their own, wants a network trained and a figure. Where they click is what the simulated annotator, who knows the truth, would click.
@@ -31,6 +31,15 @@ from napari_medseg.volume import Geometry, orient
 
 log = logging.getLogger("walkthrough")
 HOME = "MEDSEG_WALK_HOME"
+RECIPE = """parts:
+  - id: medseg
+    kind: recipe
+    title: medseg, {updates} updates
+    summary: Fewer updates than it needs.
+    factory: napari_medseg.refine.medseg.recipe:medseg
+    licence: BSD-3-Clause
+    parameters: {{updates: {updates}}}
+"""
 
 
 def dice(found: Any, truth: Any) -> float:
@@ -50,7 +59,7 @@ def chest_ct(folder: Path) -> None:
     save_series(folder, np.clip(np.asarray(scan.array) + 1024, 0, 4095).astype(np.uint16), scan.geometry)
 
 
-def radiologist(out: Path, theme: str, home: Path) -> dict[str, Any]:
+def radiologist(out: Path, theme: str, home: Path, count: int) -> dict[str, Any]:
     """One patient's chest CT; a tumour is outlined, checked and given on."""
     from napari_medseg.gui.launch import open_window
 
@@ -89,8 +98,17 @@ def radiologist(out: Path, theme: str, home: Path) -> dict[str, Any]:
     walk.state("verified")
     export(walk, home)
     found = io.read_labels(home / "given" / "case-0001.nii.gz")
-    same = io.read_labels(home / "given" / "case-0001.seg.dcm", like=found.geometry)
-    return walk.report(dice=dice(np.asarray(orient(found).array) > 0, truth), seg_is_nifti=bool(np.array_equal(found.array > 0, same.array > 0)))
+    return walk.report(dice=dice(np.asarray(orient(found).array) > 0, truth), seg_is_nifti=same_voxels(home))
+
+
+def same_voxels(home: Path) -> list[bool]:
+    """Of every case that was exported, whether DICOM SEG and NIfTI hold the same voxels, and any."""
+    told = []
+    for path in sorted((home / "given").glob("*.nii.gz")):
+        found = io.read_labels(path)
+        segmented = io.read_labels(path.with_name(path.name.replace(".nii.gz", ".seg.dcm")), like=found.geometry)
+        told.append(bool((found.array > 0).any() and np.array_equal(found.array > 0, segmented.array > 0)))
+    return told
 
 
 def export(walk: Driver, home: Path) -> None:
@@ -171,11 +189,10 @@ def verify(walk: Driver) -> None:
     walk.until(lambda: walk.session.study.case(case).status == "verified")
 
 
-def annotate(out: Path, theme: str, home: Path) -> dict[str, Any]:
-    """Twelve cases in a study, one after the other."""
+def annotate(out: Path, theme: str, home: Path, count: int) -> dict[str, Any]:
+    """Cases of a study, one after the other."""
     from napari_medseg.gui.launch import open_window
 
-    count = 12
     truths = cohort(home / "scans", count)
     walk = Driver(out, open_window(), theme)
     walk.state("start")
@@ -192,14 +209,14 @@ def annotate(out: Path, theme: str, home: Path) -> dict[str, Any]:
             walk.state("case-verified")
         seconds.append(walk.seconds() - before)
     export(walk, home)
-    return walk.report(cases=count, dice=[round(each, 3) for each in overlaps], seconds_a_case=[round(each, 1) for each in seconds])
+    return walk.report(cases=count, dice=[round(each, 3) for each in overlaps], seconds_a_case=[round(each, 1) for each in seconds],
+                       seg_is_nifti=same_voxels(home))
 
 
-def research(out: Path, theme: str, home: Path) -> dict[str, Any]:
+def research(out: Path, theme: str, home: Path, count: int) -> dict[str, Any]:
     """A picture of their own is open in napari; then a network is trained on a few scans, and a figure made."""
     import napari
 
-    count = 4
     own = orient(io.read(shipped("sample_data") / "lung2_crop_ct.nii.gz"))
     truth, truths = truth_of("lung2_crop_tumour.nii.gz"), cohort(home / "scans", count)
     viewer = napari.Viewer()
@@ -234,7 +251,7 @@ def research(out: Path, theme: str, home: Path) -> dict[str, Any]:
     walk.key("G")
     walk.until(lambda: walk.session.refining.is_training)
     walk.state("training")
-    walk.until(lambda: not walk.session.refining.is_training, 900)
+    walk.until(lambda: not walk.session.refining.is_training, 3600)
     walk.state("trained")
     walk.tab("Review")
     walk.state("review")
@@ -244,7 +261,8 @@ def research(out: Path, theme: str, home: Path) -> dict[str, Any]:
     walk.until(lambda: walk.session.reviewing.reporting.made is not None, 300)
     walk.state("report")
     export(walk, home)
-    return walk.report(cases=count, dice=[round(each, 3) for each in overlaps], report=str(walk.session.reviewing.reporting.made.name))
+    return walk.report(cases=count, dice=[round(each, 3) for each in overlaps], report=str(walk.session.reviewing.reporting.target),
+                       seg_is_nifti=same_voxels(home))
 
 
 PEOPLE = {"radiologist": radiologist, "annotator": annotate, "researcher": research}
@@ -255,15 +273,21 @@ def main() -> int:
     parser.add_argument("person", choices=sorted(PEOPLE))
     parser.add_argument("out", type=Path)
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")
+    parser.add_argument("--cases", type=int, help="of the study; by default 12 for the annotator and 4 for the researcher")
+    parser.add_argument("--updates", type=int, help="of the researcher's network, by a catalogue of their own; by default as many as the recipe takes")
     options = parser.parse_args()
     out = options.out.resolve()
     if HOME not in os.environ:  # napari and Qt look for the home folder when they are imported
         with tempfile.TemporaryDirectory() as home:
             own = {**os.environ, HOME: home, "HOME": home, "USERPROFILE": home}
-            words = [sys.executable, str(Path(__file__).resolve()), options.person, str(out), "--theme", options.theme]
+            if options.updates:
+                own["MEDSEG_PLUGINS"] = str(Path(home) / "plugins.yaml")
+                Path(own["MEDSEG_PLUGINS"]).write_text(RECIPE.format(updates=options.updates), encoding="utf-8")
+            more = ["--cases", str(options.cases)] if options.cases else []
+            words = [sys.executable, str(Path(__file__).resolve()), options.person, str(out), "--theme", options.theme, *more]
             return subprocess.run(words, env=own, cwd=home, check=False).returncode
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    PEOPLE[options.person](out, options.theme, Path(os.environ[HOME]))
+    PEOPLE[options.person](out, options.theme, Path(os.environ[HOME]), options.cases or (12 if options.person == "annotator" else 4))
     import napari
 
     napari.current_viewer().close()
