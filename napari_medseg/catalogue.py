@@ -207,11 +207,15 @@ def _found(module: str) -> bool:
         return True
     if monotonic() - _missed.get(module, -LOOK_EVERY_S) < LOOK_EVERY_S:
         return False
-    if find_spec(module) is None:
+    try:
+        there = find_spec(module) is not None
+    except (ImportError, ValueError):  # the package around the module is missing, or half there
+        there = False
+    if there:
+        _there.add(module)
+    else:
         _missed[module] = monotonic()
-        return False
-    _there.add(module)
-    return True
+    return there
 
 
 def _present(module: str, try_import: bool) -> bool:

@@ -1,5 +1,7 @@
 """plugins.yaml: what is read, what is left out and why, and what brings a missing part."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import yaml
@@ -195,3 +197,17 @@ def test_an_unknown_id_lists_those_there_are():
 def test_an_id_of_another_kind_does_not_count():
     with pytest.raises(CatalogueError, match="no recipe 'unet'"):
         catalogue.load().find("unet", "recipe")
+
+
+def test_a_part_of_a_package_that_is_missing_is_not_looked_for_at_every_change(tmp_path, monkeypatch):
+    looked = []
+
+    def look(module):
+        looked.append(module)
+        return find_spec(module)
+
+    monkeypatch.setattr(catalogue, "find_spec", look)
+    own(tmp_path, monkeypatch, {**PART, "requires": {"no_such_package_either.part": "nosuch==1.0"}})
+    entry = catalogue.load().entries["mine"]
+    assert [entry.needs() for _ in range(3)] == [("nosuch==1.0",)] * 3
+    assert looked == ["no_such_package_either.part"]

@@ -28,6 +28,7 @@ class StudyRow(QWidget):
     def __init__(self, desk: Desk, show_cases: Callable[[], None]) -> None:
         super().__init__()
         self._desk, self._show_cases = desk, show_cases
+        self._cases: QWidget | None = None
         tip = "A folder that keeps labels, history and settings by itself; cases are verified and exported there"
         self.new = button("New study…", tip, lambda: new_study(desk, self, show_cases))
         row = QHBoxLayout(self)
@@ -44,8 +45,15 @@ class StudyRow(QWidget):
         self.setVisible(alone and not self._has_cases())
 
     def _has_cases(self) -> bool:
-        cases = self.window().findChild(QWidget, CASES)
-        return cases is not None and cases.isVisible()
+        """Whether the Cases dock is in sight; looked for once, since going through a whole window takes as long as drawing all docks."""
+        if self._cases is None and self._desk.receivers(self._desk.naming):
+            self._cases = self.window().findChild(QWidget, CASES)
+            if self._cases is not None:
+                self._cases.destroyed.connect(self._forget)
+        return self._cases is not None and self._cases.isVisible()
+
+    def _forget(self) -> None:
+        self._cases = None
 
 
 def new_study(desk: Desk, parent: QWidget, show_cases: Callable[[], None]) -> None:
