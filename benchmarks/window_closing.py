@@ -2,7 +2,8 @@
 
 Each job has a process of its own: the real window, a study with an accepted label and a stroke painted by hand that no version holds yet. When the job is at
 work the window is closed as its button would. Told are the seconds until the process is gone, its exit code, processes that it left behind, what it said of
-Qt's objects or by a traceback, and whether the study holds every voxel that was labelled.
+Qt's objects or by a traceback, and whether the study holds every voxel that was labelled; after a round of a refinement was taken, whether what was painted
+is in it and what was accepted is the version before it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def begin(job: str, desk, made: Path, image, inside, until) -> None:
         study_export.export(session, made / "exported", ".seg.nrrd")
     elif job == "reporting":
         session.set(tab="review")
-        session.reviewing.report.start()
+        session.reviewing.reporting.start()
         until(lambda: session.jobs.active)
     elif job == "reviewing":
         blinded = session.reviewing.blinded
@@ -93,6 +94,19 @@ def begin(job: str, desk, made: Path, image, inside, until) -> None:
         session.reviewing.turn("blinded")
         blinded.run()
         until(lambda: session.jobs.active)
+
+
+def kept_in(project, told: dict) -> int:
+    """Labelled voxels that the study still holds, in the latest version or, under a round that was taken, in the one before it and where was painted."""
+    from napari_medseg.session.study_refinement import by_hand
+
+    case = told["case"]
+    latest = np.asarray(project.labels(case).array)
+    numbers, painted = [version.number for version in project.versions(case)], by_hand(project, case)
+    if told["job"] != "adopting" or painted is None or len(numbers) < 2:
+        return int(np.count_nonzero(latest))
+    before = np.asarray(project.labels(case, numbers[-2]).array)
+    return int(np.count_nonzero(np.where(painted, latest, before)))
 
 
 def child(job: str, side: int, made: Path) -> None:
@@ -134,10 +148,16 @@ def child(job: str, side: int, made: Path) -> None:
     desk.paint_labels()
     desk.writer.of(scan).labels.paint((1, 3, 3), session.chosen)
     begin(job, desk, made, image, inside, until)
-    told = {"case": study.current, "voxels": int(np.count_nonzero(scan.labels)), "children": [c.pid for c in psutil.Process().children(recursive=True)]}
+    told = {"job": job, "case": study.current, "voxels": int(np.count_nonzero(scan.labels))}
+    told["children"] = [each.pid for each in psutil.Process().children(recursive=True)]
     told["at"], told["working"] = time.time(), [lane.title for lane in session.jobs.active]
     (made / "told.json").write_text(json.dumps(told, default=str))
-    QTimer.singleShot(0, viewer.close)
+
+    def close() -> None:
+        (made / "saved.txt").write_text(f"{study.saved} {study.busy}".strip())
+        viewer.close()
+
+    QTimer.singleShot(0, close)
     napari.run()
 
 
@@ -164,12 +184,12 @@ def close_during(job: str, side: int) -> bool:
         bad = [word for word in BAD if word in words]
         project = Project.open(made / "Blobs.medseg")
         try:
-            kept = int(np.count_nonzero(project.labels(told["case"]).array))
+            kept = kept_in(project, told)
         finally:
             project.close()
         good = code == 0 and not left and not bad and kept == told["voxels"]
         print(f"{job:18} {'good' if good else 'BAD '} closed in {gone - told['at']:.1f} s, exit {code}, left behind {left}, said {bad}, "
-              f"voxels {kept} of {told['voxels']}, at work: {told['working']}", flush=True)
+              f"voxels {kept} of {told['voxels']}, at work: {told['working']}, study: {(made / 'saved.txt').read_text()}", flush=True)
         if bad:
             print(words[-2500:], flush=True)
         return good
