@@ -223,7 +223,7 @@ def _beside_study(session: Session) -> Step:
 
 
 def _after_save(session: Session) -> Step:
-    sentence = f"{session.notice}. Open the next scan, or go on here; in a study labels are verified, and a network refines them"
+    sentence = f"{session.notice}. Open the next scan, or press New study… to verify labels and let a network refine them"
     return Step(sentence, "open", "Ctrl+O", NO_STUDY, plain=True)
 
 
