@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QEvent, QSize, QTimer
-from qtpy.QtWidgets import QDockWidget, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_medseg.gui.desk import desk_for
 from napari_medseg.gui.style import sheet
@@ -24,7 +24,7 @@ class Dock(QWidget):
 
     def __init__(self, napari_viewer: Any, width: int) -> None:
         super().__init__()
-        self._docked = False
+        self._docked = self._shown = False
         self._width = width
         self._top: int | None = None
         self.desk = desk_for(napari_viewer)
@@ -56,6 +56,16 @@ class Dock(QWidget):
             self._top = top if self._top is None else self._top
             layout.setContentsMargins(left, self._top + _overlap(self), right, bottom)
 
+    def _fit_screen(self) -> None:
+        """A dock makes the window wider, on a small screen wider than the screen: then the dock itself would lie outside."""
+        window = _main_window(self)
+        if isinstance(window, QMainWindow) and window.screen() is not None and not window.isMaximized():
+            room = window.screen().availableVirtualGeometry()
+            if window.width() > room.width():
+                window.resize(room.width(), window.height())
+                if window.x() > room.left():
+                    window.move(room.left(), window.y())
+
     def event(self, event: QEvent) -> bool:
         """Notice when napari docks the widget, or takes it out of its dock: it only lets go of it, and tells nobody."""
         if event.type() == QEvent.Type.ParentChange:
@@ -66,6 +76,9 @@ class Dock(QWidget):
             elif self._docked and not before:
                 self.docked()
         elif event.type() == QEvent.Type.Show:
+            if not self._shown:
+                self._shown = True
+                QTimer.singleShot(0, self._fit_screen)
             self.desk.keys.sheet.attach(_main_window(self))
             QTimer.singleShot(0, self._clear_title)
         return bool(super().event(event))

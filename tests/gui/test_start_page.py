@@ -1,7 +1,8 @@
 """What a person meets who opens the window for the first time, and the second."""
 
 import pytest
-from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QStackedWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QMainWindow, QPushButton, QStackedWidget
 
 from napari_medseg.gui import start_page
 from napari_medseg.gui.start_page import StartPage
@@ -110,3 +111,17 @@ def test_a_dialog_that_is_closed_opens_nothing(page, session, monkeypatch):
     assert session.current is None
     assert not session.study.is_open
     assert not session.study.busy
+
+
+def test_a_window_that_the_dock_made_wider_than_the_screen_shrinks_to_it(viewer, qtbot):
+    from napari_medseg.gui.window import MedsegWidget
+
+    window, holder = QMainWindow(), QDockWidget()
+    qtbot.addWidget(window)
+    holder.setWidget(MedsegWidget(viewer))
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, holder)
+    room = window.screen().availableVirtualGeometry().width()
+    window.resize(room + 200, 600)
+    window.show()
+    qtbot.waitUntil(lambda: window.width() == room)
+    holder.widget().desk.shut()
