@@ -248,7 +248,7 @@ def test_a_refused_round_waits_in_no_closed_case_and_says_so_in_the_open_one(ses
     owner.run_until(lambda: study._reader.wait(0) and owner.calls.empty())
     assert not study.proposals
     assert study.scan.preview.doubt
-    assert next_step(session).action == "none"
+    assert (next_step(session).action, next_step(session).plain) == ("discard", True)
 
 
 def test_before_anything_is_verified_the_guide_says_that_rounds_cannot_be_judged(session, study):

@@ -483,9 +483,11 @@ def test_a_round_s_labels_wait_until_their_case_is_opened_and_enter_only_when_ac
     desk.settle()
     first = desk.go(0)
     assert first.labels is None
+    desk.until(lambda: first.preview is not None)
     assert np.array_equal(first.axes.undo(first.preview.labels), proposed)
     desk.go(1)
     again = desk.go(0)
+    desk.until(lambda: again.preview is not None)
     assert np.array_equal(again.axes.undo(again.preview.labels), proposed)
     desk.session.accept()
     desk.settle()
