@@ -130,7 +130,7 @@ class LabelsWriter(QObject):
         """Use a layer the person has as the scan's accepted labels."""
         self.of(scan).labels = layer
         self._wire(scan, layer)
-        layer.colormap = self._colours(classes)
+        _colour(layer, classes, hidden=self._session.table.hidden)
 
     def show_labels(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
         """Make the accepted labels visible as they are now."""
@@ -296,15 +296,14 @@ class LabelsWriter(QObject):
                 self._later(layer)
 
     def recolour(self, classes: Sequence[LabelClass]) -> None:
-        """Names and colours of the classes changed."""
+        """Something about the classes changed. Layers whose colours are the same stay as they are: for new ones napari draws much of its window anew."""
         for held in self._of.values():
-            if held.labels is not None:
-                held.labels.colormap = self._colours(classes)
-            for layer in (held.preview, held.outline):
-                if layer is not None:
-                    layer.colormap = colours([*(held.shows.classes if held.shows is not None else ()), *classes])
-            if held.strokes is not None:
-                held.strokes.colormap = colours(classes, background=True)
+            shown = held.shows.classes if held.shows is not None else ()
+            known = {c.value: c for c in (*classes, *shown, *classes)}.values()
+            _colour(held.labels, classes, hidden=self._session.table.hidden)
+            _colour(held.preview, known)
+            _colour(held.outline, known)
+            _colour(held.strokes, classes, background=True)
 
     def fill(self, percent: int) -> None:
         """How opaque accepted labels are from now on."""
@@ -320,7 +319,7 @@ class LabelsWriter(QObject):
         keywords.setdefault("colormap", colours(self._session.classes))
         layer = Labels(array, name=f"{scan.name} {title}", metadata=scan_metadata(scan), **placement(scan.display.geometry), **keywords)
         layer.editable, layer.contour = editable, contour
-        layer.metadata = {**layer.metadata, SHOWN: _look(self._session.classes)}
+        layer.metadata = {**layer.metadata, SHOWN: _look(self._session.classes, self._session.table.hidden if title == "labels" else ())}
         self._add(layer)
         return layer
 
@@ -501,8 +500,7 @@ def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelCl
     """Another map in a layer, which is hidden while its colours change too: napari would slice it again for each of the steps."""
     if layer.metadata.get(SHOWN) != _look(classes):
         show(layer, False)
-        layer.colormap = colours(classes)
-        layer.metadata = {**layer.metadata, SHOWN: _look(classes)}
+        _colour(layer, classes)
     if layer.data is not array:
         layer.data = array
     if layer.name != name:
@@ -514,9 +512,17 @@ def _moves(preview: Preview) -> bool:
     return preview.live is not None and preview.live.state == "running"
 
 
-def _look(classes: Collection[LabelClass]) -> list[tuple[float, ...]]:
+def _look(classes: Collection[LabelClass], hidden: Collection[int] = ()) -> list[tuple[float, ...]]:
     """What a layer's colours are made of."""
-    return [(c.value, *c.colour) for c in classes]
+    return [(c.value, *c.colour, c.value in hidden) for c in classes]
+
+
+def _colour(layer: Labels | None, classes: Collection[LabelClass], *, background: bool = False, hidden: Collection[int] = ()) -> None:
+    """Give a layer the colours of these classes, where it has others."""
+    look = _look(classes, hidden)
+    if layer is not None and layer.metadata.get(SHOWN) != look:
+        layer.colormap = colours(classes, background=background, hidden=hidden)
+        layer.metadata = {**layer.metadata, SHOWN: look}
 
 
 def colours(classes: Any, *, background: bool = False, hidden: Collection[int] = ()) -> DirectLabelColormap:

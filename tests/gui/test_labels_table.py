@@ -97,6 +97,27 @@ def test_a_hidden_label_is_not_drawn_and_keeps_its_voxels(scan, layer, table, se
     assert np.array_equal(scan.labels, before)
 
 
+def test_layers_get_new_colours_only_when_colours_change(scan, layer, session):
+    from napari_medseg.session.making import Making
+    from napari_medseg.session.state import Preview
+
+    other = next(c.value for c in session.classes if c.value != session.chosen)
+    scan.preview = Preview(scan.labels.copy(), "level set", (session.label_class,), made=Making("levelset"))
+    session.preview_changed.emit(scan, None)
+    told = []
+    layer.events.colormap.connect(lambda event: told.append(event))
+    session.choose_class(other)
+    session.table.lock(1, True)
+    session.rename_class(2, "Lesion")
+    assert not told
+    session.table.show(1, False)
+    session.table.show(1, True)
+    session.table.recolour(2, (0.1, 0.2, 0.3))
+    assert len(told) == 3
+    assert np.allclose(layer.colormap.map(np.uint8(1))[:3], session.classes[0].colour, atol=0.01)
+    assert np.allclose(layer.colormap.map(np.uint8(2)), (0.1, 0.2, 0.3, 1.0), atol=0.01)
+
+
 def test_the_whole_table_is_worked_by_keys(table, session, scan, qtbot):
     from qtpy.QtCore import Qt
 
