@@ -15,10 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import napari
@@ -30,7 +28,6 @@ from napari_medseg import io
 from napari_medseg.volume import Geometry, Volume
 
 SCROLLED, EVERY = 40, 0.05
-LONG = 0.06
 
 
 def slices(viewer, count: int):
@@ -185,26 +182,11 @@ def small_base(folder: Path) -> Path:
 
 
 class Watched(Heartbeat):
-    """A heartbeat that can be begun and ended, and tells where the window's thread was in long gaps."""
-
-    def __init__(self, why: bool) -> None:
-        super().__init__()
-        self.blamed: Counter[str] = Counter()
-        self._main = threading.get_ident()
-        self._on = False
-        if why:
-            threading.Thread(target=self._spy, daemon=True).start()
-
-    def during(self, steps, every: float, seconds: float = 0.0) -> Gap:
-        """As `Heartbeat.during`."""
-        self._on = True
-        found = super().during(steps, every, seconds)
-        self._on = False
-        return found
+    """A heartbeat that can be begun and ended."""
 
     def begin(self) -> None:
         """Watch from now on."""
-        self._on = True
+        self.on = True
         if not self.timer.isActive():
             self.gap = self.work = 0.0
             self.last, self.spent = time.perf_counter(), time.thread_time()
@@ -212,17 +194,9 @@ class Watched(Heartbeat):
 
     def end(self) -> Gap:
         """What was seen."""
-        self._on = False
+        self.on = False
         self.timer.stop()
         return Gap(1000 * self.gap, 1000 * self.work)
-
-    def _spy(self) -> None:
-        while True:
-            time.sleep(0.01)
-            if self._on and time.perf_counter() - self.last > LONG:
-                stack = traceback.extract_stack(sys._current_frames()[self._main])
-                ours = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in stack if "medseg" in frame.filename]
-                self.blamed[f"{' < '.join(reversed(ours[-6:]))} || {Path(stack[-1].filename).name}:{stack[-1].lineno} {stack[-1].name}"] += 1
 
 
 def child(kind: str, side: int, out: Path, repeats: int, why: bool) -> None:
@@ -231,8 +205,7 @@ def child(kind: str, side: int, out: Path, repeats: int, why: bool) -> None:
     beat = Watched(why)
     napari.qt.get_qapp()
     found = {"bare": bare, "ours": ours}[kind](image, inside, beat, repeats)
-    for place, count in beat.blamed.most_common(25):
-        print(f"  {10 * count:6d} ms in {place}", flush=True)
+    beat.tell()
     out.write_text(json.dumps({name: [(gap.waited, gap.computed) for gap in gaps] for name, gaps in found.items()}))
 
 
