@@ -51,6 +51,20 @@ def require_upright(layer: Layer) -> None:
         raise InvalidInputError(f"is measured in {others[0]}", where=name, todo='Give its scale in millimetres and set layer.units = "mm"')
 
 
+def require_world(viewer: Any, name: str) -> None:
+    """Whether napari measures its world in millimetres; it takes another unit of length where one layer of several has a smaller one.
+
+    Raises
+    ------
+    InvalidInputError
+        When slices and clicks of a scan in millimetres would be told in another unit.
+    """
+    others = [str(unit) for unit in viewer.layers.extent.units or () if str(unit) not in MILLIMETRES]
+    if others:
+        what = f"cannot be worked on while napari measures in {others[0]} for another layer's sake: clicks would miss the scan"
+        raise InvalidInputError(what, where=name, todo='Remove that layer, or give its scale in millimetres and set layer.units = "mm"')
+
+
 def steps(layer: Layer) -> FloatArray:
     """Millimetres from voxel to voxel along each axis of an upright layer; negative where it is shown mirrored, as some readers do with every file."""
     return np.asarray(layer.scale, float) * np.diag(np.asarray(layer.affine.linear_matrix, float))

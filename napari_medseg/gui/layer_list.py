@@ -52,8 +52,14 @@ class LayerList:
         self._declined.clear()
 
     def _on_inserted(self, event: Any) -> None:
-        if not self._adding.active:
-            self._take(event.value)
+        if self._adding.active:
+            return
+        self._take(event.value)
+        if self._session.current is not None:
+            try:
+                foreign.require_world(self._viewer, self._session.current.name)
+            except MedsegError as error:
+                self._session.report(error)
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
@@ -123,6 +129,7 @@ class LayerList:
     def _take_image(self, layer: Image) -> None:
         try:
             layers.require_scan(layer)
+            foreign.require_world(self._viewer, layer.name)
             if not foreign.is_elsewhere(layer):
                 self._open(layer)
                 return

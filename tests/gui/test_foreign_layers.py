@@ -113,6 +113,26 @@ def test_what_cannot_be_worked_on_is_declined_with_what_to_do(viewer, dock, sess
     assert state(layer) == before
 
 
+def test_a_scan_beside_a_picture_in_micrometres_is_declined_because_clicks_would_miss_it(viewer, dock, session, values):
+    viewer.add_image(values, name="cells", units="um")
+    viewer.add_image(values, name="scan", units="mm")
+    assert session.current is None
+    assert "while napari measures in micrometer" in session.declined
+
+
+def test_a_picture_in_micrometres_that_comes_beside_an_open_scan_is_told_of_and_the_scan_keeps_its_labels(viewer, dock, session, values):
+    viewer.add_image(values, name="scan", units="mm")
+    scan = session.current
+    session.adopt_labels(scan, (values > 50).astype(np.uint8))
+    viewer.add_image(values, name="cells", units="um")
+    assert "scan: cannot be worked on while napari measures in micrometer" in session.trouble
+    assert session.current is scan
+    assert scan.has_labels
+    viewer.layers.remove("cells")
+    viewer.add_image(values, name="another", units="mm")
+    assert session.current.name == "another"
+
+
 def test_what_is_read_from_elsewhere_and_does_not_fit_in_memory_is_declined_unread(viewer, dock, session):
     da = pytest.importorskip("dask.array")
     layer = viewer.add_image(da.broadcast_to(da.zeros((1, 1, 1), dtype=np.float32), (200_000, 2000, 2000)), contrast_limits=(0, 1))
