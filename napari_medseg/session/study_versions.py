@@ -116,7 +116,7 @@ class StudyVersions(StudyState):
         if project is None or autosave is None or scan.labels is None:
             return
         self._edited.pop(case, None)
-        frozen, snapshot, hand = copy(scan), scan.labels.copy(), None if scan.by_hand is None else scan.by_hand.copy()
+        frozen, snapshot, hand = copy(scan), scan.labels.copy("K"), None if scan.by_hand is None else scan.by_hand.copy("K")
         classes, seconds = tuple(self.session.classes), self.clock.take()
         self.saved = "saving" if case == self.current else self.saved
 
