@@ -21,9 +21,15 @@ run: $(READY)
 		echo "No display: running the same job without a window."; $(BIN)/medseg demo --out medseg-demo; \
 	fi
 
+# Tests without a window run beside those with one: two cores have room for both.
 test: $(READY)
-	QT_QPA_PLATFORM=offscreen QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(PYTEST)
-	QT_QPA_PLATFORM=offscreen QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m qt
+	@echo "Tests: those without a window, and beside them those with one on PyQt5, then on PyQt6."
+	@export QT_QPA_PLATFORM=offscreen QT_API=pyqt5 PYTEST_QT_API=pyqt5; \
+	$(PYTEST) -m "not qt" & rest=$$!; failed=0; \
+	$(PYTEST) -m qt || failed=1; \
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m qt || failed=1; \
+	wait $$rest || failed=1; \
+	exit $$failed
 
 check: $(READY) docs
 	$(BIN)/ruff check .
