@@ -1,7 +1,7 @@
 """What every test stands on: the sample scans, and a guard that Qt tests run on the binding that was asked for.
 
 Hypothesis draws the same examples on every run; `--hypothesis-profile=search` draws new ones, ten times as many. `--faults-long` makes the tests of
-faults as long as a release needs: thousands of spoilt files, hundreds of killed processes.
+faults as long as a release needs: thousands of spoilt files, hundreds of killed processes; `--networks-whole` leaves nothing out of the suite of networks.
 """
 
 import os
@@ -25,6 +25,7 @@ settings.load_profile("gate")
 
 def pytest_addoption(parser):
     parser.addoption("--faults-long", action="store_true", help="spoil 2,000 files a format and kill 200 processes, instead of a few")
+    parser.addoption("--networks-whole", action="store_true", help="train and export the networks that take long, too")
 
 
 @pytest.fixture(scope="session", autouse=True)

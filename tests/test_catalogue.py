@@ -29,8 +29,8 @@ def test_every_packaged_part_is_valid_and_can_be_built_or_says_what_it_needs():
     assert not found.problems
     assert {"unet", "deepbet", "levelset", "random-walker", "salah2023"} <= set(found.entries)
     for entry in found.entries.values():
-        if not entry.needs() and not any(ask.required for ask in entry.asks):
-            assert entry.build() is not None
+        if entry.kind != "network" and not entry.needs() and not any(ask.required for ask in entry.asks):
+            assert entry.build() is not None  # networks: segmenters/test_networks.py, where they cost no memory
 
 
 def test_every_weak_label_tool_is_listed_and_builds_what_it_says():
