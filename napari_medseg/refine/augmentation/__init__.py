@@ -1,0 +1,1 @@
+"""Batches made harder while they are learnt from: mixed with each other, or as worse scanners would have made them."""
