@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from napari_medseg.errors import InvalidInputError
 
 Kind = TypeVar("Kind")
-WORDS = {int: "a whole number", float: "a number", str: "a name", tuple: "numbers in brackets, such as [0.35, 0.7]"}
+WORDS = {int: "a whole number", float: "a number", str: "a name", tuple: "numbers in brackets, such as [0.35, 0.7]",
+         dict: "names with values in braces, such as {\"width\": 16}"}
 
 
 def built(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
@@ -30,7 +31,8 @@ def built(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
 
 def _fitting(name: str, value: Any, hint: Any) -> Any:
     """The value, if it is of the kind that the setting holds; lists become tuples."""
-    kinds = [get_origin(part) or part for part in (hint, *(part for part in get_args(hint) if part is not Ellipsis))]
+    inside = () if get_origin(hint) is dict else get_args(hint)
+    kinds = [get_origin(part) or part for part in (hint, *(part for part in inside if part is not Ellipsis))]
     if isinstance(value, (list, tuple)) and tuple in kinds and all(_is(float, item) for item in value):
         return tuple(value)
     if any(_is(one, value) for one in kinds if one is not tuple and tuple not in kinds):

@@ -76,9 +76,9 @@ def export_model(
     unknown = set(formats) - set(FORMATS)
     if unknown:
         raise InvalidInputError(f"there is no format '{min(unknown)}'", where="format", todo=f"Use {', '.join(FORMATS)}")
-    source = _found(Path(model))
+    source = model_in_run(Path(model))
     folder = Path(folder)
-    kind = _plan_kind(source)
+    kind = plan_kind(source)
     plan = read_plan(source, kind).model_dump(mode="json")
     plan["training"] = shareable(plan["training"])
     plan["title"], plan["licence"] = title or plan["title"], licence or plan["licence"]
@@ -116,13 +116,14 @@ def shareable(facts: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _found(model: Path) -> Path:
+def model_in_run(model: Path) -> Path:
     """The model's file; a run's folder holds it in `model`."""
     inside = model / "model"
     return model_file(inside if inside.is_dir() and not model_file(model).is_file() else model)
 
 
-def _plan_kind(source: Path) -> Any:
+def plan_kind(source: Path) -> Any:
+    """The kind of plan that a model's family has."""
     from napari_medseg.segmenters.plan import Plan
 
     if family(source) == SLICES:

@@ -19,11 +19,11 @@ class Frozen:
     Parameters
     ----------
     network : nn.Module
-    parts : modules of it that are left alone
+    parts : modules and parameters of it that are left alone
         Their weights ask for no gradient from here on.
     """
 
-    def __init__(self, network: nn.Module, parts: Iterable[nn.Module] = ()) -> None:
+    def __init__(self, network: nn.Module, parts: Iterable[nn.Module | nn.Parameter] = ()) -> None:
         self.network, self.parts = network, tuple(parts)
         for part in self.parts:
             part.requires_grad_(False)
@@ -32,7 +32,8 @@ class Frozen:
         """Training mode for all but the frozen parts."""
         self.network.train()
         for part in self.parts:
-            part.eval()
+            if isinstance(part, nn.Module):
+                part.eval()
 
     def learning(self) -> list[nn.Parameter]:
         """What an optimiser is given."""

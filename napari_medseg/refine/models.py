@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def load(path: Path) -> Model:
     return load_volumetric(path)
 
 
-def require_kind(base: Path, kind: str, recipe: str) -> None:
+def require_kind(base: Path, kinds: Collection[str], recipe: str) -> None:
     """Refuse a base of another family of networks than a recipe goes on from.
 
     Raises
@@ -48,7 +49,7 @@ def require_kind(base: Path, kind: str, recipe: str) -> None:
     MissingFileError, SegmenterError
         When there is none, or it is damaged.
     """
-    if read_plan(base, _AnyPlan).network.get("kind") != kind:
+    if read_plan(base, _AnyPlan).network.get("kind") not in kinds:
         what = f"is no model that the recipe {recipe} can go on from"
         raise InvalidInputError(what, where=base, todo=f"Choose one that {recipe} wrote, or none")
 

@@ -16,6 +16,7 @@ SLICES = "unet2d"
 FAMILIES = {
     SLICES: "napari_medseg.segmenters.unet_segmenter:UNetSegmenter",
     "volumetric": "napari_medseg.segmenters.volumetric.segmenter:VolumetricSegmenter",
+    "architecture": "napari_medseg.segmenters.volumetric.segmenter:VolumetricSegmenter",
 }
 
 

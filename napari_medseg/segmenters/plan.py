@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, overload
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_medseg.errors import MissingFileError, SegmenterError
+from napari_medseg.segmenters.networks.pruning.record import Prunable
 from napari_medseg.segmenters.slices import SIZE
 
 BASE = Path(__file__).parent / "weights" / "m0.safetensors"
@@ -21,7 +22,7 @@ TODO = "Choose a model that napari-medseg wrote (model.safetensors), or copy it 
 LONGEST_HEADER = 16 * 1024 * 1024  # bytes; ours takes 20 thousand, so a longer one is no model of ours
 
 
-class NetworkPlan(BaseModel):
+class NetworkPlan(Prunable):
     """Which network the weights belong to; the arguments of `unet.UNet`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

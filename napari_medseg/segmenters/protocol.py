@@ -48,6 +48,8 @@ class Capabilities:
         Whether the scan leaves this machine.
     threshold : float
         Probability above which a voxel belongs to a class; training may calibrate it.
+    objects : bool
+        Whether it also finds objects, slice by slice: `found.Finder`.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +62,7 @@ class Capabilities:
     fine_tunable: bool = False
     remote: bool = False
     threshold: float = 0.5
+    objects: bool = False
 
     @property
     def interactive(self) -> bool:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_medseg.errors import InvalidInputError
+from napari_medseg.segmenters.networks.pruning.record import Kept
 
 WIDTHS = (12, 24, 48, 96, 192)
 DROPOUT = 0.2
@@ -35,6 +36,11 @@ class UNet(nn.Module):
     dropout : float
         Share of feature maps' values dropped within a block while training.
 
+    Attributes
+    ----------
+    kept : Kept
+        What pruning left of it (`networks.pruning.record`); nothing for a whole one.
+
     Raises
     ------
     InvalidInputError
@@ -46,6 +52,7 @@ class UNet(nn.Module):
         if in_channels < 1 or classes < 1 or len(widths) < 2 or min(widths) < 1 or not 0 <= dropout < 1:
             raise InvalidInputError(f"no U-Net has {in_channels} channels, {classes} classes, widths {tuple(widths)} and dropout {dropout}", where="network")
         self.in_channels, self.classes, self.widths, self.dropout = in_channels, classes, tuple(widths), dropout
+        self.kept: Kept = {}
         self.down = nn.ModuleList(_block(a, b, dropout) for a, b in pairwise((in_channels, *widths)))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.merge = nn.ModuleList(_block(2 * a, a, dropout) for a in widths[:-1])

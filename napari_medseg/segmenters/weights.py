@@ -22,6 +22,7 @@ from torch import Tensor
 
 from napari_medseg.errors import InvalidInputError, SegmenterError, UnwritableFileError
 from napari_medseg.io.atomic import replacing
+from napari_medseg.segmenters.networks.pruning.cutting import cut
 from napari_medseg.segmenters.plan import BASE, FORMAT, KEY, TODO, NetworkPlan, Plan, model_file, read_plan, reason
 from napari_medseg.segmenters.unet import UNet
 
@@ -51,7 +52,9 @@ def save_model(folder_or_file: str | Path, network: UNet, plan: dict[str, Any] |
         When the disk refuses.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    described = NetworkPlan(in_channels=network.in_channels, classes=network.classes, widths=list(network.widths), dropout=network.dropout)
+    described = NetworkPlan(
+        in_channels=network.in_channels, classes=network.classes, widths=list(network.widths), dropout=network.dropout, kept=network.kept,
+    )
     return write_weights(model_file(folder_or_file), tensors, Plan, {**(plan or {}), "format": FORMAT, "network": described.model_dump()})
 
 
@@ -82,6 +85,7 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
     described = plan.network
     network = UNet(described.in_channels, described.classes, described.widths, described.dropout)
     try:
+        cut(network, described.kept)
         network.load_state_dict(tensors)
     except RuntimeError as error:  # torch's word for missing, unexpected or misshapen weights
         raise SegmenterError("holds weights that do not fit the network it names", where=file, todo=TODO) from error

@@ -45,7 +45,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(name="bright_discs")
+@pytest.fixture(name="bright_discs", scope="session")
 def _bright_discs() -> Callable[..., Case]:
     return bright_discs
 

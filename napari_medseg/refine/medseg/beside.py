@@ -14,12 +14,20 @@ from typing import Self, TypeVar
 
 import torch
 
+from napari_medseg.segmenters.networks.plan import ArchitecturePlan
+from napari_medseg.segmenters.volumetric.plan import AnyNetworkPlan
+
 T = TypeVar("T")
 
 
 def abreast(networks: int, device: str) -> int:
     """How many of some networks work at a time: on a processor as many as there are threads for, on a graphics card one."""
     return max(1, min(networks, torch.get_num_threads())) if device == "cpu" else 1
+
+
+def side_by_side(network: AnyNetworkPlan, count: int) -> int:
+    """How many of them may work at a time: one of a catalogued architecture, which may draw from torch's own random numbers (dropout)."""
+    return 1 if isinstance(network, ArchitecturePlan) else count
 
 
 class Beside:

@@ -137,4 +137,7 @@ def _middle(case: Prepared, plan: VolumetricPlan, strength: Strength, generator:
         wanted = torch.rand(3, generator=generator) * shape
     room = (shape - size).clamp(min=0) / 2
     inside = torch.minimum(torch.maximum(wanted, middle - room), middle + room)
-    return inside + uniform((3,), strength.shift_mm, generator) / torch.tensor(plan.spacing)
+    shifted = inside + uniform((3,), strength.shift_mm, generator) / torch.tensor(plan.spacing)
+    if plan.slices_along is not None:  # slices as the scan has them, not what lies between two
+        shifted[plan.slices_along] = shifted[plan.slices_along].round().clamp(0, case.shape[plan.slices_along] - 1)
+    return shifted

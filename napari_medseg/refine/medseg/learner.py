@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,12 +19,16 @@ from napari_medseg.refine.medseg.augment import Strength, vary
 from napari_medseg.refine.medseg.data import Prepared, patch
 from napari_medseg.refine.medseg.losses import compound
 from napari_medseg.refine.medseg.recipe import Medseg
-from napari_medseg.segmenters.volumetric.network import VolumetricNet
+from napari_medseg.refine.medseg.steady import follow, let_lone_values_pass
+from napari_medseg.segmenters.volumetric.members import Architecture, Loss, Member
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+
+Augment = Callable[[Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 
 WARM = 20  # updates until the full learning rate
 DECAY = 1e-4  # of the weights
 CLIP = 5.0  # length of a gradient
+SLICES = 8  # that count as one patch for a network of single slices
 FLOOR = 0.01  # of the learning rate at the end
 
 
@@ -33,7 +37,7 @@ class Learner:
 
     Parameters
     ----------
-    network : VolumetricNet
+    network : VolumetricNet or Architecture
     cases : what it learns from
     plan, recipe
     strength : of the augmentation
@@ -42,18 +46,19 @@ class Learner:
     seed : int
     device : str
     freeze : "none", "encoder" or "all but last"
+    fresh : names of parameters that the base did not have
 
     Attributes
     ----------
-    mean : VolumetricNet
+    mean : as `network`
         The running mean of the weights, which is what is used; always in eval mode.
     done : int
         Updates made.
     """
 
     def __init__(
-        self, network: VolumetricNet, cases: Sequence[Prepared], plan: VolumetricPlan, recipe: Medseg, strength: Strength, *,
-        total: int, seed: int, device: str, freeze: str = "none",
+        self, network: Member, cases: Sequence[Prepared], plan: VolumetricPlan, recipe: Medseg, strength: Strength, *,
+        total: int, seed: int, device: str, freeze: str = "none", fresh: Collection[str] = (),
     ) -> None:
         self.network = network.to(device)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
@@ -62,6 +67,10 @@ class Learner:
         self.generator = torch.Generator().manual_seed(seed)
         self._frozen = Frozen(self.network, self.network.frozen_parts(freeze))
         self.optimiser = torch.optim.AdamW(self._frozen.learning(), recipe.learning_rate, weight_decay=DECAY, fused=device != "mps")
+        self.loss = chosen_loss(recipe, plan)
+        let_lone_values_pass(self.network)
+        self._augment = _augmentation(recipe, plan)
+        self._near = _proximal(self.network, recipe, fresh)
         self._order: list[int] = []
         self._half = _half(device)
 
@@ -81,12 +90,12 @@ class Learner:
             When the loss is no longer a number.
         """
         self._frozen.train()
-        images, targets, weights = self._batch()
+        images, targets, weights = self._augment(*self._batch(), self.generator)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
-        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self._half):
-            logits = self.network(vary(images, self.generator))
-        loss = compound(logits.float(), targets, weights)
+        loss = self._lost(vary(images, self.generator), targets, weights)
+        if self._near is not None:
+            loss = loss + self._near()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError("the training went astray: its loss is no number", todo="Lower the learning rate, or check the scans")
@@ -97,14 +106,26 @@ class Learner:
         self.done += 1
         share = min(self.recipe.decay, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
-            for kept, new in zip(self.mean.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, 1 - share)
+            follow(self.mean, self.network, 1 - share)
         return value
 
+    def _lost(self, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """The loss of the network as it stands. What an architecture draws itself (dropout) is settled by the learner's own generator."""
+        half = torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self._half)
+        if not isinstance(self.network, Architecture):
+            with half:
+                logits = self.network(images)
+            return self.loss(logits.float(), targets, weights, images)
+        seed = int(torch.randint(1 << 62, (), generator=self.generator))
+        with torch.random.fork_rng([self.device] if self.device.startswith("cuda") else []), half:
+            torch.manual_seed(seed)
+            return self.network.loss(images, targets, weights, self.loss)
+
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        while len(self._order) < self.recipe.batch:
+        size = self.recipe.batch * (1 if self.plan.slices_along is None else SLICES)
+        while len(self._order) < size:
             self._order += torch.randperm(len(self.cases), generator=self.generator).tolist()
-        chosen, self._order = self._order[: self.recipe.batch], self._order[self.recipe.batch :]
+        chosen, self._order = self._order[:size], self._order[size:]
         patches = [patch(self.cases[i], self.plan, self.strength, self.generator, self.device) for i in chosen]
         images, targets, weights = (torch.stack(column) for column in zip(*patches, strict=True))
         return images, targets, weights
@@ -115,7 +136,7 @@ class Learner:
         tensors |= {f"mean.{name}": value for name, value in self.mean.state_dict().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
-        return {**tensors, "generator": self.generator.get_state()}, {"done": self.done, "order": self._order}
+        return {**tensors, "generator": self.generator.get_state()}, {"done": self.done, "order": list(self._order)}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from a state."""
@@ -129,6 +150,51 @@ class Learner:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.generator.set_state(tensors["generator"].to(torch.uint8))
         self.done, self._order = int(facts["done"]), [int(i) for i in facts["order"]]
+
+
+def chosen_loss(recipe: Medseg, plan: VolumetricPlan) -> Loss:
+    """What the recipe names; cross-entropy and Dice where it names none.
+
+    Raises
+    ------
+    InvalidInputError
+        When there is no such loss.
+    """
+    if not recipe.loss:
+        return lambda logits, targets, weights, images: compound(logits, targets, weights)
+    from napari_medseg.refine.losses.building import build
+
+    sides = [mm for axis, mm in enumerate(plan.spacing) if axis != plan.slices_along]
+    return build(recipe.loss, spacing=sides)
+
+
+def _augmentation(recipe: Medseg, plan: VolumetricPlan) -> Augment:
+    """What is done to whole batches (5 axes) before their contrast is varied; nothing, and nothing drawn, where the recipe asks for nothing."""
+    if not (recipe.mixup or recipe.degrade):
+        return lambda images, targets, weights, generator: (images, targets, weights)
+    from napari_medseg.refine.augmentation.building import augmentation
+
+    axis = plan.slices_along
+    sides = [mm for place, mm in enumerate(plan.spacing) if place != axis]
+    change = augmentation(mixup=recipe.mixup, degrade=recipe.degrade, aligned=recipe.aligned, spacing=sides, modalities=plan.modalities)
+    if axis is None:
+        return change
+
+    def slices(images: Tensor, targets: Tensor, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        changed = change(images.squeeze(2 + axis), targets.squeeze(2 + axis), weights.squeeze(2 + axis), generator)
+        first, second, third = (part.unsqueeze(2 + axis) for part in changed)
+        return first, second, third
+
+    return slices
+
+
+def _proximal(network: Member, recipe: Medseg, fresh: Collection[str]) -> Callable[[], Tensor] | None:
+    """The pull towards the weights as they are now; None for none."""
+    if not recipe.proximal:
+        return None
+    from napari_medseg.refine.proximal import Proximal
+
+    return Proximal(network, recipe.proximal, without=fresh)
 
 
 def _half(device: str) -> bool:

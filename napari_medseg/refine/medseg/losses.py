@@ -15,10 +15,10 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
     Parameters
     ----------
-    logits : (n, classes, z, y, x)
-    targets : (n, classes, z, y, x)
+    logits : (n, classes, [z,] y, x)
+    targets : (n, classes, [z,] y, x)
         Share of each class, 0-1; the rest is background.
-    weights : (n, 1, z, y, x)
+    weights : (n, 1, [z,] y, x)
         A voxel of weight 0 counts for nothing: neither the value nor any gradient depends on it.
     """
     return _cross_entropy(logits, _total(logits), targets, weights)
@@ -39,7 +39,7 @@ def compound(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def _total(logits: Tensor) -> Tensor:
-    """log(1 + sum of exp of the logits) (n, 1, z, y, x)."""
+    """log(1 + sum of exp of the logits) (n, 1, [z,] y, x)."""
     return nnf.softplus(logits) if logits.shape[1] == 1 else torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).logsumexp(1, keepdim=True)
 
 
@@ -50,8 +50,9 @@ def _cross_entropy(logits: Tensor, total: Tensor, targets: Tensor, weights: Tens
 
 def _soft_dice(logits: Tensor, total: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     p, t = _zeroed((logits - total).exp(), weights) * weights, _zeroed(targets, weights)
-    both = (p * t).sum((0, 2, 3, 4))
-    sizes = p.sum((0, 2, 3, 4)) + (t * weights).sum((0, 2, 3, 4))
+    everywhere = (0, *range(2, p.ndim))
+    both = (p * t).sum(everywhere)
+    sizes = p.sum(everywhere) + (t * weights).sum(everywhere)
     return (1 - (2 * both + 1) / (sizes + 1)).mean()
 
 

@@ -5,6 +5,7 @@ Imports torch: only modules that are themselves loaded on demand may import this
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,21 +13,30 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_medseg.errors import NoLabelsError
+from napari_medseg import catalogue
+from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
 from napari_medseg.refine.medseg.beside import abreast
 from napari_medseg.refine.medseg.data import ROOM, large, prepared
+from napari_medseg.refine.medseg.learner import SLICES
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
 from napari_medseg.refine.method import Example, Freeze, Learning
 from napari_medseg.refine.models import require_channels, require_kind
 from napari_medseg.refine.trust import Trust
+from napari_medseg.segmenters.networks.plan import KIND as ARCHITECTURE
+from napari_medseg.segmenters.networks.plan import ArchitecturePlan
+from napari_medseg.segmenters.networks.probing import learning_bytes
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
+from napari_medseg.segmenters.volumetric.members import Architecture, Member, carry, class_axes, described, made, new_member
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
-from napari_medseg.segmenters.volumetric.network import VolumetricNet, new_network
-from napari_medseg.segmenters.volumetric.plan import KIND, PATCH, VolumetricPlan, planned
+from napari_medseg.segmenters.volumetric.network import VolumetricNet
+from napari_medseg.segmenters.volumetric.plan import KIND as VOLUMES
+from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, free_window, planned, planned_for, slice_axis, window_for
+from napari_medseg.volume import Shape, Spacing, axis_map
 
+BACKWARD = 1.5  # times what an update keeps of a window: what it takes at its peak
 UPDATE_BYTES = 400  # that an update takes for each voxel of its patches, about, beside channels and classes
 
 
@@ -51,7 +61,7 @@ class MedsegMethod:
         """
         if base is None:
             return None
-        model = _loaded(base, device)
+        model = _loaded(base, device, self.recipe)
         require_channels(base, model.described.network.in_channels, channels)
         return model if list(values) == model.described.values else None
 
@@ -61,8 +71,34 @@ class MedsegMethod:
         channels = max(case.image.channels for case in cases)
         held = min(sum(sizes) * 2 * (channels + 2 * classes + 2), int(ROOM * psutil.virtual_memory().available))
         whole = max(sizes) * 4 * (channels + 4 * classes + 4)
-        update = abreast(self.recipe.folds, device) * self.recipe.batch * PATCH * (UPDATE_BYTES + 40 * channels + 60 * classes)
+        if self.recipe.network:
+            update = self._catalogued_update(cases, channels, classes)
+        else:
+            update = abreast(self.recipe.folds, device) * self.recipe.batch * PATCH * (UPDATE_BYTES + 40 * channels + 60 * classes)
         return held + whole + (0 if device.startswith("cuda") else update), update
+
+    def _catalogued_update(self, cases: Sequence[Case], channels: int, classes: int) -> int:
+        """Bytes at the peak of an update of a network of the catalogue, with what is kept of its weights for every fold."""
+        grids = [axis_map(case.image.geometry).geometry(case.image.geometry) for case in cases]
+        shape, spacing = (np.median([getattr(grid, name) for grid in grids], axis=0).tolist() for name in ("shape", "spacing"))
+        network = self._architecture(tuple(int(n) for n in shape), spacing, channels, classes)  # type: ignore[arg-type]
+        patch = window_for(network, tuple(int(n) for n in shape), spacing)  # type: ignore[arg-type]
+        kept, weights = learning_bytes(made(network), (channels, *patch))
+        windows = self.recipe.batch * (SLICES if network.dims == 2 else 1)
+        return int(BACKWARD * windows * kept) + self.recipe.folds * weights
+
+    def _architecture(self, shape: Shape, spacing: Spacing, channels: int, classes: int) -> ArchitecturePlan:
+        """The network that the recipe names, for scans of this shape and spacing (z, y, x); one that suits itself to them is told of both."""
+        recipe = self.recipe
+        axis = slice_axis(spacing) if recipe.dims == 2 else 0
+        own = catalogue.load().find(recipe.network, "network").parameters
+        seen = [place for place in range(3) if recipe.dims == 3 or place != axis]
+        window = free_window(recipe.dims, axis, shape, spacing)
+        told = {"spacing": [float(spacing[place]) for place in seen], "window": [window[place] for place in seen]}
+        suited = {name: value for name, value in told.items() if own.get(name) == []}
+        return described(
+            recipe.network, in_channels=channels, classes=classes, dims=recipe.dims, axis=axis, parameters={**suited, **recipe.parameters},
+        )
 
     def learn(
         self, examples: Sequence[Example], values: Sequence[int], *, number: int, base: Path | None, seed: int, device: str, freeze: Freeze = "none",
@@ -82,16 +118,25 @@ class MedsegMethod:
             for case in prepared(examples, plan, folder=folder):
                 cases.append(case)
                 yield Learning(0.02 * len(cases) / len(examples), f"Preparing scan {len(cases)} of {len(examples)}")
-            this = Round(self.recipe, plan, examples, cases, networks, number=number, seed=seed, device=device, freeze=freeze, checkpoints=checkpoints)
+            this = Round(
+                self.recipe, plan, examples, cases, networks, number=number, seed=seed, device=device, freeze=freeze, checkpoints=checkpoints,
+                fresh=_unknown(plan, old),
+            )
             yield from this.run()
 
     def _beginning(self, examples: Sequence[Example], values: Sequence[int], base: Path | None, device: str) -> tuple[VolumetricPlan, VolumetricModel | None]:
         """The plan, and the model to go on from."""
         modalities = sorted({example.image.modality for example in examples} - {""})
         if base is None:
+            if self.recipe.proximal:
+                raise InvalidInputError("there is no base to stay close to", where="proximal", todo="Choose a base model, or set proximal to 0")
             facts = fingerprint(((example.image, example.labels) for example in examples), values)
-            return planned(facts, list(values)).model_copy(update={"modalities": modalities}), None
-        old = _loaded(base, "cpu")
+            if self.recipe.network:
+                plan = planned_for(self._architecture(facts.shape, facts.spacing, len(facts.channels), len(values)), facts, list(values))
+            else:
+                plan = planned(facts, list(values))
+            return plan.model_copy(update={"modalities": modalities}), None
+        old = _loaded(base, "cpu", self.recipe)
         before = old.described
         require_channels(base, before.network.in_channels, examples[0].image.channels)
         network = before.network.model_copy(update={"classes": len(values), "members": 1})
@@ -103,22 +148,49 @@ class MedsegMethod:
         return before.model_copy(update={**kept, "modalities": sorted({*before.modalities, *modalities}), "training": {}}), old
 
 
-def _loaded(base: Path, device: str) -> VolumetricModel:
-    require_kind(base, KIND, "medseg")
-    return load_volumetric(base, device)
+def _loaded(base: Path, device: str, recipe: Medseg) -> VolumetricModel:
+    require_kind(base, (VOLUMES, ARCHITECTURE), recipe.name)
+    model = load_volumetric(base, device)
+    network = model.described.network
+    if not recipe.network:
+        return model
+    if not isinstance(network, ArchitecturePlan) or (network.name, network.dims) != (recipe.network, recipe.dims):
+        found = f"a network '{network.name}' with {network.dims} dimensions" if isinstance(network, ArchitecturePlan) else "the recipe's own network"
+        what = f"holds {found}, and '{recipe.network}' with {recipe.dims} dimensions is to be trained"
+        raise InvalidInputError(what, where=base, todo="Choose a base of the same network, or none, or leave the network out to go on with the base's")
+    wanted = json.loads(json.dumps(recipe.parameters))  # lists, as the plan has them
+    if any(network.parameters.get(name) != value for name, value in wanted.items()):
+        raise InvalidInputError("was made with other parameters", where=base, todo="Leave the parameters out to go on with those of the base")
+    return model
 
 
-def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: int) -> VolumetricNet:
+def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: int) -> Member:
     """A new network; with a base, one of its members, whose maps of the classes it knows are kept."""
-    network = new_network(plan.network, plan.fingerprint.share, seed * 1000 + index)
+    network = new_member(plan.network, plan.fingerprint.share, seed * 1000 + index)
     if old is None:
         return network
     member = old.network.networks[index % len(old.network.networks)]
-    state = {name: value.clone() for name, value in member.state_dict().items() if not name.startswith("head.")}
-    network.load_state_dict({**network.state_dict(), **state})
-    for place, value in enumerate(plan.values):
-        if value in old.described.values:
-            known = old.described.values.index(value)
-            network.head.weight.data[:, place] = member.head.weight.data[:, known]  # type: ignore[union-attr,index]
-            network.head.bias.data[place] = member.head.bias.data[known] + old.described.offsets[known]  # type: ignore[union-attr,index]
+    pairs = [(place, old.described.values.index(value)) for place, value in enumerate(plan.values) if value in old.described.values]
+    if isinstance(network, Architecture):
+        carry(member, network, pairs)  # type: ignore[arg-type]
+        for place, known in pairs:
+            network.expected[place] += old.described.offsets[known]
+        return network
+    _carry(member, network, pairs, old.described.offsets)  # type: ignore[arg-type]
     return network
+
+
+def _unknown(plan: VolumetricPlan, old: VolumetricModel | None) -> list[str]:
+    """Parameters that a base of other classes has nothing to say of."""
+    if old is None or old.described.values == plan.values:
+        return []
+    return [f"network.{name}" for name in class_axes(plan.network)] if isinstance(plan.network, ArchitecturePlan) else ["head"]
+
+
+def _carry(old: VolumetricNet, new: VolumetricNet, pairs: Sequence[tuple[int, int]], offsets: Sequence[float]) -> None:
+    """All weights but those of the head, and of that the maps of the classes that both know (place among the new, place among the old)."""
+    state = {name: value.clone() for name, value in old.state_dict().items() if not name.startswith("head.")}
+    new.load_state_dict({**new.state_dict(), **state})
+    for place, known in pairs:
+        new.head.weight.data[:, place] = old.head.weight.data[:, known]
+        new.head.bias.data[place] = old.head.bias.data[known] + offsets[known]  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,15 +19,15 @@ from napari_medseg.errors import TrainingError
 from napari_medseg.refine.checkpoint import Checkpoints
 from napari_medseg.refine.medseg.align import MARGIN, Aligner, Moves, around, can_move
 from napari_medseg.refine.medseg.augment import Strength
-from napari_medseg.refine.medseg.beside import Beside
+from napari_medseg.refine.medseg.beside import Beside, side_by_side
 from napari_medseg.refine.medseg.calibrate import Judged, offsets
 from napari_medseg.refine.medseg.data import Prepared
 from napari_medseg.refine.medseg.learner import Learner
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.method import Example, Learned, Learning
 from napari_medseg.refine.trust import keep_locked
+from napari_medseg.segmenters.volumetric.members import Member
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, labelled, probabilities, window
-from napari_medseg.segmenters.volumetric.network import VolumetricNet
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
 from napari_medseg.segmenters.window import Box, slide
 from napari_medseg.volume import FloatArray, LabelArray, Volume
@@ -52,11 +52,12 @@ class Round:
     networks : one for each fold
     number, seed, device, freeze, checkpoints
         As `refine.method.Method.learn`.
+    fresh : names of parameters that the base did not have
     """
 
     def __init__(
-        self, recipe: Medseg, plan: VolumetricPlan, examples: Sequence[Example], cases: Sequence[Prepared], networks: Sequence[VolumetricNet], *,
-        number: int, seed: int, device: str, freeze: str, checkpoints: Checkpoints | None,
+        self, recipe: Medseg, plan: VolumetricPlan, examples: Sequence[Example], cases: Sequence[Prepared], networks: Sequence[Member], *,
+        number: int, seed: int, device: str, freeze: str, checkpoints: Checkpoints | None, fresh: Collection[str] = (),
     ) -> None:
         self.recipe, self.plan, self.examples, self.cases = recipe, plan, examples, cases
         self.device, self.checkpoints = device, checkpoints
@@ -71,7 +72,7 @@ class Round:
         self.learners = [
             Learner(
                 network, self._taught(k), plan, recipe, strength, total=max(1, total // count + (k < total % count)), seed=seed * 1000 + number * 10 + k,
-                device=device, freeze=freeze,
+                device=device, freeze=freeze, fresh=fresh,
             )
             for k, network in zip(range(count), networks, strict=False)
         ]
@@ -86,7 +87,7 @@ class Round:
             for index, box in zip(movable, self.aligner.boxes, strict=True):
                 self.boxes[index] = box
         self.notes: list[str] = []
-        self.beside = Beside(count, device)
+        self.beside = Beside(side_by_side(plan.network, count), device)
         self._saved = time.monotonic()
 
     @property
@@ -254,7 +255,7 @@ def folds(patients: Sequence[str], count: int, seed: int) -> list[int]:
     return [fold[patient] for patient in patients]
 
 
-def answer(network: VolumetricNet, image: Tensor, plan: VolumetricPlan, device: str) -> FloatArray:
+def answer(network: Member, image: Tensor, plan: VolumetricPlan, device: str) -> FloatArray:
     """Logits (classes, z, y, x) of a network for a prepared scan, float32."""
 
     def ask(windows: FloatArray) -> FloatArray:

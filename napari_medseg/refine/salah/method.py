@@ -94,7 +94,7 @@ class SalahMethod:
         InvalidInputError
             When it is of another kind, or takes scans of another number of channels.
         """
-        require_kind(base or BASE, "unet2d", self.recipe.name)
+        require_kind(base or BASE, ("unet2d",), self.recipe.name)
         network, plan = load_model(base or BASE)
         require_channels(base or BASE, network.in_channels, channels)
         own = values if network.classes == len(values) else range(1, network.classes + 1)

@@ -20,6 +20,7 @@ from napari_medseg.refine.method import Example, Freeze
 from napari_medseg.refine.salah.recipe import Recipe
 from napari_medseg.refine.salah.saving import Saving
 from napari_medseg.refine.trust import weights
+from napari_medseg.segmenters.networks.pruning.cutting import cut
 from napari_medseg.segmenters.protocol import to_labels
 from napari_medseg.segmenters.slices import SIZE, UNKNOWN, prepare, prepare_labels, restore, slice_order
 from napari_medseg.segmenters.unet import UNet
@@ -225,7 +226,7 @@ def widened(network: UNet, classes: int, seed: int = 0) -> UNet:
     """The network with `classes` maps: the base's own are kept in order, further ones start fresh from `seed`; a copy."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        copy = UNet(network.in_channels, classes, network.widths, network.dropout)
+        copy = cut(UNet(network.in_channels, classes, network.widths, network.dropout), network.kept)
     kept = min(classes, network.classes)
     state = {name: value.clone() for name, value in network.state_dict().items() if not name.startswith("head.")}
     head = {f"head.{name}": value.detach().clone() for name, value in copy.head.named_parameters()}

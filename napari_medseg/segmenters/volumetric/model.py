@@ -17,7 +17,7 @@ from napari_medseg.errors import InvalidInputError, SegmenterError
 from napari_medseg.segmenters.inference import Inference
 from napari_medseg.segmenters.plan import FORMAT, TODO, model_file, read_plan
 from napari_medseg.segmenters.volumetric.grid import Way
-from napari_medseg.segmenters.volumetric.network import VolumetricNet
+from napari_medseg.segmenters.volumetric.members import Member, read_members
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
 from napari_medseg.segmenters.weights import read_weights, write_weights
 from napari_medseg.segmenters.window import Blend, Place, slide
@@ -32,7 +32,7 @@ class Together(nn.Module):
 
     offsets: Tensor
 
-    def __init__(self, networks: Iterable[VolumetricNet], offsets: Iterable[float]) -> None:
+    def __init__(self, networks: Iterable[Member], offsets: Iterable[float]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.register_buffer("offsets", torch.tensor(list(offsets), dtype=torch.float32)[:, None, None, None], persistent=False)
@@ -52,7 +52,8 @@ class VolumetricModel:
     Parameters
     ----------
     plan : VolumetricPlan
-    networks : VolumetricNet, ...
+    networks : VolumetricNet or Architecture, ...
+        As the plan names.
     device : str
         As `devices.choose`.
 
@@ -63,7 +64,7 @@ class VolumetricModel:
     described : VolumetricPlan
     """
 
-    def __init__(self, plan: VolumetricPlan, networks: Iterable[VolumetricNet], device: str = "auto") -> None:
+    def __init__(self, plan: VolumetricPlan, networks: Iterable[Member], device: str = "auto") -> None:
         self.network = Together(networks, plan.offsets)
         counted = plan.network.model_copy(update={"members": len(self.network.networks)})
         self.described = plan.model_copy(update={"network": counted})
@@ -83,12 +84,21 @@ class VolumetricModel:
         InvalidInputError
             When the scan has other channels than the model.
         """
+        self.check(image)
+        array = Way.of(image.geometry, self.described).image(image, self.described.fingerprint)
+        yield from slide(array, self._inference(), window(array.shape[1:], self.described), overlap=OVERLAP, focus=focus)
+
+    def check(self, image: Volume) -> None:
+        """Refuse a scan that has other channels than the model.
+
+        Raises
+        ------
+        InvalidInputError
+        """
         wanted = self.described.network.in_channels
         if image.channels != wanted:
             found = f"has {image.channels} channel{'s' if image.channels > 1 else ''}, but the model takes {wanted}"
             raise InvalidInputError(found, where=image.name or "scan", todo="Choose scans of the kind that the model was trained on")
-        array = Way.of(image.geometry, self.described).image(image, self.described.fingerprint)
-        yield from slide(array, self._inference(), window(array.shape[1:], self.described), overlap=OVERLAP, focus=focus)
 
     def predict(self, image: Volume) -> FloatArray:
         """Probabilities (classes, z, y, x) on the scan's own grid, float32, 0-1; calibrated, so that 0.5 is where to cut."""
@@ -159,12 +169,15 @@ def load_volumetric(path: str | Path, device: str = "auto") -> VolumetricModel:
     MissingFileError
         When nothing is there.
     SegmenterError
-        When it is something else, is cut short or damaged, or its weights do not fit its plan. Nothing in it is ever executed.
+        When it is something else, is cut short or damaged, its weights do not fit its plan, or it needs a network that the catalogue does not have. Nothing
+        in it is ever executed.
+    UnavailableError
+        When its network needs a package that is missing.
     """
     file = model_file(path)
     plan = read_plan(file, VolumetricPlan)
     tensors = read_weights(file, plan.sha256)
-    model = VolumetricModel(plan, [VolumetricNet(plan.network) for _ in range(plan.network.members)], device)
+    model = VolumetricModel(plan, read_members(plan.network, tensors, file), device)
     try:
         model.network.load_state_dict(tensors)
     except RuntimeError as error:  # torch's word for missing, unexpected or misshapen weights

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_medseg.segmenters.networks.plan import ArchitecturePlan
+from napari_medseg.segmenters.networks.pruning.record import Prunable
 from napari_medseg.segmenters.volumetric.fingerprint import Fingerprint
 from napari_medseg.volume import Shape, Spacing
 
 KIND = "volumetric"
+SLICE = 256 * 256  # pixels of a patch that is one slice
+COARSER = 1.1  # than across the axial slices, before a network of slices looks at others
 LEVELS = 4  # resolutions of the network, the full one included
 PATCH = 96_000  # voxels of a patch
 COARSE = 1.7  # an axis this much coarser than the finest waits before it is halved
@@ -18,7 +23,7 @@ SMALLEST = 4  # voxels that an axis keeps at the lowest level
 WIDTHS = (16, 32, 64)
 
 
-class VolumetricNetworkPlan(BaseModel):
+class VolumetricNetworkPlan(Prunable):
     """The arguments of `network.VolumetricNet`, and how many of them answer together."""
 
     model_config = ConfigDict(extra="forbid")
@@ -43,6 +48,9 @@ class VolumetricNetworkPlan(BaseModel):
         return tuple(int(n) for n in np.prod(self.strides, axis=0))  # type: ignore[return-value]
 
 
+AnyNetworkPlan = Annotated[VolumetricNetworkPlan | ArchitecturePlan, Field(discriminator="kind")]
+
+
 class VolumetricPlan(BaseModel):
     """What the file of a volumetric model says about itself; the other fields are those of `segmenters.plan.Plan`.
 
@@ -64,7 +72,7 @@ class VolumetricPlan(BaseModel):
 
     format: Literal[1] = 1
     title: str = "Volumetric network"
-    network: VolumetricNetworkPlan
+    network: AnyNetworkPlan
     spacing: tuple[float, float, float]
     patch: tuple[int, int, int]
     fingerprint: Fingerprint
@@ -83,25 +91,61 @@ class VolumetricPlan(BaseModel):
             raise ValueError(f"names, offsets and values do not fit {self.network.classes} maps")
         return self
 
+    @property
+    def slices_along(self) -> int | None:
+        """The axis (z, y, x) across which the network sees single slices; None for a network of volumes."""
+        return self.network.axis if isinstance(self.network, ArchitecturePlan) and self.network.dims == 2 else None
+
 
 def planned(facts: Fingerprint, values: list[int], names: list[str] | None = None) -> VolumetricPlan:
     """A network and a patch that suit a set of scans.
 
     Coarse axes are not halved, nor looked along, until the others have become as coarse; the patch is the median scan where that is small enough.
     """
-    shape = np.array(facts.shape)
     strides, kernels = _levels(facts.spacing, facts.shape)
-    step = np.prod(strides, axis=0)
-    patch = np.ceil(shape / step) * step
-    while np.prod(patch) > PATCH * 1.1 and (patch > 2 * step).any():
-        extent = np.where(patch > 2 * step, patch * facts.spacing, 0)  # what reaches farthest gives way first
-        patch[extent.argmax()] -= step[extent.argmax()]
     network = VolumetricNetworkPlan(
         in_channels=len(facts.channels), classes=len(values), widths=[*WIDTHS], strides=strides, kernels=kernels,
     )
+    return _around(network, patch_for(facts.shape, facts.spacing, np.prod(strides, axis=0), PATCH), facts, values, names)
+
+
+def planned_for(network: ArchitecturePlan, facts: Fingerprint, values: list[int], names: list[str] | None = None) -> VolumetricPlan:
+    """A patch that suits a set of scans and a network of the catalogue; one slice along `network.axis` where it has 2 dimensions."""
+    return _around(network, window_for(network, facts.shape, facts.spacing), facts, values, names)
+
+
+def window_for(network: ArchitecturePlan, shape: Shape, spacing: Spacing) -> Shape:
+    """The patch of `planned_for`, for scans of this shape (z, y, x)."""
+    return free_window(network.dims, network.axis, shape, spacing, network.step)
+
+
+def free_window(dims: int, axis: int, shape: Shape, spacing: Spacing, steps: Shape = (1, 1, 1)) -> Shape:
+    """Of a volume, or of one slice along an axis: as much as a patch holds, in multiples of the steps."""
+    if dims == 3:
+        return patch_for(shape, spacing, steps, PATCH)
+    thin: Shape = tuple(1 if place == axis else n for place, n in enumerate(shape))  # type: ignore[assignment]
+    return patch_for(thin, spacing, steps, SLICE)
+
+
+def slice_axis(spacing: Spacing) -> int:
+    """Along which slices lie: the coarsest axis, the axial slices where nothing is clearly coarser."""
+    coarsest = int(np.argmax(spacing))
+    return coarsest if spacing[coarsest] > COARSER * spacing[0] else 0
+
+
+def patch_for(shape: Shape, spacing: Spacing, steps: npt.ArrayLike, most: int) -> Shape:
+    """As much of a scan (z, y, x) as makes about `most` voxels, in multiples of the steps; all of it where that is not more."""
+    step = np.asarray(steps)
+    patch = np.ceil(np.array(shape) / step) * step
+    while np.prod(patch) > most * 1.1 and (patch > 2 * step).any():
+        extent = np.where(patch > 2 * step, patch * spacing, 0)  # what reaches farthest gives way first
+        patch[extent.argmax()] -= step[extent.argmax()]
+    return tuple(int(n) for n in patch)  # type: ignore[return-value]
+
+
+def _around(network: AnyNetworkPlan, patch: Shape, facts: Fingerprint, values: list[int], names: list[str] | None) -> VolumetricPlan:
     return VolumetricPlan(
-        network=network, spacing=facts.spacing, fingerprint=facts, offsets=[0.0] * len(values), values=values,
-        patch=tuple(int(n) for n in patch),  # type: ignore[arg-type]
+        network=network, spacing=facts.spacing, fingerprint=facts, offsets=[0.0] * len(values), values=values, patch=patch,
         classes=names or [f"class {value}" for value in values],
     )
 

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_medseg import catalogue
 from napari_medseg.segmenters.engines.exclusive import decided
+from napari_medseg.segmenters.networks.plan import ArchitecturePlan
 from napari_medseg.segmenters.plan import read_plan
 from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
 from napari_medseg.segmenters.slices import box_in_file
-from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+from napari_medseg.segmenters.volumetric.plan import AnyNetworkPlan, VolumetricPlan
 from napari_medseg.segmenters.window import Place
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
     from napari_medseg.annotation.prompts import Prompts
+    from napari_medseg.segmenters.found import Findings
     from napari_medseg.segmenters.volumetric.grid import Way
     from napari_medseg.segmenters.volumetric.model import VolumetricModel
 
@@ -57,7 +60,7 @@ class VolumetricSegmenter:
         plan = self._plan
         return Capabilities(
             classes=tuple(plan.classes), licence=plan.licence, dims=3, channels=plan.network.in_channels, modalities=frozenset(plan.modalities),
-            spacing=plan.spacing, fine_tunable=True, threshold=plan.threshold,
+            spacing=plan.spacing, fine_tunable=True, threshold=plan.threshold, objects=finds_objects(plan.network),
         )
 
     def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
@@ -78,6 +81,12 @@ class VolumetricSegmenter:
         if not same:
             everywhere = tuple(slice(0, n) for n in volume.geometry.shape)
             yield Prediction(everywhere, decided(probabilities(way.back(np.nan_to_num(whole)))), 1.0, "Outlining")  # type: ignore[arg-type]
+
+    def find(self, volume: Volume, *, device: str = "auto") -> Iterator[Findings]:
+        """Find objects on the slices of a volume; see `found.Finder`."""
+        from napari_medseg.segmenters.volumetric.finding import find
+
+        yield from find(self._on(device), volume)
 
     def release(self) -> None:
         """Give the networks' memory back; the next scan loads them again."""
@@ -108,3 +117,9 @@ def _place(focus: Focus, way: Way) -> Place | None:
     place: list[float | None] = [None, None, None]
     place[axis] = (inside + 0.5) * way.shape[axis] / way.turned[axis] - 0.5
     return place[0], place[1], place[2]
+
+
+def finds_objects(network: AnyNetworkPlan) -> bool:
+    """Whether the catalogue says of a network that it answers with objects; False for one that is not in it."""
+    entry = catalogue.load().entries.get(network.name) if isinstance(network, ArchitecturePlan) else None
+    return entry is not None and entry.kind == "network" and entry.capabilities.get("answers") == "objects"
