@@ -49,10 +49,22 @@ def catalogue() -> Answer:
         entries.append({
             "id": entry.id, "kind": entry.kind, "available": not needs, "needs": needs, "licence": entry.licence,
             "title": entry.title, "summary": entry.summary, "modalities": entry.modalities, "install": hint,
+            "capabilities": entry.capabilities,
+            "parameters": entry.parameters if entry.kind in ("network", "loss") else {},
             "asks": [ask.model_dump(exclude_defaults=True) | {"required": ask.required} for ask in entry.asks],
         })
-    lines = [f"{e['kind']:<10} {e['id']:<16} {e['title']} ({e['licence']})" + ("" if e["available"] else f" - not available. {e['install']}") for e in entries]
+    lines = [
+        f"{e['kind']:<10} {e['id']:<24} {e['title']}{_dims(e)} ({e['licence']})" + ("" if e["available"] else f" - not available. {e['install']}")
+        for e in entries
+    ]
     return Answer({"entries": entries, "problems": found.problems}, "\n".join([*lines, *(f"Problem: {p}" for p in found.problems)]))
+
+
+def _dims(entry: dict[str, Any]) -> str:
+    """Of a network: what it looks at."""
+    if entry["kind"] != "network":
+        return ""
+    return ", " + " and ".join({2: "slices", 3: "volumes"}[n] for n in entry["capabilities"].get("dims", [2, 3]))
 
 
 @answering

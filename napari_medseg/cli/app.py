@@ -7,6 +7,7 @@ import typer
 from napari_medseg.cli import (
     about,
     comparing,
+    exchanging,
     exporting,
     files,
     learning,
@@ -14,6 +15,7 @@ from napari_medseg.cli import (
     measuring,
     project,
     proposing,
+    pruning,
     reporting,
     reviewing,
     segmenting,
@@ -26,6 +28,7 @@ from napari_medseg.cli.bare import app
 __all__ = ["app"]
 
 project_app = typer.Typer(help="A study on disk: its cases, their label versions and their history.", rich_markup_mode=None, no_args_is_help=True)
+exchange_app = typer.Typer(help="Weights travel instead of scans: sites train one base and share what changed.", rich_markup_mode=None, no_args_is_help=True)
 weak_app = typer.Typer(help="Weak labels from seeds, scribbles or a few annotated slices, and their clean-up.", rich_markup_mode=None, no_args_is_help=True)
 
 app.command()(about.demo)
@@ -44,7 +47,11 @@ app.command()(segmenting.segment)
 app.command()(learning.refine)
 app.command()(learning_sets.refine_sets)
 app.command()(proposing.propose)
+app.command()(pruning.prune)
 app.command()(exporting.export_model)
+app.add_typer(exchange_app, name="exchange")
+for each in (exchanging.export, exchanging.merge, exchanging.apply):
+    exchange_app.command()(each)
 app.command()(measuring.measure)
 app.command()(comparing.compare)
 app.command()(statistics.statistics)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_medseg.refine import RefineRun
 
 BASE_HELP = "What each round starts from: a model that the recipe wrote, or a segmenter's id; else nothing (medseg) or the U-Net that ships (salah2023)."
+NETWORK_HELP = "A network's id from `medseg catalogue`, in place of the recipe's own; with --recipe network it is trained plainly."
+LOSS_HELP = 'What is made small: losses from `medseg catalogue`, such as "ce + 0.5*dice" or "focal(gamma=2) + tversky(alpha=0.3, beta=0.7)".'
 MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
 
 
@@ -28,6 +30,9 @@ def refine(
     rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says (medseg 1, salah2023 3).")] = None,
     base: Annotated[str | None, typer.Option(help=BASE_HELP, show_default=False)] = None,
     recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`: medseg (3D, from nothing) or salah2023 (the paper's).")] = "medseg",
+    network: Annotated[str | None, typer.Option(metavar="ID", help=NETWORK_HELP, show_default=False)] = None,
+    dims: Annotated[int | None, typer.Option(min=2, max=3, help="Whether that network sees single slices (2) or volumes (3).", show_default="3")] = None,
+    loss: Annotated[str | None, typer.Option(metavar="SPEC", help=LOSS_HELP, show_default="cross-entropy and Dice")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe, for example batch=1.")] = None,
     corrected: Annotated[Path | None, typer.Option(help="Folder of corrected labels: taught from; 255 is unknown.")] = None,
     verified: Annotated[Path | None, typer.Option(help="Folder of verified labels: only checked against, never trained on; 255 is not verified.")] = None,
@@ -51,6 +56,8 @@ def refine(
 
     Example: medseg refine scans weak_labels -o study --recipe salah2023 --rounds 3
 
+    Example: medseg refine scans weak_labels -o study --recipe network --network unet-lite --dims 2 --loss "ce + dice"
+
     Example: medseg refine --resume study
     """
     from napari_medseg.refine import Folders, RefineRequest, RefineRun, Replay
@@ -72,7 +79,7 @@ def refine(
             raise InvalidInputError("would be written into", where=folder, todo="Give another folder with -o")
     request = RefineRequest(
         cases=Folders(images, labels),
-        recipe=catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds)),
+        recipe=catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds=rounds, network=network, dims=dims, loss=loss)),
         base=None if base is None else base_of(base), out=out, corrected=corrected, verified=verified,
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
         seed=seed, device=device_of(device), patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
@@ -103,17 +110,19 @@ def _answer(run: RefineRun, out: Path) -> Answer:
     return Answer(answer, "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
 
 
-def settings_of(given: list[str], rounds: int | None) -> dict[str, Any]:
-    """Settings of a recipe, numbers and lists as JSON has them."""
+def settings_of(given: list[str], **options: Any) -> dict[str, Any]:
+    """Settings of a recipe, numbers, lists and names with values as JSON has them; options of the same names beside them, None for not given."""
     found: dict[str, Any] = {}
     for name, text in named_values(given, "batch=1").items():
         try:
             found[name] = json.loads(text)
         except ValueError:
             found[name] = text
-    if rounds is not None and "rounds" in found:
-        raise InvalidInputError("is given twice", where="--rounds, --set rounds", todo="Give it once")
-    return found if rounds is None else {**found, "rounds": rounds}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    twice = sorted(set(found) & set(chosen))
+    if twice:
+        raise InvalidInputError("is given twice", where=f"--{twice[0]}, --set {twice[0]}", todo="Give it once")
+    return {**found, **chosen}
 
 
 def base_of(name: str) -> Path:

@@ -47,7 +47,7 @@ def refine_sets(
         if name in named:
             raise InvalidInputError("two sets have this name", where=name, todo="Rename one of the folders")
         named[name] = Folders(folder / "images", folder / "labels")
-    chosen = catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds))
+    chosen = catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds=rounds))
     request = SetsRequest(
         tuple(DataSet(name, folders) for name, folders in named.items()), chosen, out, order, held_out, replay, None if base is None else base_of(base), freeze,
         seed, device_of(device),

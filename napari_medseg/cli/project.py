@@ -65,20 +65,20 @@ def add(
 
     Example: medseg project add liver scans --labels masks
     """
-    from napari_medseg.session.gathering import scans_in
+    from napari_medseg.session.gathering import Gathered, scans_in
 
     faults: list[MedsegError] = []
     for path in (*scans, *([] if labels is None else [labels])):
         if not path.exists():
             raise MissingFileError("there is no such file or folder", where=path, todo="Check the path")
-    found = [(path, series) for path in scans] if series else list(scans_in(scans, faults))
+    found = [Gathered(path, series) for path in scans] if series else list(scans_in(scans, faults))
     if labels is not None and not labels.is_dir() and len(found) != 1:
         raise InvalidInputError(f"is one label map for {len(found)} scans", where=labels, todo="Give a folder of label maps under the scans' file names")
     cases, notes = [], []
     with _opened(study, user) as project:
-        for path, which in found:
+        for path, which, info in found:
             try:
-                case = project.add(path, series=which)
+                case = project.add(path, series=which, info=info)
                 notes += [f"{case.id}: {project.notice}"] * bool(project.notice)
                 if labels is not None:
                     notes += _import(project, case, path, labels, kind)

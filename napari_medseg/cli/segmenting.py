@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,8 +19,10 @@ from napari_medseg.cli.answer import Answer, answering, shown
 from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
 from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError
 from napari_medseg.io import read, read_labels, write
+from napari_medseg.io.atomic import replacing
+from napari_medseg.segmenters.found import Finder, Findings, collected
 from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
-from napari_medseg.volume import FloatArray, Geometry
+from napari_medseg.volume import FloatArray, Geometry, Volume
 
 MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
 
@@ -32,6 +35,7 @@ def segment(
     prompts: Annotated[Path | None, typer.Option(help="JSON file of points, boxes, lassos, scribbles or a mask, in LPS mm.")] = None,
     probabilities: Annotated[Path | None, typer.Option(help="Write the probabilities too, float32, one channel a class.")] = None,
     uncertainty: Annotated[Path | None, typer.Option(help="Write how uncertain each voxel is too, float32, 0 to 1 bit.")] = None,
+    objects: Annotated[Path | None, typer.Option(help="Write what it found as a JSON file: class, score, box and outline of each object, LPS mm.")] = None,
     device: Device = "auto",
     answers: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the segmenter asks for, see `medseg catalogue`.")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another segmenter or model, averaged with the first; may be given several times.")] = None,
@@ -47,13 +51,14 @@ def segment(
 
     Example: medseg segment scan.nii.gz --with study/model --also unet --mirror left-right -o proposal.nii.gz --probabilities chance.nii.gz
     """
-    _outputs(image, out, probabilities, uncertainty)
+    _outputs(image, out, probabilities, uncertainty, objects)
     started = time.monotonic()
     segmenter = _segmenter(with_, named_values(answers or [], "folder=my_model"), also or [], mirror or [])
     volume = read(image)
     tell(volume)
     asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
     can = segmenter.capabilities
+    finder = None if objects is None else _finder(segmenter)
     _check_prompts(asked, volume.geometry, can, with_)
     from napari_medseg.segmenters.devices import choose
 
@@ -68,12 +73,37 @@ def segment(
     if uncertainty is not None:
         write(volume.like(_uncertainty(maps)), uncertainty)
     write(drawn_on(volume, labels, classes), out)
+    counted = {} if objects is None or finder is None else {"objects": _write_objects(finder, volume, device, objects)}
     found = voxels_by_class(labels, volume.geometry)
     seconds = round(time.monotonic() - started, 2)
     return Answer(
-        {"classes": found, "names": [each.name for each in classes], "device": chosen, "segmenter": segmenter.title, "seconds": seconds},
+        {"classes": found, "names": [each.name for each in classes], "device": chosen, "segmenter": segmenter.title, "seconds": seconds, **counted},
         f"{out}: {told_by_class(found)}; {segmenter.title} on {chosen}, {seconds:.1f} s",
     )
+
+
+def _finder(segmenter: Segmenter) -> Finder:
+    """The segmenter, which must find objects.
+
+    Raises
+    ------
+    InvalidInputError
+        When it does not.
+    """
+    if not segmenter.capabilities.objects or not isinstance(segmenter, Finder):
+        todo = "Leave --objects out, or train a network that finds objects, such as hmr-net"
+        raise InvalidInputError("answers with label maps, not with objects", where=segmenter.title, todo=todo)
+    return segmenter
+
+
+def _write_objects(finder: Finder, volume: Volume, device: str, path: Path) -> int:
+    """Find objects and write them; how many there are."""
+    steps: Iterator[Findings] = shown(finder.find(volume, device=device))
+    found = [each.as_json() for each in collected(steps)]
+    told = {"image": volume.name, "coordinates": "LPS, mm (x, y, z)", "objects": found}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return len(found)
 
 
 def _outputs(image: Path, *paths: Path | None) -> None:
