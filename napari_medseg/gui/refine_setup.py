@@ -9,7 +9,9 @@ from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWid
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.folder_field import FolderField
-from napari_medseg.gui.style import combo, quiet
+from napari_medseg.gui.refine_network import RefineNetwork
+from napari_medseg.gui.style import combo, quiet, short
+from napari_medseg.session.network_choices import takes_networks
 
 
 class RefineSetup(QWidget):
@@ -42,6 +44,7 @@ class RefineSetup(QWidget):
         self.images = FolderField("folder of scans", lambda path: self._choose(images=path))
         self.labels = FolderField("folder of their label maps", lambda path: self._choose(labels=path))
         self.whole = quiet("Or whole folders: scans, and label maps with the same file names")
+        self.network = RefineNetwork(desk)
         self.inside = QWidget()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -54,7 +57,7 @@ class RefineSetup(QWidget):
         folded.setContentsMargins(0, 0, 0, 0)
         folded.setSpacing(4)
         folded.addLayout(form)
-        for part in (self.whole, self.images, self.labels):
+        for part in (self.network, self.whole, self.images, self.labels):
             folded.addWidget(part)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -74,6 +77,7 @@ class RefineSetup(QWidget):
         if self.rounds.value() != choices.rounds:
             self.rounds.setValue(choices.rounds)
         self._fill_bases()
+        self.network.refresh()
         self._summarise()
 
     def _fill_bases(self) -> None:
@@ -95,8 +99,9 @@ class RefineSetup(QWidget):
         choices = self._desk.session.refine
         rounds = f"{choices.rounds} round{'s' if choices.rounds != 1 else ''}"
         base = "" if choices.base is None else "last model" if choices.base == choices.model else "own base"
-        said = ", ".join(filter(None, [choices.recipe, rounds, base, "folders" if choices.images or choices.labels else ""]))
-        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Train with {said}")
+        net = choices.network.network or ("own loss" if choices.network.loss else "") if takes_networks(self._desk.session, choices.recipe) else ""
+        said = ", ".join(filter(None, [choices.recipe, net, rounds, base, "folders" if choices.images or choices.labels else ""]))
+        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Train with {short(said, 36)}")
 
     def _fold(self, open_: bool) -> None:
         self.inside.setVisible(open_)

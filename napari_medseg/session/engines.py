@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from napari_medseg.session import by_hand
 from napari_medseg.session.history import count_values
 from napari_medseg.session.jobs import Looked
 from napari_medseg.session.making import Making
+from napari_medseg.session.network_choices import takes_networks
 from napari_medseg.session.settings import RefineChoices
 from napari_medseg.session.state import Preview, Scan, source_labels
 from napari_medseg.session.study_refinement import Checks
@@ -61,7 +62,7 @@ def request(
     from napari_medseg.refine import Case, Folders, RefineRequest
     from napari_medseg.session.refining_runs import runs_folder
 
-    recipe = session.catalogue.find(choices.recipe, "recipe").build(rounds=choices.rounds)
+    recipe = session.catalogue.find(choices.recipe, "recipe").build(rounds=choices.rounds, **settings_of(session, choices))
     given: tuple[Case, ...] | Folders = cases
     taught = dict(corrected or {})
     if not cases:
@@ -82,6 +83,11 @@ def request(
         given, recipe, base=choices.base, out=out, corrected=taught or None, verified=checked.verified or None, patients=checked.patients or None,
         sides=checked.sides or None, class_names=names, device=session.device, every_round=False,
     )
+
+
+def settings_of(session: Session, choices: RefineChoices) -> dict[str, Any]:
+    """What the recipe is given beside the rounds; nothing where it trains its own network only."""
+    return choices.network.settings if takes_networks(session, choices.recipe) else {}
 
 
 def painted_of(scan: Scan, labels: Volume) -> Volume | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.session import engines, rounds_again, scan_rounds, study_refinement
@@ -131,6 +131,15 @@ class Refining:
         choices.recipe, choices.rounds = recipe, self._session.catalogue.find(recipe, "recipe").build().rounds
         self._session.set(refine=choices)
 
+    def choose_network(self, **values: Any) -> None:
+        """Take a network, a loss, or how near to the base they stay; fields of `NetworkChoices`. A network in slices or volumes as it comes."""
+        choices = self._session.refine
+        chosen = replace(choices.network, **values)
+        entry = self._session.catalogue.entries.get(chosen.network)
+        dims = entry.capabilities.get("dims", [2, 3]) if entry is not None else [3]
+        choices.network = chosen if chosen.dims in dims else replace(chosen, dims=dims[0])
+        self._session.set(refine=choices)
+
     def can_start(self) -> bool:
         """Whether there is something to learn from."""
         choices = self._session.refine
@@ -247,6 +256,7 @@ class Refining:
         training = self.training
         choices = training.choices if training is not None else self._session.refine
         settings = {"recipe": choices.recipe, "rounds": choices.rounds, "round": number, RUN: training.began if training is not None else ""}
+        settings |= {"network": choices.network.kept} if choices.network.settings else {}
         return Making("refine", "proposal", {**settings, "adopted": True} if adopted else settings, model=model)
 
     def _note(self, tick: Tick) -> None:
@@ -404,7 +414,9 @@ class Refining:
             return
         choices = session.refine
         settings = copy.deepcopy(choices)
-        settings.recipe, settings.rounds = again.notes.recipe, again.notes.rounds
+        settings.recipe, settings.rounds, settings.network = again.notes.recipe, again.notes.rounds, again.notes.network
+        if again.notes.network.settings and not choices.network.settings:  # whoever chose a network goes on with it
+            choices.recipe, choices.rounds, choices.network = settings.recipe, settings.rounds, settings.network
         self.training, self.in_use = Training("", settings, ids=list(again.ids), began=again.notes.began), again.in_use
         self.missed = again.missed
         if again.missed:

@@ -17,6 +17,7 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.io.atomic import replacing
 from napari_medseg.session import refining_runs
 from napari_medseg.session.jobs import Looked
+from napari_medseg.session.network_choices import NetworkChoices
 from napari_medseg.session.refining_runs import Training
 from napari_medseg.session.settings import RefineChoices
 
@@ -182,7 +183,7 @@ def _plain(choices: RefineChoices) -> dict[str, Any]:
     """Choices as JSON holds them."""
     return {
         "recipe": choices.recipe, "rounds": choices.rounds, "base": _text(choices.base), "images": _text(choices.images), "labels": _text(choices.labels),
-        "left_out": sorted(key for key in choices.left_out if isinstance(key, str)),
+        "left_out": sorted(key for key in choices.left_out if isinstance(key, str)), "network": choices.network.kept,
     }
 
 
@@ -221,6 +222,7 @@ def _choices(kept: Mapping[str, Any]) -> RefineChoices:
     rounds, left_out = max(1, min(10, int(kept["rounds"]))), {str(key) for key in kept["left_out"]}
     return RefineChoices(
         recipe=str(kept["recipe"]), rounds=rounds, left_out={*left_out}, base=_path(kept["base"]), images=_path(kept["images"]), labels=_path(kept["labels"]),
+        network=NetworkChoices.read(kept.get("network")),
     )
 
 

@@ -116,7 +116,7 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
             session.study.wait()
             known = study_refinement.checks(project, ids)
             cases, taught = study_refinement.gathered(project, ids, known)
-            notes = RunNotes(made.began, choices.recipe, choices.rounds, {case: project.version(case).number for case in ids})
+            notes = RunNotes(made.began, choices.recipe, choices.rounds, {case: project.version(case).number for case in ids}, network=choices.network)
             asked = engines.request(session, choices, cases, taught, known)
             made.runs.append(RefineRun(asked, session.choices.threads))
             return noted(watched(made.runs[0], cases, engines.settled_slices(taught, known.verified)), notes, asked.out)
@@ -146,6 +146,7 @@ def resumed(session: Session, out: Path, cases: Sequence[str], choices: RefineCh
     made, notes = Training(f"Going on with {_title(len(cases)).lower()}", copy.copy(choices), ids=ids, scans=scans), read_notes(out)
     if notes is not None:  # a round that was taken before belongs to the same run
         made.began, made.choices.recipe, made.choices.rounds = notes.began, notes.recipe, notes.rounds
+        made.choices.network = notes.network
 
     def ticks() -> Iterator[Tick | Seen]:
         made.runs.append(RefineRun.resume(out, session.choices.threads))

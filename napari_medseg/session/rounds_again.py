@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_medseg.errors import MedsegError
 from napari_medseg.session.making import Making
+from napari_medseg.session.network_choices import NetworkChoices
 from napari_medseg.session.round_pictures import Change, drawn
 from napari_medseg.session.run_notes import RunNotes, read_notes
 from napari_medseg.session.study_adopting import RUN, in_force, wanted
@@ -120,7 +121,8 @@ def _in_study(project: Project) -> tuple[RunNotes, dict[str, Any]] | None:
         return None
     last = max(runs, key=lambda run: str(run.parameters[RUN]))
     facts = last.parameters
-    notes = RunNotes(str(facts[RUN]), str(facts.get("recipe", "")), int(facts.get("rounds", 1)), dict.fromkeys(last.cases, 0))
+    network = NetworkChoices.read(facts.get("network"))
+    notes = RunNotes(str(facts[RUN]), str(facts.get("recipe", "")), int(facts.get("rounds", 1)), dict.fromkeys(last.cases, 0), network=network)
     return notes, dict(last.figures)
 
 

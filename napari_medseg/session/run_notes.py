@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_medseg.io.atomic import replacing
+from napari_medseg.session.network_choices import NetworkChoices
 
 log = logging.getLogger(__name__)
 FILE, FORMAT = "window.json", 1
@@ -75,6 +76,8 @@ class RunNotes:
         The slices that it changed most.
     spots : by round
         What to correct next.
+    network : NetworkChoices
+        What was trained.
     """
 
     began: str
@@ -83,6 +86,7 @@ class RunNotes:
     versions: Mapping[str, int]
     changes: dict[int, tuple[Where, ...]] = field(default_factory=dict)
     spots: dict[int, tuple[Spot, ...]] = field(default_factory=dict)
+    network: NetworkChoices = field(default_factory=NetworkChoices)
 
     def add(self, number: int, changes: Sequence[Where], spots: Sequence[Spot]) -> None:
         """A round has ended."""
@@ -92,6 +96,7 @@ class RunNotes:
         """Keep them in the run's folder; where that fails the rounds are shown today only, and the log says so."""
         record = {
             "format": FORMAT, "began": self.began, "recipe": self.recipe, "rounds": self.rounds, "versions": dict(self.versions),
+            "network": self.network.kept,
             "changes": {str(number): [asdict(each) for each in found] for number, found in self.changes.items()},
             "spots": {str(number): [asdict(each) for each in found] for number, found in self.spots.items()},
         }
@@ -112,7 +117,7 @@ def read_notes(folder: Path) -> RunNotes | None:
         return RunNotes(
             str(kept["began"]), str(kept["recipe"]), int(kept["rounds"]), {str(case): int(number) for case, number in kept["versions"].items()},
             {int(number): tuple(Where(str(w["case"]), _voxel(w["voxel"]), float(w["mm2"])) for w in found) for number, found in kept["changes"].items()},
-            {int(number): tuple(_spot(each) for each in found) for number, found in kept["spots"].items()},
+            {int(number): tuple(_spot(each) for each in found) for number, found in kept["spots"].items()}, NetworkChoices.read(kept.get("network")),
         )
     except FileNotFoundError:
         return None

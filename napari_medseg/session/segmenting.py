@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from napari_medseg.session.state import Learned, Preview, Scan
 from napari_medseg.volume import Array
 
 if TYPE_CHECKING:
+    from napari_medseg.segmenters.found import Finder, Findings, Found
     from napari_medseg.segmenters.protocol import Prediction, Segmenter
     from napari_medseg.session.session import Session
 
@@ -250,11 +251,14 @@ def start(session: Session) -> None:
         values = [c.value for c in classes]
         pieces = _remembered(session, scan, segmenter.predict(scan.display, device=device, focus=focus), values, title)
         yield from patches.of_predictions(pieces, values, can.threshold, to_labels)
+        if can.objects:
+            yield from _objects(session, scan, cast("Finder", segmenter).find(scan.display, device=device), classes)
 
     def done() -> None:
         preview.finished = True
         session.doubt.follow(scan)
 
+    scan.found = ()
     session.show_preview(scan, preview, tool=session.tool)
     session.fill(scan, preview, f"Running {title}", make, done, device=device)
 
@@ -279,6 +283,20 @@ def _remembered(session: Session, scan: Scan, pieces: Iterator[Prediction], valu
         yield piece
     learned = {value: Learned(title, chance, apart) for value, chance in zip(values, kept, strict=False)}
     session.jobs.dispatch(lambda: scan.learn(learned))
+
+
+def _objects(session: Session, scan: Scan, findings: Iterator[Findings], classes: Sequence[LabelClass]) -> Iterator[Patch]:
+    """Look for objects after the labels are there, and hand them to the scan once all are found; patches of nothing tell how far it is."""
+    found: list[Found] = []
+    for step in findings:
+        found += [replace(each, label=classes[each.label - 1].value, name=classes[each.label - 1].name) for each in step.objects]
+        yield Patch(patches.NOWHERE, np.zeros((0, 0, 0), np.uint8), step.fraction, step.message)
+    session.jobs.dispatch(lambda: _keep(session, scan, tuple(found)))
+
+
+def _keep(session: Session, scan: Scan, found: tuple[Found, ...]) -> None:
+    scan.found = found
+    session.changed.emit()
 
 
 def tell_devices(session: Session, device: str) -> None:

@@ -22,6 +22,7 @@ from napari_medseg.volume.straighten import Straightening
 from napari_medseg.volume.windows import Window
 
 if TYPE_CHECKING:
+    from napari_medseg.segmenters.found import Found
     from napari_medseg.session.levelset_live import LiveLevelSet
 
 Tab = Literal["segment", "weak", "refine", "review"]
@@ -186,6 +187,8 @@ class Scan:
         What was pointed at, for a segmenter that takes prompts.
     learned : class value to Learned
         Probabilities of the segmenter that was run last; a level set can follow them.
+    found : tuple of Found
+        Objects that the segmenter that was run last found, on the display grid; `label` is the value of a class here.
     doubt : float16 (z, y, x) or None
         How uncertain that segmenter is, 0-1; see `doubting`.
     barred : int
@@ -220,6 +223,7 @@ class Scan:
     barrier: LabelArray | None = None
     board: Board = field(default_factory=Board)
     learned: dict[int, Learned] = field(default_factory=dict)
+    found: tuple[Found, ...] = ()
     doubt: Array | None = None
     barred: int = 0
     barrier_log: History = field(default_factory=History)
@@ -410,12 +414,23 @@ def labels_for(scan: Scan, labels: Volume) -> LabelArray:
     GridMismatchError
         When it does not lie on the scan's grid.
     """
+    return labels_on(scan.display.geometry, scan.geometry, scan.axes, labels)
+
+
+def labels_on(display: Geometry, stored: Geometry, axes: AxisMap | Straightening, labels: Volume) -> LabelArray:
+    """A label map read from a file, on the display grid of a scan that `axes` brings there from its stored grid.
+
+    Raises
+    ------
+    GridMismatchError
+        When it lies on neither.
+    """
     turned = orient(labels)
     try:
-        require_same_grid(scan.display.geometry, turned.geometry, where=labels.name or "labels")
+        require_same_grid(display, turned.geometry, where=labels.name or "labels")
     except GridMismatchError:
-        require_same_grid(scan.geometry, labels.geometry, where=labels.name or "labels")
-        return np.asarray(scan.axes.apply(labels.array), np.uint8)
+        require_same_grid(stored, labels.geometry, where=labels.name or "labels")
+        return np.asarray(axes.apply(labels.array), np.uint8)
     return np.asarray(turned.array, np.uint8)
 
 
