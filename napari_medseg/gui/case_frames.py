@@ -121,10 +121,12 @@ class NameFrame(_Frame):
         super().__init__(study)
         self._asking = False
         mark(self, "waiting", False)
-        self.text.setText("Your name, for the history of the labels:")
+        self.text.hide()  # one line: the cases below it have little room on a small screen
+        self.column.setContentsMargins(6, 4, 4, 4)
         self.field = QLineEdit()
-        self.field.setAccessibleName("Name")
-        self.field.setPlaceholderText("Name")
+        self.field.setAccessibleName("Your name")
+        self.field.setPlaceholderText("Your name")
+        self.field.setToolTip("Your name, for the history of the labels: who made which version. It stays on this computer and in the study")
         self.field.setMaxLength(60)
         self.field.returnPressed.connect(self._on_kept)
         row = QHBoxLayout()

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -35,12 +35,15 @@ from napari_medseg.gui.history_list import HistoryList
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
 from napari_medseg.session.cases import SIGNS, STATUSES
 from napari_medseg.session.guide import next_step
+from napari_medseg.session.guide_study import SEVERAL
 from napari_medseg.session.study import ENDS, SUFFIX
 
 WIDTH = 280
 WIDE = 430
 ROOMY = 460
-"""Height in pixels from which the filter stays while the history or a question needs room too."""
+"""Height in pixels from which the filter stays while the history or a question needs room too, and pictures are large."""
+SMALL, GAP = QSize(30, 30), 6
+"""Of a case's picture where there is little room, and between two of them."""
 TALL = 1000
 """Height in pixels from which a screen has room for cases below the list of layers."""
 LAYER_LIST, LAYER_CONTROLS = "layer list", "layer controls"
@@ -142,7 +145,6 @@ class CasesDock(Dock):
         self.table = QTableView()
         self.table.setAccessibleName("Cases")
         self.table.setModel(self.model)
-        self.table.setIconSize(ICON)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -153,7 +155,6 @@ class CasesDock(Dock):
         self.table.setAcceptDrops(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.table.verticalHeader().setDefaultSectionSize(ICON.height() + 6)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
@@ -213,8 +214,9 @@ class CasesDock(Dock):
             self._show_recent()
             return
         self.model.refresh()
+        filtered, crowded = study.order.text or study.order.status, study.found or self.history.fold.isChecked() or count < SEVERAL
         for part in (self.filter, self.status):
-            part.setVisible(self.height() >= ROOMY or not (study.found or self.history.fold.isChecked()))
+            part.setVisible(bool(self.height() >= ROOMY or filtered or not crowded))
         self.status.setCurrentIndex([key for key, _ in FILTERS].index(study.order.status))
         keys, direction = [key for _, key in COLUMNS], Qt.SortOrder.DescendingOrder if study.order.descending else Qt.SortOrder.AscendingOrder
         self.table.horizontalHeader().setSortIndicator(keys.index(study.order.by) if study.order.by in keys else -1, direction)
@@ -273,6 +275,7 @@ class CasesDock(Dock):
         sort.setEnabled(self.study.is_open)
         menu.addSeparator()
         add_export(menu, self.desk.session, self)
+        menu.addAction("Make a report", self._on_report).setEnabled(bool(self.study.cases))
         menu.addSeparator()
         menu.addAction("Change my name…", self.name.ask)
         menu.addAction("Close the study", self.study.leave).setEnabled(self.study.is_open)
@@ -298,6 +301,12 @@ class CasesDock(Dock):
         path = QFileDialog.getExistingDirectory(self, "Add a folder of scans, or a DICOM folder", str(self.desk.session.choices.scans_folder))
         if path:
             self.study.add([Path(path)])
+
+    def _on_report(self) -> None:
+        session = self.desk.session
+        session.set(tab="review")
+        session.reviewing.turn("report")
+        session.reviewing.run()
 
     def _on_header(self, section: int) -> None:
         self._sort(COLUMNS[section][1])
@@ -341,8 +350,11 @@ class CasesDock(Dock):
             self.desk.viewer.open([str(path) for path in scans], plugin="napari-medseg", stack=False)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """More columns where there is room."""
+        """More columns where there is room, and smaller pictures where there is little."""
         wide = event.size().width() >= WIDE
+        icon = ICON if event.size().height() >= ROOMY else SMALL
+        self.table.setIconSize(icon)
+        self.table.verticalHeader().setDefaultSectionSize(icon.height() + GAP)
         for column in range(NARROW, len(COLUMNS)):
             self.table.setColumnHidden(column, not wide)
         self.model.set_wide(wide)

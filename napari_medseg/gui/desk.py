@@ -22,7 +22,9 @@ from napari_medseg.gui.bubble import BubbleTool
 from napari_medseg.gui.dispatcher import Dispatcher
 from napari_medseg.gui.doubt_layer import DoubtLayers
 from napari_medseg.gui.drops import Drops
+from napari_medseg.gui.gl_context import CanvasContext
 from napari_medseg.gui.glimpse_layer import GlimpseLayers
+from napari_medseg.gui.hiding import Hiding
 from napari_medseg.gui.in_hand import InHand
 from napari_medseg.gui.keys import Keys
 from napari_medseg.gui.labels_writer import LabelsWriter
@@ -132,6 +134,8 @@ class Desk(QObject, Acts):
         self.views = ViewsTool(self, viewer)
         self.preferences_page = PreferencesPage(self.session, lambda choices: self.writer.fill(choices.fill))
         self.in_hand = InHand(self)
+        self.hiding = Hiding(self)
+        self.context = CanvasContext(viewer)
         self._redraws = Redraws(self.session, self.writer, self.refreshed.emit, self)
         self._users = 0
         self._over = False
@@ -160,8 +164,9 @@ class Desk(QObject, Acts):
         if _desks.get(self.viewer) is self:
             del _desks[self.viewer]
         parts = (
-            self.views, self._dispatcher, self._redraws, self.in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking, self.rulers,
-            self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.preferences_page,
+            self.views, self._dispatcher, self._redraws, self.hiding, self.in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking,
+            self.rulers, self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.context,
+            self.preferences_page,
         )
         for part in parts:
             _closed(part.close)

@@ -16,11 +16,13 @@ def add_export(menu: QMenu, session: Session, window: QWidget) -> None:
     count = study_export.verified(session)
     export = menu.addMenu("Export verified labels" + (f" ({count})" if count else ""))
     export.setEnabled(count > 0 and session.study.project is not None)
-    for suffix, title in study_export.FORMATS:
-        export.addAction(f"{title} ({suffix})…", partial(_ask, session, window, suffix, title))
+    titles = dict(study_export.FORMATS)
+    for suffixes in (study_export.BOTH, *((suffix,) for suffix in titles)):
+        title = " and ".join(titles[suffix] for suffix in suffixes)
+        export.addAction(f"{title} ({', '.join(suffixes)})…", partial(_ask, session, window, suffixes, title))
 
 
-def _ask(session: Session, window: QWidget, suffix: str, title: str) -> None:
+def _ask(session: Session, window: QWidget, suffixes: tuple[str, ...], title: str) -> None:
     path = QFileDialog.getExistingDirectory(window, f"Export as {title}: the folder for the files", str(Path.home()))
     if path:
-        study_export.export(session, Path(path), suffix)
+        study_export.export(session, Path(path), *suffixes)

@@ -37,6 +37,10 @@ class GlimpseLayers:
         """The layer, if there is one."""
         return self._layer
 
+    def of(self, scan: Scan) -> tuple[Image, ...]:
+        """The layer, where it lies over this scan."""
+        return (self._layer,) if self._layer is not None and scan is self._scan else ()
+
     def lost(self, layer: Layer) -> bool:
         """A layer was removed from the viewer; whether it was this one."""
         if layer is not self._layer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
@@ -15,6 +17,7 @@ from napari_medseg.session.guide import next_step, progress
 
 HEIGHT_PROGRESS = 46
 HEIGHT_GUIDE = 94
+ENDS = re.compile(r"(?<=[.!?]) (?=[A-Z0-9])")  # of sentences
 PATIENCE_MS = 600  # before it is said that nobody knows how long a job will take: most have begun to tell by then
 
 
@@ -115,7 +118,8 @@ class GuideLine(QFrame):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self._desk = desk
+        self._desk, self._reasons = desk, ""
+        self._fitted: tuple[str, str, int] | None = None
         self.setObjectName("medsegGuide")
         self.sentence = QLabel()
         self.sentence.setWordWrap(True)
@@ -153,9 +157,9 @@ class GuideLine(QFrame):
         worded = self._desk.keys.worded
         self.sentence.setText(worded(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}"))
         self.key.setText(f"<b>[{worded(step.key)}]</b>" if step.key else "")
-        self.why.setText(worded(step.why))
+        self._reasons = worded(step.why)
         self.show_me.setVisible(not (step.waiting or step.trouble))
-        told = " ".join(part for part in (self.sentence.text().rstrip(".") + ".", self.why.text()) if part)
+        told = " ".join(part for part in (self.sentence.text().rstrip(".") + ".", self._reasons) if part)
         self.setToolTip(f"{told}\nAll keys: ? or F1")
         mark(self, "waiting", bool(step.waiting) or step.trouble)
         self._fit()
@@ -166,9 +170,20 @@ class GuideLine(QFrame):
         self._fit()
 
     def _fit(self) -> None:
-        """The reason gives way to a long sentence, the tools above only to one that would be cut; all of it is in the tooltip."""
+        """As many whole reasons as have room stand below the sentence; the tools above give way only to a sentence that would be cut. The tooltip has all."""
         beside = max(self.key.sizeHint().width(), self.show_me.sizeHint().width())
-        width = max(1, self.width() - beside - 16)  # asked before the parts have their places
+        width = max(1, self.width() - beside - 22)  # asked before the parts have their places
+        asked = (self.sentence.text(), self._reasons, width)
+        if asked == self._fitted:
+            return
+        self._fitted = asked
         needs = self.sentence.heightForWidth(width) + 10
         self.setFixedHeight(max(HEIGHT_GUIDE, needs))
-        self.why.setVisible(bool(self.why.text()) and self.why.heightForWidth(width) <= HEIGHT_GUIDE - needs - self._words.spacing())
+        room, reasons = HEIGHT_GUIDE - needs - self._words.spacing(), ENDS.split(self._reasons)
+        for count in range(len(reasons), 0, -1):
+            self.why.setText(" ".join(reasons[:count]))
+            if self.why.heightForWidth(width) <= room:
+                break
+        else:
+            self.why.clear()
+        self.why.setVisible(bool(self.why.text()))

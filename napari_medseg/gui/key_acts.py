@@ -66,16 +66,14 @@ def turn_to(desk: Desk, tab: Tab) -> None:
 
 
 def hide_while_held(desk: Desk) -> Iterator[None]:
-    """Hide what lies over the scan until the key is let go."""
+    """Hide what lies over the scan until the key is let go; layers that show nothing yet stay as they are."""
     scan = desk.session.current
-    surface = desk.surface.get(scan) if scan is not None else None
-    ours = (*desk.writer.of(scan).all(), *desk.prompts.of(scan), *([surface] if surface is not None else [])) if scan is not None else ()
-    shown = [layer for layer in ours if layer.visible]
-    for layer in shown:
-        layer.visible = False
+    if scan is not None:
+        surface = desk.surface.get(scan)
+        over = (*desk.writer.filled(scan), *(layer for layer in desk.prompts.of(scan) if len(layer.data)), *([surface] if surface is not None else []))
+        desk.hiding.hide(over)
     yield
-    for layer in shown:
-        layer.visible = True
+    desk.hiding.bring_back()
 
 
 def flip(desk: Desk) -> None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from napari_medseg.session.state import Preview, Scan, full_box
 from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
+REST_MS = 1500  # before layers that nothing is awaited in are put out of sight: who turns the tabs has the tool in hand again sooner
 warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")  # ours are hidden then, but napari looks first
 BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
 LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
@@ -96,6 +98,10 @@ class LabelsWriter(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._redraw)
         self._turns = Turns(self)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._tidy)
         self._awaited: Scan | None = None
         self._grows = False
 
@@ -103,10 +109,15 @@ class LabelsWriter(QObject):
         """The window goes."""
         self._turns.close()
         self._timer.stop()
+        self._rest.stop()
 
     def of(self, scan: Scan) -> ScanLabels:
         """The label layers of a scan."""
         return self._of.setdefault(id(scan), ScanLabels())
+
+    def filled(self, scan: Scan) -> tuple[Labels, ...]:
+        """Those that may show something: not the ones that lie empty for the next preview."""
+        return tuple(layer for layer in self.of(scan).all() if scan.spare is None or layer.data is not scan.spare)
 
     def forget(self, scan: Scan) -> None:
         """The scan is closed; its label layers stay with the person, unwired."""
@@ -203,12 +214,18 @@ class LabelsWriter(QObject):
         preview is there with the next redraw.
         """
         before, self._awaited, self._grows = self._awaited, scan, grows
-        if before is not None and before is not scan and before.preview is None and id(before) in self._of:
-            self._turns.add(lambda: self._put_away(before, self.of(before).outline))
-            self._turns.add(lambda: self._put_away(before, self.of(before).preview))
+        if before is not None and before is not scan:
+            self._rest.start()
         if scan is not None and scan.preview is None:
             self._turns.add(lambda: self._lay_out(scan, self._outline))
             self._turns.add(lambda: self._lay_out(scan, self._fill))
+
+    def _tidy(self) -> None:
+        """Put the layers of previews that nobody awaits out of sight."""
+        for scan in self._session.scans:
+            held = self._of.get(id(scan))
+            for layer in (held.outline, held.preview) if held is not None else ():
+                self._turns.add(partial(self._put_away, scan, layer))
 
     def _lay_out(self, scan: Scan, make: Callable[[Scan, Array], Labels]) -> None:
         if scan in self._session.scans and self._awaited is scan and scan.preview is None:

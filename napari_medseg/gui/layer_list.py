@@ -30,6 +30,7 @@ class LayerList:
         self._behind: dict[Labels, Scan] = {}
         self._numbers = count(1)
         desk.pictures.replaced = self._on_replaced
+        self._session.scan_closed.connect(self._show_theirs)
         layers = self._viewer.layers
         layers.events.inserted.connect(self._on_inserted)
         layers.events.removed.connect(self._on_removed)
@@ -80,7 +81,6 @@ class LayerList:
                 self._session.prompting.clear(scan)
         closed = self._desk.pictures.lost(layer)
         if closed is not None:
-            self._show_theirs(closed)
             self._session.close(closed)
             return
         if isinstance(layer, Surface):
@@ -203,7 +203,7 @@ class LayerList:
         """Label maps that were there before their scan."""
         ours = {layer for scan in self._session.scans for layer in self._desk.writer.of(scan).all()}
         for layer in list(self._viewer.layers):
-            if isinstance(layer, Labels) and layer not in ours:
+            if isinstance(layer, Labels) and layer not in ours and layer not in self._desk.study_view.leaving:
                 self._take_labels(layer)
 
     def _take_labels(self, layer: Labels, voxels: Array | None = None) -> None:

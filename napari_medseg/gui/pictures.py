@@ -13,7 +13,7 @@ from napari_medseg.gui.layers import KEY, move_layer
 from napari_medseg.session import showing
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
-from napari_medseg.volume import Array, Volume
+from napari_medseg.volume import Array, FloatArray, Volume
 from napari_medseg.volume.windows import Window
 
 FILLED = 0.95  # of the canvas, when a scan is brought into view
@@ -82,6 +82,13 @@ class Pictures:
             showing.set_window(self._session, scan, preset.of(scan.display.array), preset.key)
         else:
             self._as_it_is(scan, layer)
+
+    def fit(self, scan: Scan) -> None:
+        """Show a scan whole, from its middle, whatever else is in the viewer."""
+        layer = self.image(scan)
+        if layer is not None and self._viewer.dims.ndim == layer.ndim:
+            low, high = layer.extent.world
+            self._show_whole(np.array(low), np.array(high))
 
     def coming(self, layer: Image) -> None:
         """The voxels of a layer's scan still come."""
@@ -161,9 +168,13 @@ class Pictures:
         shown, centre = list(dims.displayed), np.array(camera.center, float)
         place = np.array(dims.point, float)
         place[shown] = centre[-len(shown):]
-        if ((low <= place) & (place <= high)).all():
-            return
-        middle = (low + high) / 2
+        if not ((low <= place) & (place <= high)).all():
+            self._show_whole(low, high)
+
+    def _show_whole(self, low: FloatArray, high: FloatArray) -> None:
+        """Go to the middle of a box of napari's world, and fill the canvas with it."""
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        shown, centre, middle = list(dims.displayed), np.array(camera.center, float), (low + high) / 2
         for axis in dims.not_displayed:
             dims.set_point(axis, float(middle[axis]))
         centre[-len(shown):] = middle[shown]

@@ -77,6 +77,7 @@ QDoubleSpinBox[slim="true"] {{ min-width: 50px; padding: 1px 2px; }}
 QLabel[quiet="true"] {{ color: {quiet}; }}
 QFrame#medsegGuide {{ border-left: 4px solid {filled}; background-color: rgba(0, 114, 178, 40); }}
 QFrame#medsegGuide[waiting="true"] {{ border-left-color: {armed}; background-color: rgba(230, 159, 0, 30); }}
+QFrame#medsegGuide QLabel {{ padding: 0px; margin: 0px; }}
 QFrame#medsegKeys {{ border: 2px solid {focus}; border-radius: 6px; }}
 QFrame#medsegNotice {{ border: 1px solid {armed}; background-color: rgba(230, 159, 0, 30); }}
 """
@@ -129,6 +130,11 @@ def combo(tip: str) -> QComboBox:
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     made.setMinimumContentsLength(6)
     return made
+
+
+def short(text: str, most: int) -> str:
+    """A line of at most so many letters; what is cut off is told by an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def quiet(text: str = "") -> QLabel:

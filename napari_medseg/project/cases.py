@@ -10,11 +10,12 @@ from typing import Any
 from napari_medseg.annotation.rulers import Ruler, rulers_from
 from napari_medseg.errors import InvalidInputError, ProjectError
 from napari_medseg.io.atomic import put
+from napari_medseg.io.series import SeriesInfo
 from napari_medseg.project import rows
 from napari_medseg.project.durable import writing
 from napari_medseg.project.layout import case_key
 from napari_medseg.project.records import Case, status_of
-from napari_medseg.project.sources import Source, fingerprint, pick, read_sources, source_of, write_sources
+from napari_medseg.project.sources import Source, fingerprint, pick, read_sources, require_readable, source_of, write_sources
 from napari_medseg.project.study import Study
 from napari_medseg.volume import require_same_grid
 
@@ -48,7 +49,7 @@ class Cases(Study):
         with self._database.reading() as connection:
             return self._case(self._row(connection, case_id))
 
-    def add(self, path: Path | str, *, series: str = "", name: str = "") -> Case:
+    def add(self, path: Path | str, *, series: str = "", name: str = "", info: SeriesInfo | None = None) -> Case:
         """Add a scan; one that is known already, here or elsewhere, is the case it was.
 
         Parameters
@@ -60,6 +61,8 @@ class Cases(Study):
         name : str
             What the screen calls it; the file's or the series' name when not given. Kept in sources.json only. A name that another case has already
             gets the number of this one: scanners give all patients' series the same name.
+        info : SeriesInfo, optional
+            What `io.describe` told of that series; the path is looked through when not given, which costs as much for one of its series as for all.
 
         Raises
         ------
@@ -69,7 +72,7 @@ class Cases(Study):
         """
         self._require_writer()
         path = Path(path)
-        info = pick(path, series)
+        info = pick(path, series) if info is None else require_readable(info, path)
         wanted = source_of(path, info.series, name or info.title or path.name, self.folder)
         mark = fingerprint(path, info, self._salt)
         with self._mutex:

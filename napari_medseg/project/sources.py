@@ -112,9 +112,20 @@ def pick(path: Path, series: str) -> SeriesInfo:
         what = f"{len(fits)} of its {len(found)} series fit '{series}'" if series else f"holds {len(fits)} series"
         listed = "; ".join(f"{one.title} ({one.modality or '?'}, {one.series})" for one in found)
         raise InvalidInputError(f"{what}: {listed}", where=path, todo="Choose one by its UID")
-    if not fits[0].readable:
-        raise UnreadableFileError(fits[0].notes[-1] if fits[0].notes else "cannot be read", where=path, todo="Export it again, or choose another series")
-    return fits[0]
+    return require_readable(fits[0], path)
+
+
+def require_readable(info: SeriesInfo, path: Path) -> SeriesInfo:
+    """The series, where its images make a volume.
+
+    Raises
+    ------
+    UnreadableFileError
+        When they do not.
+    """
+    if not info.readable:
+        raise UnreadableFileError(info.notes[-1] if info.notes else "cannot be read", where=path, todo="Export it again, or choose another series")
+    return info
 
 
 def fingerprint(path: Path, info: SeriesInfo, salt: str) -> str:

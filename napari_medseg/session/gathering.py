@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from napari_medseg import io
 from napari_medseg.errors import MedsegError
+from napari_medseg.io.series import SeriesInfo
 from napari_medseg.session import pictures
 from napari_medseg.session.pictures import Picture
 
@@ -17,13 +19,30 @@ LARGEST_FOR_A_PICTURE = 64 * 1024 * 1024
 """Bytes on disk; a larger scan gets its thumbnail when it is opened."""
 
 
-def scans_in(paths: Iterable[Path], faults: list[MedsegError]) -> Iterator[tuple[Path, str]]:
-    """(path, series) of every scan; what cannot be read goes to `faults`."""
+class Gathered(NamedTuple):
+    """One scan that was found.
+
+    Attributes
+    ----------
+    path : Path
+    series : str
+        Which series of it; "" for the only one.
+    info : SeriesInfo or None
+        What its headers say, where they were read to tell series apart: nobody need look through the folder again for each of them.
+    """
+
+    path: Path
+    series: str = ""
+    info: SeriesInfo | None = None
+
+
+def scans_in(paths: Iterable[Path], faults: list[MedsegError]) -> Iterator[Gathered]:
+    """Every scan; what cannot be read goes to `faults`."""
     for path in paths:
         files = sorted(child for child in path.iterdir() if child.is_file() and not child.name.startswith(".")) if path.is_dir() else []
         kinds = [child for child in files if _is_volume(child)]
         if kinds:
-            yield from ((child, "") for child in kinds)
+            yield from (Gathered(child) for child in kinds)
             continue
         try:
             found = io.describe(path)
@@ -33,7 +52,7 @@ def scans_in(paths: Iterable[Path], faults: list[MedsegError]) -> Iterator[tuple
         found = [info for info in found if not info.series.startswith(LABELS)]
         readable = [info for info in found if info.readable] or found
         scans = [info for info in readable if not info.scout] or readable
-        yield from ((path, info.series) for info in scans) if len(scans) > 1 else [(path, scans[0].series if scans else "")]
+        yield from (Gathered(path, info.series, info) for info in scans) if scans else [Gathered(path)]
 
 
 def picture_of(path: Path, series: str) -> Picture | None:

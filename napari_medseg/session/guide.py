@@ -196,12 +196,12 @@ def _weak(session: Session, scan: Scan) -> Step:
     if session.tool == "barrier":
         sentence = f"Paint walls where {name} must not go"
         return Step(sentence, "run" if count else "seeds", "G" if count else "", "The front never enters nor crosses them.")
-    why = "Seeds show what it looks like; spread them over its slices. Or point at it in the Segment tab."
     if count == 0 and session.tool != "seeds":
+        why = "Spread them over its slices. Or point at it in the Segment tab."
         return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", why)
-    if count < ENOUGH_SEEDS:
-        more = f"{ENOUGH_SEEDS - count} more point{'s' if ENOUGH_SEEDS - count > 1 else ''}" if count else "3 to 5 points"
-        return Step(f"Click {more} inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
+    if count < ENOUGH_SEEDS:  # the sentence stays while they are clicked: it is read once
+        why = f"{count} of {ENOUGH_SEEDS} are there." if count else "They show what it looks like."
+        return Step(f"Click 3 to 5 points inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
     return Step(f"Grow {name} from its {count} seeds", "run", "G", "It can be watched, stopped and run again; nothing is lost.")
 
 

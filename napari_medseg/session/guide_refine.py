@@ -13,6 +13,7 @@ from napari_medseg.session.study_refinement import learners
 
 ENOUGH = 3
 """Verified slices, of which some check, before rounds can be judged by more than their volume."""
+RIGHT = "A case that is right: verify it (Ctrl+Shift+K)."
 FEW = 5
 """Cases below which the Guide suggests to label more."""
 
@@ -37,7 +38,7 @@ def refining(session: Session, scan: Scan) -> Step:
     alone = _alone(session, scan)
     if alone is not None:
         return alone
-    slices, _ = session.verified.count()
+    slices = _judged_by(session)
     why, labelled, cases = "It trains in a process of its own; go on working meanwhile.", len(learners(session)), len(session.study.cases)
     if slices < ENOUGH:
         more = f"{ENOUGH - slices} slice{'s' if ENOUGH - slices != 1 else ''}"
@@ -45,6 +46,12 @@ def refining(session: Session, scan: Scan) -> Step:
     if labelled < min(FEW, cases):
         why = f"Only {labelled} of {cases} cases {'is' if labelled == 1 else 'are'} labelled; a network learns more from more of them."
     return Step("Start the refinement; it proposes better labels", "run", "G", why)
+
+
+def _judged_by(session: Session) -> int:
+    """Slices that rounds can be judged by: those that are marked, and all of cases that are verified as a whole."""
+    whole = sum(case.geometry.shape[0] for case in session.study.cases if case.status == "verified") if session.study.is_open else 0
+    return max(whole, session.verified.count()[0])
 
 
 def without_scan(session: Session) -> Step | None:
@@ -76,7 +83,7 @@ def training(session: Session, job: Job, how_far: str) -> Step:
     """While a training runs."""
     if session.refining.paused:
         return Step("The training sleeps: go on when you like; it keeps all it has learnt", "none", "", job.message, waiting=job.title)
-    slices, _ = session.verified.count()
+    slices = _judged_by(session)
     if slices < ENOUGH and session.current is not None and session.current.has_labels:
         sentence = f"Training: {how_far}. Mark slices that are right meanwhile (Alt+K): the next training is judged by them"
         return Step(sentence, "stop", "", job.message, waiting=job.title)
@@ -91,7 +98,7 @@ def _after_rounds(session: Session) -> Step:
         return Step(f"{session.notice}. Correct it with the brush, or mark it right", "right", "Alt+K", why, plain=True)
     if refining.in_use:
         where = "correct a few of the places below, then train again"
-        return Step(f"Round {refining.in_use} is in use: {where}", "look", "J", "Roll back gives all cases their labels of before again.", plain=True)
+        return Step(f"Round {refining.in_use} is in use: {where}", "look", "J", f"{RIGHT} Roll back gives all cases their labels of before again.", plain=True)
     if best is not None:
         number = best.figures.round
         return Step(f"Look at what round {number} changed, then adopt it for all cases, or open them one by one", "adopt", "", verdict(best, over=True))
@@ -109,12 +116,13 @@ def _left_over(session: Session) -> Step:
 
 def _refused(session: Session, rounds: list[Row]) -> Step:
     """No round was better than the labels given."""
-    last, slices = rounds[-1], session.verified.count()[0]
+    last, slices = rounds[-1], _judged_by(session)
     why = verdict(last, over=True)
     if slices < ENOUGH:
         sentence = f"No round was adopted. Mark {ENOUGH} slices right, in two patients or more, so that rounds can be judged"
         return Step(sentence, "right", "Alt+K", why, plain=True)
-    return Step("No round was adopted, and your labels stay. Correct a few of the places below, then train again", "look", "J", why, plain=True)
+    sentence = "No round was adopted, and your labels stay. Correct a few of the places below, then train again"
+    return Step(sentence, "look", "J", f"{RIGHT} {why}", plain=True)
 
 
 def _useful(session: Session, scan: Scan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_medseg.session.guide_step import Step
 from napari_medseg.session.session import Session
 
-WHY = "One file that needs no other, for colleagues and auditors; it prints well. It says nothing of who a patient is."
+WHY = "One file that needs no other; it prints well. It says nothing of who a patient is."
 
 
 def report(session: Session) -> Step | None:
@@ -18,6 +18,9 @@ def report(session: Session) -> Step | None:
     if not any(found.parts.values()):
         return Step("Tick what the report should hold", "none", "", WHY)
     if found.made is not None:
+        if session.study.is_open and any(case.status == "verified" for case in session.study.cases):
+            why = "The Study menu exports the verified labels as DICOM SEG and NIfTI, or others."
+            return Step("Open the report; then export the labels", "export", "", why)
         return Step("Open the report, or make it again after more work", "none", "", WHY)
     why = "Names of scans and annotators go in: give it only to those who may know them." if found.names else WHY
     return Step("Make the report", "run", "G", why)

@@ -33,7 +33,8 @@ def _statistics(session: Session) -> Step | None:
     found = session.reviewing.statistics
     if found.of(scan) is None:
         return Step("The labels are being measured", waiting="Measuring the labels") if found.is_running else Step("Measure the labels", "run", "G")
-    return Step("Click on a row to see a label's diameters where it is longest", "none", "", "Ctrl+C copies the table with its units.")
+    whole = "The page Report, above, tells of the whole study. " if session.study.is_open else ""
+    return Step("Click on a row to see a label's diameters where it is longest", "none", "", f"{whole}Ctrl+C copies the table with its units.")
 
 
 def _rulers(session: Session) -> Step | None:

@@ -11,6 +11,10 @@ from napari_medseg.session.study import ENDS
 
 VERIFY = "Ctrl+Shift+K"
 EXPORTED = re.compile(r"Exported \d+ verified")
+SEVERAL = 8
+"""Cases from which on the list is filtered: fewer are seen at a glance."""
+ENOUGH_CASES = 3
+"""Labelled cases from which on the Guide names the network that can learn from them."""
 TOLD = ("Opened", "Verified", "Exported", "Saved your corrections", *ENDS)
 """How notices begin after which a case is looked at as a whole."""
 
@@ -42,14 +46,16 @@ def case(session: Session, scan: Scan) -> Step:
         notice = f"{notice}, and it is not verified yet"
     elif notice.startswith("Verified"):
         notice = "Changed since it was verified"
-    return Step(f"{notice}. Look through the slices; if all are right, verify it", "verify", VERIFY, "Paint over what is wrong first.", plain=True)
+    why = f"{_teaches(session)} Paint over what is wrong first.".lstrip()
+    return Step(f"{notice}. Look through it; if all is right, verify it", "verify", VERIFY, why, plain=True)
 
 
 def finished(session: Session) -> Step:
     """All cases are verified."""
     count = len(session.study.cases)
     every = f"All {count} cases are verified" if count > 1 else "The case is verified"
-    return Step(f"{every}. Export the labels, from the Study menu", "export", "", "As NIfTI, DICOM SEG and others; no patient's name goes along.", plain=True)
+    why = "As DICOM SEG, NIfTI and others. No patient's name goes along."
+    return Step(f"{every}. Export the labels, or make a report, from the Study menu", "export", "", why, plain=True)
 
 
 def exported(session: Session) -> Step | None:
@@ -62,15 +68,24 @@ def exported(session: Session) -> Step | None:
     return Step(f"{session.notice}. Done; add more scans, or close the study in its menu", "none", "", why, plain=True)
 
 
+def _teaches(session: Session) -> str:
+    """Whether there are labels enough for a network, while none was trained yet."""
+    study, scan = session.study, session.study.scan
+    count = sum(case.latest is not None or (case.id == study.current and scan is not None and scan.has_labels) for case in study.cases)
+    trained = any(row.figures.round for row in session.refining.rows)
+    return f"Or train a network on the {count} labelled cases: Refine tab." if count >= ENOUGH_CASES and not trained else ""
+
+
 def _verified(session: Session, notice: str) -> Step:
     remain = left(session)
     if not remain:
         return finished(session)
     if notice in ENDS:
         key = "Shift+N" if notice == ENDS[0] else "N"
-        sentence = f"{notice}, but {remain} of {len(session.study.cases)} are not verified yet; the list can show those alone (To do)"
-        return Step(sentence, "none", key, plain=True)
-    why = f"{remain} of {len(session.study.cases)} are left. What is verified can still be changed."
+        count = len(session.study.cases)
+        alone = "; the list can show those alone (To do)" if count >= SEVERAL else ""
+        return Step(f"{notice}, but {remain} of {count} are not verified yet{alone}", "none", key, plain=True)
+    why = f"{remain} of {len(session.study.cases)} are left. {_teaches(session)} What is verified can still be changed.".replace("  ", " ")
     if notice.startswith("Opened"):
         return Step(f"{notice}; it is verified. Change it, or go on with the next case", "next", "N", why, plain=True)
     return Step(f"{notice}. Go on with the next case", "next", "N", why, plain=True)

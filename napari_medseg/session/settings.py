@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from napari_medseg.session.network_choices import NetworkChoices
+
 if TYPE_CHECKING:
     from napari_medseg.refine import RoundFigures
     from napari_medseg.weaklabel.scribble_settings import ScribbleSettings
@@ -161,6 +163,8 @@ class RefineChoices:
     base : Path or None
         Model every round starts from; None is M0.
     rounds : int
+    network : NetworkChoices
+        What is trained in place of the recipe's own network and loss.
     left_out : set of int or str
         `id` of open scans, or ids of cases, that do not take part.
     images, labels : Path or None
@@ -179,6 +183,7 @@ class RefineChoices:
     recipe: str = "salah2023"
     base: Path | None = None
     rounds: int = 3
+    network: NetworkChoices = field(default_factory=NetworkChoices)
     left_out: set[int | str] = field(default_factory=set)
     images: Path | None = None
     labels: Path | None = None

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_medseg.errors import InvalidInputError, MedsegError, ProjectLockedError, UnwritableFileError
 from napari_medseg.session import pictures, preferences
 from napari_medseg.session.cases import neighbour
+from napari_medseg.session.laying import Laid, lay, lay_on
 from napari_medseg.session.making import Making, brush
 from napari_medseg.session.pictures import Picture
-from napari_medseg.session.state import Scan, labels_for, labels_in_file
+from napari_medseg.session.state import Scan, labels_in_file
 from napari_medseg.session.study_adopting import StudyAdopting
 from napari_medseg.session.study_state import Latest, Locked, latest
 
@@ -172,6 +171,7 @@ class Study(StudyAdopting):
                 autosave.close()
             if project is not None:
                 project.close()
+            self._snapshots.clear()
 
         self._store.submit(work)
 
@@ -200,16 +200,14 @@ class Study(StudyAdopting):
         def work() -> tuple[int, list[MedsegError]]:
             from napari_medseg.session.gathering import scans_in
 
-            added = 0
+            before = len(project.cases())
             faults: list[MedsegError] = []
-            for path, series in scans_in(paths, faults):
+            for path, series, info in scans_in(paths, faults):
                 try:
-                    before = len(project.cases()) if len(paths) == 1 else -1
-                    project.add(path, series=series)
-                    added += 1 if before < 0 else len(project.cases()) - before
+                    project.add(path, series=series, info=info)
                 except MedsegError as error:
                     faults.append(error)
-            return added, faults
+            return len(project.cases()) - before, faults
 
         def done(answer: tuple[int, list[MedsegError]]) -> None:
             added, faults = answer
@@ -238,26 +236,28 @@ class Study(StudyAdopting):
         def fetched(answer: tuple[Path, str, Latest]) -> None:
             path, series, left = answer
 
-            def load() -> tuple[Any, Picture]:
+            def load() -> tuple[Any, Picture, Laid | None]:
                 from napari_medseg import io
 
-                volume = io.read(path, series=series or None)
-                volume = replace(volume, name=case.name)
-                return self.prepare(volume), pictures.thumbnail(volume)
+                volume = replace(io.read(path, series=series or None), name=case.name)
+                laid = lay(volume.geometry, left)
+                if laid is not None and not project.readonly:
+                    self._snapshots.prepare(laid.labels)
+                return self.prepare(volume), pictures.thumbnail(volume), laid
 
-            def loaded(answer: tuple[Any, Picture]) -> None:
-                prepared, thumbnail = answer
+            def loaded(answer: tuple[Any, Picture, Laid | None]) -> None:
+                prepared, thumbnail, laid = answer
                 self.thumbnails[case_id] = thumbnail
                 self.pictured.emit(case_id)
                 if asked == self._asked and self._project is project:
-                    self._show(case, prepared, left)
+                    self._show(case, prepared, left, laid)
 
             if asked == self._asked:
                 self._reader.submit(load, loaded, self._gave_up)
 
         self._store.submit(lambda: (*project.source(case_id), latest(project, case_id)), fetched, self._gave_up)
 
-    def _show(self, case: Case, prepared: Any, left: Latest) -> None:
+    def _show(self, case: Case, prepared: Any, left: Latest, laid: Laid | None) -> None:
         before = [scan for scan in self.session.scans if scan.case]
         self._attaching = True
         try:
@@ -271,15 +271,15 @@ class Study(StudyAdopting):
             self._attaching = False
         self.session.activate(scan)
         self.session.notice = "Your unsaved work is back" if left.unsaved else f"Opened {case.name}"
-        self._attach(scan, case.id, left)
+        self._attach(scan, case.id, left, laid)
         self._show_proposal(scan)
         self._tell()
 
-    def _attach(self, scan: Scan, case_id: str, left: Latest) -> None:
-        """A scan is a case of the study from now on."""
+    def _attach(self, scan: Scan, case_id: str, left: Latest, laid: Laid | None) -> None:
+        """A scan is a case of the study from now on, with the labels that were laid on its grid."""
         self._heading = ""
         scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, left.versions, "", "saved" if left.versions else ""
-        autosave, labels = self._autosave, left.labels
+        autosave = self._autosave
         if autosave is not None:
             self._store.submit(lambda: autosave.begin(case_id, left.parent, unsaved=left.unsaved))
         if left.unsaved:
@@ -289,10 +289,9 @@ class Study(StudyAdopting):
         self.clock.take()
         case = self.case(case_id)
         scan.clock.seconds = case.seconds if case is not None else 0.0
-        if labels is not None:
-            scan.hold(labels_for(scan, labels))
-            if left.by_hand is not None and left.by_hand.any():
-                scan.by_hand = np.asarray(scan.axes.apply(left.by_hand), np.uint8)
+        if laid is not None:
+            scan.hold(laid.labels, laid.voxels)
+            scan.by_hand = laid.by_hand
             self.session.labels_changed.emit(scan, None)
         scan.is_saved = True
 
@@ -365,7 +364,7 @@ class Study(StudyAdopting):
                 what, todo = "has unsaved work of an earlier time in this study", "Restore or discard that in the Cases dock first, then open the scan again"
                 self._gave_up(InvalidInputError(what, where=scan.name, todo=todo))
                 return
-            self._attach(scan, case.id, replace(left, labels=None) if drawn else left)
+            self._attach(scan, case.id, left, None if drawn else lay_on(scan, left))
             if drawn:
                 self._save(scan, brush())
             self._tell()

@@ -17,6 +17,8 @@ FORMATS = (
     (".ome.zarr", "OME-Zarr"),
 )
 """Suffix and name of what is offered; DICOM for scans that are DICOM."""
+BOTH = (".seg.dcm", ".nii.gz")
+"""What hospitals and programs take, written at one go."""
 
 
 def verified(session: Session) -> int:
@@ -24,15 +26,15 @@ def verified(session: Session) -> int:
     return sum(case.status == "verified" for case in session.study.cases)
 
 
-def export(session: Session, folder: Path, suffix: str) -> None:
-    """Write each case's latest verified labels, with a table and the classes; no patient's name goes along.
+def export(session: Session, folder: Path, *suffixes: str) -> None:
+    """Write each case's latest verified labels in one format or several, with a table and the classes; no patient's name goes along.
 
     Parameters
     ----------
     folder : Path
         Outside of the study; made when missing.
-    suffix : str
-        One of `FORMATS`.
+    suffixes : str
+        Of `FORMATS`.
     """
     project, count = session.study.project, verified(session)
     if project is None or not count:
@@ -42,8 +44,9 @@ def export(session: Session, folder: Path, suffix: str) -> None:
     session.study.settle()
 
     def write() -> Iterator[Looked]:
-        for done, path in enumerate(project.exporting(folder, suffix=suffix, kinds=["verified"]), 1):
-            yield Looked(min(1.0, done / count), f"Wrote {path.name}")
+        written = (path for suffix in suffixes for path in project.exporting(folder, suffix=suffix, kinds=["verified"]))
+        for done, path in enumerate(written, 1):
+            yield Looked(min(1.0, done / (count * len(suffixes))), f"Wrote {path.name}")
 
     def done() -> None:
         session.notice = f"Exported {count} verified case{'s' if count != 1 else ''} to the folder {folder.name}"

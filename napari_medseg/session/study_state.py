@@ -16,6 +16,7 @@ from napari_medseg.session import preferences
 from napari_medseg.session.cases import Amount, Order, arranged
 from napari_medseg.session.making import Making
 from napari_medseg.session.pictures import Found, Picture
+from napari_medseg.session.snapshots import Snapshots
 from napari_medseg.session.state import Scan, open_scan
 from napari_medseg.session.store_thread import StoreThread
 from napari_medseg.session.study_refinement import Proposal, by_hand
@@ -140,6 +141,7 @@ class StudyState:
         self.present: Callable[[Any], Scan] = lambda prepared: session.open(open_scan(prepared))
         self.dismiss: Callable[[Scan], None] = session.close
         dispatch = session.jobs.dispatch
+        self._snapshots = Snapshots()
         self._store = StoreThread("medseg store", dispatch, session.report)
         self._reader = StoreThread("medseg reader", dispatch, session.report)
         self._project: Project | None = None

@@ -116,7 +116,8 @@ class StudyVersions(StudyState):
         if project is None or autosave is None or scan.labels is None:
             return
         self._edited.pop(case, None)
-        frozen, snapshot, hand = copy(scan), scan.labels.copy("K"), None if scan.by_hand is None else scan.by_hand.copy("K")
+        snapshots = self._snapshots
+        frozen, snapshot, hand = copy(scan), snapshots.take(scan.labels), None if scan.by_hand is None else snapshots.take(scan.by_hand)
         classes, seconds = tuple(self.session.classes), self.clock.take()
         self.saved = "saving" if case == self.current else self.saved
 
@@ -128,6 +129,7 @@ class StudyVersions(StudyState):
             arrays = {key: frozen.axes.undo(array) for key, array in made.arrays.items()}
             if hand is not None and hand.any():
                 arrays[BY_HAND] = frozen.axes.undo(hand)
+            snapshots.give_back(snapshot, hand)
             before = project.case(case).latest
             version = project.save(
                 case, labels, kind=made.kind, tool=made.tool, parameters=dict(made.parameters), prompts=dict(made.prompts), arrays=arrays,

@@ -186,7 +186,7 @@ class Driver:
 
         QTimer.singleShot(400, step)
         found = self.find(button) if isinstance(button, str) else button
-        label = actions[-1].rstrip("…").lower()
+        label = re.sub(r" *[(…].*", "", actions[-1]).lower()
         self._asked(f"menu {found.text()} > {' > '.join(actions)}", bool(found.property("primary")) or label in self._told())
         self.click(found)
         self.wait(0.5)
@@ -289,11 +289,11 @@ class Driver:
     # -- the eye -------------------------------------------------------------------------------------------------------------------------------------------
 
     def guide(self) -> tuple[str, str, str]:
-        """Sentence, key and reason, as soon as they tell the session as it is."""
+        """Sentence, key and reason, as far as they are in sight, as soon as they tell the session as it is."""
         guide, end = self.dock.guide, time.monotonic() + 2
         while time.monotonic() < end and not guide.sentence.text().endswith(next_step(self.session).sentence[1:]):
             self.wait(0.03)
-        return guide.sentence.text(), re.sub(r"</?b>|[\[\]]", "", guide.key.text()), guide.why.text()
+        return guide.sentence.text(), re.sub(r"</?b>|[\[\]]", "", guide.key.text()), guide.why.text() if guide.why.isVisible() else ""
 
     def state(self, name: str) -> None:
         """Note what the window says now, and take a picture of it."""

@@ -25,7 +25,7 @@ from scipy import ndimage as ndi
 
 from napari_medseg import io
 from napari_medseg.catalogue import shipped
-from napari_medseg.gui.review_tab import ReviewTab
+from napari_medseg.session import next_step
 from napari_medseg.testing import annotator
 from napari_medseg.volume import Geometry, orient
 
@@ -112,13 +112,11 @@ def same_voxels(home: Path) -> list[bool]:
 
 
 def export(walk: Driver, home: Path) -> None:
-    """Both formats, by the Study menu."""
+    """Both formats at one go, by the Study menu."""
     (home / "given").mkdir()
-    for title, suffix in (("DICOM SEG", ".seg.dcm"), ("NIfTI", ".nii.gz")):
-        walk.answer("given")
-        walk.choose("Study", "Export verified labels", title)
-        walk.until(lambda suffix=suffix: (home / "given" / f"case-0001{suffix}").exists())
-        walk.until(lambda: not walk.session.jobs.of("export labels").is_active, 300)
+    walk.answer("given")
+    walk.choose("Study", "Export verified labels", "DICOM SEG and NIfTI")
+    walk.until(lambda: (job := walk.session.jobs.of("export labels")) is not None and not job.is_active, 300)
     walk.state("exported")
 
 
@@ -251,18 +249,30 @@ def research(out: Path, theme: str, home: Path, count: int) -> dict[str, Any]:
     walk.key("G")
     walk.until(lambda: walk.session.refining.is_training)
     walk.state("training")
+    before = walk.waited
     walk.until(lambda: not walk.session.refining.is_training, 3600)
+    trained = walk.waited - before
     walk.state("trained")
-    walk.tab("Review")
-    walk.state("review")
-    walk.pick(walk.dock.findChild(ReviewTab).chooser, "Report")
-    walk.state("report-page")
-    walk.key("G")
+    settle_round(walk)
+    verify(walk)
+    walk.state("all-verified")
+    walk.choose("Study", "Make a report")
     walk.until(lambda: walk.session.reviewing.reporting.made is not None, 300)
     walk.state("report")
     export(walk, home)
     return walk.report(cases=count, dice=[round(each, 3) for each in overlaps], report=str(walk.session.reviewing.reporting.target),
-                       seg_is_nifti=same_voxels(home))
+                       seg_is_nifti=same_voxels(home), training_s=round(trained, 1), person_without_training_s=round(walk.seconds() - trained, 1))
+
+
+def settle_round(walk: Driver) -> None:
+    """What the Guide says of a round that came: its proposal is accepted or discarded, and it is adopted where that is offered."""
+    if walk.session.current.preview is not None:
+        walk.key(walk.guide()[1])
+        walk.state("settled")
+    if next_step(walk.session).action == "adopt":
+        walk.press("Adopt")
+        walk.until(lambda: walk.session.refining.in_use and not walk.session.study.busy)
+        walk.state("adopted")
 
 
 PEOPLE = {"radiologist": radiologist, "annotator": annotate, "researcher": research}

@@ -106,13 +106,56 @@ def test_a_double_click_opens_the_case_and_the_next_takes_its_place(filled, view
     assert len(viewer.layers) > 1
     filled.next.click()
     qtbot.waitUntil(lambda: study.current == "case-0002" and study.scan is not None)
-    assert [layer.name for layer in viewer.layers] == ["patient 10"]
+    assert viewer.layers.selection.active.name == "patient 10"
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["patient 10"])
     assert viewer.layers.selection.active is viewer.layers[0]
     qtbot.waitUntil(lambda: study.cases[0].status == "corrected")
     filled.before.click()
     qtbot.waitUntil(lambda: study.current == "case-0001" and study.scan is not None and study.scan.has_labels)
     assert (study.scan.labels[4:8, 10:20, 12:30] == 1).all()
     assert any(layer.data is study.scan.labels for layer in viewer.layers)
+
+
+def test_layers_of_the_case_before_go_one_a_turn_and_none_is_taken_for_the_next(filled, viewer, study, session, desk, qtbot):
+    first = open_case(qtbot, study, 0)
+    paint(session, first)
+    session.labels_changed.emit(first, None)
+    desk.prompts.prepare(first)
+    desk.rulers.layers.prepare(first)
+    counts = []
+    viewer.layers.events.removed.connect(lambda event: counts.append(event.value.name))
+    painted = desk.writer.of(first).labels
+    study.dismiss(first)
+    assert session.scans == []
+    assert counts == []
+    assert painted in viewer.layers
+    viewer.add_image(first.display.array + 1, name="own")  # the labels that are on their way out lie on its grid too
+    assert session.current is not first
+    assert not session.current.has_labels
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers if layer.name.startswith("patient 9")] == [])
+    assert counts[0] == "patient 9"
+    assert {"patient 9 labels", "patient 9 prompts", "patient 9 boxes and lassos"} <= set(counts)
+    assert not session.current.has_labels
+
+
+def test_who_hurries_through_cases_finds_only_the_last_one_s_layers(filled, viewer, study, session, desk, qtbot):
+    for index in (0, 1, 2):
+        study.go(study.rows()[index].id)
+        qtbot.waitUntil(lambda index=index: study.current == study.rows()[index].id and study.scan is not None)
+        paint(session, study.scan)
+        session.labels_changed.emit(study.scan, None)
+    qtbot.waitUntil(lambda: {layer.name for layer in viewer.layers} == {"patient 11", "patient 11 labels"})
+    assert study.scan.voxels[1] == 4 * 10 * 18
+
+
+def test_a_case_is_shown_whole_beside_a_larger_picture(filled, viewer, study, desk, qtbot, ball):
+    far = viewer.add_image(np.zeros((400, 300, 300), np.uint8), name="own", scale=(2, 2, 2))
+    viewer.reset_view()
+    scan = open_case(qtbot, study, 0)
+    low, high = desk.image(scan).extent.world
+    assert np.allclose(np.array(viewer.scene.camera.center)[-2:], ((low + high) / 2)[1:], atol=1e-3)
+    assert abs(viewer.dims.point[0] - (low[0] + high[0]) / 2) <= scan.display.geometry.spacing[0]
+    assert far in viewer.layers
 
 
 @pytest.mark.parametrize("before", ["a case", "a picture of one's own"])
@@ -293,3 +336,27 @@ def test_columns_come_with_the_room_for_them(filled):
     assert filled.table.isColumnHidden(3)
     filled.resize(500, 700)
     assert not filled.table.isColumnHidden(3)
+
+
+def test_on_a_small_screen_three_cases_are_in_sight_while_the_name_is_asked(filled, qtbot):
+    filled.resize(280, 300)
+    filled.show()
+    qtbot.waitExposed(filled)
+    filled.desk.refreshed.emit()
+    assert filled.name.isVisible()
+    assert not filled.filter.isVisible()
+    qtbot.waitUntil(lambda: filled.table.rowAt(filled.table.viewport().height() - 1) in (2, -1))
+    filled.study.arrange(text="patient 1")
+    filled.desk.refreshed.emit()
+    assert filled.filter.isVisible()
+
+
+def test_the_study_menu_makes_the_report(filled, session, study, qtbot):
+    paint(session, open_case(qtbot, study, 0))
+    study.verify()
+    qtbot.waitUntil(lambda: study.saved == "saved")
+    filled._fill_menu()
+    next(action for action in filled.menu.menu().actions() if action.text() == "Make a report").trigger()
+    assert (session.tab, session.reviewing.page) == ("review", "report")
+    qtbot.waitUntil(lambda: session.reviewing.reporting.made is not None, timeout=60_000)
+    assert session.reviewing.reporting.target.is_file()

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_medseg.gui import warm_layers
+from napari_medseg.gui import key_acts, warm_layers
 from napari_medseg.gui.still import Still
 from napari_medseg.gui.turns import Turns, show
 from napari_medseg.session.state import Preview
@@ -56,6 +56,54 @@ def test_while_a_tool_is_in_hand_the_preview_s_layers_lie_there_empty(viewer, do
     assert held.outline.data is held.preview.data
     session.set(tool="")
     qtbot.waitUntil(lambda: not held.preview.visible and not held.outline.visible)
+
+
+def test_who_turns_the_tabs_and_comes_back_finds_them_as_they_lay(viewer, dock, desk, session, open_sample, qtbot, told):
+    scan = open_sample()
+    desk.arm("scribbles")
+    held = desk.writer.of(scan)
+    qtbot.waitUntil(lambda: held.preview is not None and held.preview.visible)
+    told.clear()
+    session.set(tab="review")
+    session.set(tab="weak", mode="scribbles", tool="scribbles")
+    desk.writer._rest.timeout.emit()  # the wait is over
+    qtbot.waitUntil(lambda: not len(desk.writer._turns))
+    assert told == []
+    assert held.preview.visible
+
+
+def test_h_hides_what_lies_over_the_scan_one_layer_a_turn_and_lets_empty_layers_be(viewer, dock, desk, session, open_sample, qtbot, told):
+    scan = open_sample()
+    desk.arm("scribbles")
+    held = desk.writer.of(scan)
+    qtbot.waitUntil(lambda: held.preview is not None and held.preview.visible)
+    session.adopt_labels(scan, np.ones(scan.display.geometry.shape, np.uint8))
+    over = [held.labels, held.strokes]
+    told.clear()
+    act = key_acts.hide_while_held(desk)
+    next(act)
+    assert len(told) == 1
+    qtbot.waitUntil(lambda: not any(layer.visible for layer in over))
+    assert held.outline.visible
+    next(act, None)
+    qtbot.waitUntil(lambda: all(layer.visible for layer in over))
+    assert sorted(told) == sorted([layer.name for layer in over] * 2)
+
+
+def test_h_let_go_at_once_leaves_nothing_hidden(viewer, dock, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    desk.arm("scribbles")
+    session.adopt_labels(scan, np.ones(scan.display.geometry.shape, np.uint8))
+    over = [desk.writer.of(scan).labels, desk.writer.of(scan).strokes]
+    for _ in range(2):
+        act = key_acts.hide_while_held(desk)
+        next(act)
+        next(act, None)
+    qtbot.waitUntil(lambda: all(layer.visible for layer in over) and not len(desk.hiding._turns))
+    act = key_acts.hide_while_held(desk)
+    next(act)
+    desk.shut()  # the last dock is closed with the key held
+    assert all(layer.visible for layer in over)
 
 
 def test_a_run_changes_what_the_outline_holds_and_its_fill_comes_when_it_stands_still(viewer, dock, desk, session, open_sample, qtbot, told):

@@ -50,3 +50,17 @@ def test_a_long_sentence_is_never_cut_the_reason_gives_way(inside, dock, desk, s
     if guide.why.isVisible():
         assert guide.why.geometry().bottom() <= guide.contentsRect().bottom()
     assert guide.why.text() in guide.toolTip()
+
+
+def test_of_several_reasons_whole_ones_are_shown_as_far_as_they_have_room(inside, dock, desk, session, open_sample, qtbot):
+    open_sample()
+    session.set(tab="weak", tool="")
+    desk.refreshed.emit()
+    qtbot.wait(10)
+    guide, first, second = dock.guide, "Spread them over its slices.", "Or point at it in the Segment tab."
+    assert guide.why.text() in (first, f"{first} {second}")
+    guide.resize(5000, guide.height())
+    assert guide.why.text() == f"{first} {second}"
+    guide.resize(240, guide.height())
+    assert guide.why.text() in ("", first)
+    assert second in guide.toolTip()

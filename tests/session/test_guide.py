@@ -23,7 +23,8 @@ def test_it_leads_from_the_first_click_to_accept(session, owner, scan, ball_seed
     session.set(tool="seeds")
     assert "Click 3 to 5 points" in next_step(session).sentence
     session.set_seeds(scan, {1: ball_seeds[:2]})
-    assert "1 more" in next_step(session).sentence
+    assert "Click 3 to 5 points" in next_step(session).sentence
+    assert next_step(session).why == "2 of 3 are there."
     session.set_seeds(scan, {1: ball_seeds})
     assert (next_step(session).action, next_step(session).key) == ("run", "G")
     session.run()

@@ -26,7 +26,7 @@ def seeds(scan, session, count):
 STATES = {
     "no label": (lambda scan, session: None, "seeds", "Q", "Add seeds"),
     "tool in hand": (lambda scan, session: session.set(tool="seeds"), "none", "", "Click 3 to 5 points"),
-    "one seed missing": (lambda scan, session: seeds(scan, session, 2), "seeds", "", "1 more point inside"),
+    "one seed missing": (lambda scan, session: seeds(scan, session, 2), "seeds", "", "Click 3 to 5 points inside"),
     "seeds": (lambda scan, session: seeds(scan, session, 3), "run", "G", "Grow Organ from its 3 seeds"),
     "preview": (preview, "accept", "K", "accept it into Organ"),
     "empty preview": (lambda scan, session: preview(scan, session, empty=True), "discard", "Shift+K", "Nothing was outlined"),

@@ -1,5 +1,7 @@
 """A study from the person's side: what is drawn is on the disk in time, and everything comes back."""
 
+from dataclasses import replace
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -224,6 +226,71 @@ def test_leaving_a_case_makes_its_brush_work_a_corrected_version(desk, study):
     assert np.array_equal(again.labels, labels)
     desk.go(1)
     assert study.cases[0].versions == 1
+
+
+def test_what_is_drawn_while_the_next_case_is_read_is_kept(desk, study, monkeypatch):
+    scan = desk.go(0)
+    desk.paint(WHERE)
+    reading, drawn = Event(), Event()
+    read = io.read
+
+    def slow(*args, **keywords):
+        reading.set()
+        assert drawn.wait(30)
+        return read(*args, **keywords)
+
+    monkeypatch.setattr(io, "read", slow)
+    study.go(study.rows()[1].id)
+    desk.until(reading.is_set)
+    assert study.scan is scan  # the case before stays in work until the next is there
+    desk.paint(THERE)
+    labels = scan.labels.copy()
+    drawn.set()
+    desk.settle()
+    assert study.current == "case-0002"
+    monkeypatch.undo()
+    assert np.array_equal(desk.go(0).labels, labels)
+    assert study.scan.by_hand[THERE].all()
+
+
+def test_labels_of_a_case_come_counted_and_in_memory_of_their_own(desk, study):
+    scan = desk.go(0)
+    desk.paint(WHERE)
+    count = scan.voxels[1]
+    desk.go(1)
+    again = desk.go(0)
+    assert again.voxels == {0: again.labels.size - count, 1: count}
+    assert again.by_hand.sum() == count
+    assert again.labels.flags.c_contiguous
+    assert again.labels.flags.writeable
+
+
+def test_a_case_whose_labels_lie_elsewhere_than_its_scan_is_declined_in_a_sentence(desk, study, files, ball):
+    desk.go(0)
+    desk.paint(WHERE)
+    desk.go(1)
+    shape = (ball.array.shape[0] + 2, *ball.array.shape[1:])
+    io.write(replace(ball, array=np.zeros(shape, ball.array.dtype), geometry=replace(ball.geometry, shape=shape)), files[0])
+    scan = study.scan
+    desk.go(0)
+    assert desk.problems
+    assert study.scan is scan
+    assert study.busy == ""
+
+
+def test_two_versions_saved_at_once_hold_each_what_was_there_then(desk, study):
+    scan = desk.go(0)
+    desk.paint(WHERE)
+    first = scan.labels.copy()
+    study.save_version("one")
+    desk.paint(THERE)
+    second = scan.labels.copy()
+    study.save_version("two")
+    scan.labels[0] = 1  # the next stroke, not told yet
+    desk.settle()
+    assert [v.name for v in study.versions] == ["one", "two"]
+    for number, labels in ((1, first), (2, second)):
+        assert np.array_equal(scan.axes.apply(study.project.labels(study.current, number).array), labels)
 
 
 def test_a_named_version_and_verified_go_into_the_history(desk, study):

@@ -67,3 +67,36 @@ def test_an_export_that_fails_says_why_and_the_study_goes_on(session, owner, stu
     owner.run_until(lambda: problems)
     assert "DICOM" in str(problems[0])
     label(session, owner)
+
+
+def test_two_formats_are_written_at_one_go(session, owner, study, tmp_path):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    study_export.export(session, tmp_path / "out", ".nii.gz", ".nrrd")
+    owner.run_until(lambda: session.notice.startswith("Exported 1 verified case"))
+    first, second = (read_labels(tmp_path / "out" / f"case-0001{suffix}") for suffix in (".nii.gz", ".nrrd"))
+    assert first.array.any()
+    assert np.array_equal(first.array, second.array)
+
+
+def test_with_three_labelled_cases_the_guide_names_the_network_that_learns_from_them(session, owner, study):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    assert "Refine tab" not in next_step(session).why
+    more = [replace(study.cases[0], id=f"case-{n:04d}", status="weak", latest=1) for n in (3, 4)]
+    study.cases = [*study.cases, *more]
+    assert next_step(session).action == "next"
+    assert "Or train a network on the 3 labelled cases: Refine tab." in next_step(session).why
+
+
+def test_verified_cases_need_no_marked_slices_before_rounds_are_judged(session, owner, study):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    session.notice = ""
+    session.set(tab="refine")
+    step = next_step(session)
+    assert step.action == "run"
+    assert "mark" not in step.why
