@@ -179,7 +179,7 @@ class GuideLine(QFrame):
         self._fitted = asked
         needs = self.sentence.heightForWidth(width) + 10
         self.setFixedHeight(max(HEIGHT_GUIDE, needs))
-        room, reasons = HEIGHT_GUIDE - needs - self._words.spacing(), ENDS.split(self._reasons)
+        room, reasons = HEIGHT_GUIDE - needs - 2 * self._words.spacing(), ENDS.split(self._reasons)
         for count in range(len(reasons), 0, -1):
             self.why.setText(" ".join(reasons[:count]))
             if self.why.heightForWidth(width) <= room:
