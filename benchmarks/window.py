@@ -107,7 +107,10 @@ class Heartbeat:
         while True:
             time.sleep(0.01)
             if self.on and time.perf_counter() - self.last > LONG:
-                stack = traceback.extract_stack(sys._current_frames()[self._main])
+                try:
+                    stack = traceback.extract_stack(sys._current_frames()[self._main])
+                except AttributeError:  # the frame went while it was looked at
+                    continue
                 ours = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in stack if "medseg" in frame.filename]
                 self.blamed[f"{' < '.join(reversed(ours[-6:]))} || {Path(stack[-1].filename).name}:{stack[-1].lineno} {stack[-1].name}"] += 1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
-PAUSE_MS = 5  # between two pieces: what the person did meanwhile comes first
+PAUSE_MS = 5  # before each piece: what the person did, and what that brought about, comes first
 
 
 class Turns(QObject):
@@ -33,7 +33,7 @@ class Turns(QObject):
         """Do this in a turn of its own, after what waits already."""
         self._waiting.append(piece)
         if not self._timer.isActive():
-            self._timer.start(0)
+            self._timer.start(PAUSE_MS)
 
     def close(self) -> None:
         """Forget what waits."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from napari_medseg.errors import InvalidInputError, UnavailableError
+from napari_medseg.segmenters import torch_beside
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ class Device:
 
 def list_devices() -> tuple[Device, ...]:
     """Every device that works here, best first; loads torch."""
+    torch_beside.load()
     import torch
 
     cards = [Device(f"cuda:{i}", torch.cuda.get_device_name(i), _cuda_free(torch.device("cuda", i))) for i in range(_cuda_count())]
@@ -62,6 +64,7 @@ def choose(name: str = "auto", *, where: str = "device") -> str:
     UnavailableError
         When this machine has none of that kind.
     """
+    torch_beside.load()
     import torch
 
     kind, _, number = name.partition(":")

@@ -1,0 +1,31 @@
+"""torch's libraries are loaded by the system's loader, without the interpreter's lock."""
+
+import subprocess
+import sys
+
+import pytest
+
+AHEAD = """
+import sys
+from napari_medseg.segmenters import torch_beside
+assert torch_beside._load_libraries()
+assert "torch" not in sys.modules
+torch_beside.load()
+import torch
+print(torch.ones(2).sum().item(), torch.nn.functional.conv1d(torch.ones(1, 1, 4), torch.ones(1, 1, 2)).shape[-1])
+"""
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="torch does it itself there")
+def test_what_was_loaded_ahead_is_what_torch_works_with():
+    done = subprocess.run([sys.executable, "-c", AHEAD], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "2.0 3"), done.stderr
+
+
+def test_without_its_libraries_torch_is_imported_as_ever(monkeypatch):
+    from napari_medseg.segmenters import torch_beside
+
+    monkeypatch.setattr(torch_beside, "FIRST", "libnothing")
+    assert not torch_beside._load_libraries()
+    torch_beside.load()
+    assert "torch" in sys.modules
