@@ -13,6 +13,7 @@ from napari_medseg.cli import (
     learning,
     learning_sets,
     measuring,
+    pretraining,
     project,
     proposing,
     pruning,
@@ -46,6 +47,7 @@ project_app.command("list")(project.list_)
 app.command()(segmenting.segment)
 app.command()(learning.refine)
 app.command()(learning_sets.refine_sets)
+app.command()(pretraining.pretrain)
 app.command()(proposing.propose)
 app.command()(pruning.prune)
 app.command()(exporting.export_model)

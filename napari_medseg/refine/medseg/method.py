@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_medseg import catalogue
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
+from napari_medseg.refine.medseg.architecture import suited
 from napari_medseg.refine.medseg.beside import abreast
 from napari_medseg.refine.medseg.data import ROOM, large, prepared
 from napari_medseg.refine.medseg.learner import SLICES
@@ -24,16 +24,17 @@ from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
 from napari_medseg.refine.method import Example, Freeze, Learning
 from napari_medseg.refine.models import require_channels, require_kind
+from napari_medseg.refine.pretraining.encoder import load_encoder
 from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.networks.plan import KIND as ARCHITECTURE
 from napari_medseg.segmenters.networks.plan import ArchitecturePlan
 from napari_medseg.segmenters.networks.probing import learning_bytes
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
-from napari_medseg.segmenters.volumetric.members import Architecture, Member, carry, class_axes, described, made, new_member
+from napari_medseg.segmenters.volumetric.members import Architecture, Member, carry, class_axes, made, new_member
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volumetric
 from napari_medseg.segmenters.volumetric.network import VolumetricNet
 from napari_medseg.segmenters.volumetric.plan import KIND as VOLUMES
-from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, free_window, planned, planned_for, slice_axis, window_for
+from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, planned, planned_for, window_for
 from napari_medseg.volume import Shape, Spacing, axis_map
 
 BACKWARD = 1.5  # times what an update keeps of a window: what it takes at its peak
@@ -88,16 +89,10 @@ class MedsegMethod:
         return int(BACKWARD * windows * kept) + self.recipe.folds * weights
 
     def _architecture(self, shape: Shape, spacing: Spacing, channels: int, classes: int) -> ArchitecturePlan:
-        """The network that the recipe names, for scans of this shape and spacing (z, y, x); one that suits itself to them is told of both."""
+        """The network that the recipe names, for scans of this shape and spacing (z, y, x)."""
         recipe = self.recipe
-        axis = slice_axis(spacing) if recipe.dims == 2 else 0
-        own = catalogue.load().find(recipe.network, "network").parameters
-        seen = [place for place in range(3) if recipe.dims == 3 or place != axis]
-        window = free_window(recipe.dims, axis, shape, spacing)
-        told = {"spacing": [float(spacing[place]) for place in seen], "window": [window[place] for place in seen]}
-        suited = {name: value for name, value in told.items() if own.get(name) == []}
-        return described(
-            recipe.network, in_channels=channels, classes=classes, dims=recipe.dims, axis=axis, parameters={**suited, **recipe.parameters},
+        return suited(
+            recipe.network, shape, spacing, channels=channels, classes=classes, dims=recipe.dims, parameters=recipe.parameters, start=recipe.start,
         )
 
     def learn(
@@ -111,7 +106,7 @@ class MedsegMethod:
             raise NoLabelsError("no voxel has a known label", where="labels", todo="Give labels in which 255 (unknown) does not cover everything")
         yield Learning(0.0, "Looking at the scans")
         plan, old = self._beginning(examples, values, base, device)
-        networks = [_fresh(plan, old, index, seed) for index in range(self.recipe.folds)]
+        networks = [_fresh(plan, old, index, seed, self.recipe.start) for index in range(self.recipe.folds)]
         with tempfile.TemporaryDirectory(prefix="medseg-", ignore_cleanup_errors=True) as scratch:
             folder = Path(scratch) if large(examples, plan) else None
             cases = []
@@ -164,10 +159,12 @@ def _loaded(base: Path, device: str, recipe: Medseg) -> VolumetricModel:
     return model
 
 
-def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: int) -> Member:
-    """A new network; with a base, one of its members, whose maps of the classes it knows are kept."""
+def _fresh(plan: VolumetricPlan, old: VolumetricModel | None, index: int, seed: int, start: str = "") -> Member:
+    """A new network, with a pre-trained encoder where `start` names one; with a base, one of its members, whose maps of the classes it knows are kept."""
     network = new_member(plan.network, plan.fingerprint.share, seed * 1000 + index)
     if old is None:
+        if start and isinstance(network, Architecture):
+            load_encoder(network.network, start)
         return network
     member = old.network.networks[index % len(old.network.networks)]
     pairs = [(place, old.described.values.index(value)) for place, value in enumerate(plan.values) if value in old.described.values]
