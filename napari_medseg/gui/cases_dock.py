@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
-    QMainWindow,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -384,13 +383,6 @@ class CasesDock(Dock):
             dock.raise_()
         if window is not None and controls is not None:
             window.resizeDocks([controls, dock], [1, window.height()], Qt.Orientation.Vertical)
-
-    def _frame(self) -> tuple[QMainWindow | None, QDockWidget | None]:
-        """The window and the dock this lies in; None where it floats or lies in neither."""
-        dock, window = self.parent(), self.window()
-        while dock is not None and not isinstance(dock, QDockWidget):
-            dock = dock.parent()
-        return (window, dock) if isinstance(window, QMainWindow) and dock is not None and not dock.isFloating() else (None, None)
 
 
 def _title(folder: str) -> str:

@@ -57,14 +57,26 @@ class Dock(QWidget):
             layout.setContentsMargins(left, self._top + _overlap(self), right, bottom)
 
     def _fit_screen(self) -> None:
-        """A dock makes the window wider, on a small screen wider than the screen: then the dock itself would lie outside."""
+        """A dock makes the window larger, on a small screen larger than the screen: then the dock itself would lie outside."""
         window = _main_window(self)
-        if isinstance(window, QMainWindow) and window.screen() is not None and not window.isMaximized():
-            room = window.screen().availableVirtualGeometry()
-            if window.width() > room.width():
-                window.resize(room.width(), window.height())
-                if window.x() > room.left():
-                    window.move(room.left(), window.y())
+        if not isinstance(window, QMainWindow) or window.screen() is None:
+            return
+        room = window.screen().availableVirtualGeometry()
+        if window.isMaximized():
+            if window.height() > room.height() >= window.minimumSizeHint().height():
+                window.showNormal()  # the only way to tell it that it is maximised after all
+                window.showMaximized()
+            return
+        if window.width() > room.width() or window.height() > room.height():
+            window.resize(min(window.width(), room.width()), min(window.height(), room.height()))
+            window.move(room.left() if window.width() == room.width() else window.x(), room.top() if window.height() == room.height() else window.y())
+
+    def _frame(self) -> tuple[QMainWindow | None, QDockWidget | None]:
+        """The window and the dock this lies in; None where it floats or lies in neither."""
+        dock, window = self.parent(), self.window()
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parent()
+        return (window, dock) if isinstance(window, QMainWindow) and dock is not None and not dock.isFloating() else (None, None)
 
     def event(self, event: QEvent) -> bool:
         """Notice when napari docks the widget, or takes it out of its dock: it only lets go of it, and tells nobody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Surface
+from psygnal import EmitLoopError
 
 from napari_medseg.errors import GridMismatchError, MedsegError
 from napari_medseg.gui import foreign, layers
@@ -19,6 +21,8 @@ from napari_medseg.volume import Array, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
+
+log = logging.getLogger(__name__)
 
 
 class LayerList:
@@ -63,7 +67,16 @@ class LayerList:
                 self._session.report(error)
 
     def _on_removed(self, event: Any) -> None:
-        layer = event.value
+        try:
+            self._let_go(event.value)
+        except (RuntimeError, EmitLoopError) as error:
+            if "after shutdown" not in str(error):
+                raise
+            # Viewer.close() ends asynchronous slicing first: layers that are still there can show nothing new
+            log.info("The viewer is being closed", exc_info=True)
+            self._desk.shut()
+
+    def _let_go(self, layer: Layer) -> None:
         self._declined.pop(layer, None)
         self._behind.pop(layer, None)
         if self._desk.glimpse.lost(layer):

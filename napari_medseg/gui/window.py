@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
@@ -25,6 +25,7 @@ from napari_medseg.gui.weak_tab import WeakTab
 
 TABS = (("segment", "Segment", SegmentTab), ("weak", "Weak label", WeakTab), ("refine", "Refine", RefineTab), ("review", "Review", ReviewTab))
 WANT_A_SCAN = ("segment", "weak")
+FIT_MS = 100  # until Qt has laid out docks that became tabs
 
 
 class MedsegWidget(Dock):
@@ -67,9 +68,39 @@ class MedsegWidget(Dock):
         column.addWidget(self.tabs, 1)
         for part in (self.labels, self.accept_bar, self.progress, self.notice, self.guide):  # above the notice nothing moves when it goes
             column.addWidget(part)
+        self._place = QTimer(self)
+        self._place.setSingleShot(True)
+        self._place.timeout.connect(self._share_place)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(FIT_MS)
+        self._fit.timeout.connect(self._fit_screen)
         self.desk.refreshed.connect(self.refresh)
         self.enter()
         self.refresh()
+
+    def docked(self) -> None:
+        """It takes its place once napari has put it somewhere."""
+        self._place.start()
+
+    def _share_place(self) -> None:
+        """Docks of ours on one side are tabs of one place: one below the other they are higher than a screen."""
+        window, dock = self._frame()
+        if window is None or dock is None:
+            return
+        dock.visibilityChanged.connect(self._came)
+        area, shared = window.dockWidgetArea(dock), window.tabifiedDockWidgets(dock)
+        others = [beside for other in window.findChildren(MedsegWidget) for _, beside in [other._frame()] if beside is not None and beside is not dock]
+        beside = next((each for each in others if not each.isHidden() and window.dockWidgetArea(each) == area), None)
+        if beside is not None and not any(each in shared for each in others):
+            window.tabifyDockWidget(beside, dock)
+            dock.raise_()
+            self._fit.start()
+
+    def _came(self, seen: bool) -> None:
+        """A dock with a single page is in front again: keys and the Guide mean that page."""
+        if seen and len(self._keys) == 1 and self.desk.session.tab != self._keys[0]:
+            self.desk.session.set(tab=self._keys[0])
 
     def changeEvent(self, event: QEvent) -> None:
         """Letters of another size were chosen in napari's preferences."""

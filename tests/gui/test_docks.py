@@ -47,6 +47,20 @@ def test_docks_of_one_viewer_share_one_session(window):
     first.desk.shut()
 
 
+def test_docks_of_ours_on_one_side_are_tabs_of_one_place_and_the_one_in_front_says_what_keys_mean(window, qtbot):
+    docks, widgets = zip(*(window.window.add_plugin_dock_widget("napari-medseg", name) for name in ("Medseg", "Segment", "Refine")), strict=True)
+    main = docks[0].window()
+    qtbot.waitUntil(lambda: len(main.tabifiedDockWidgets(docks[0])) == 2, timeout=5000)
+    session = widgets[0].desk.session
+    for place, tab in ((1, "segment"), (2, "refine")):
+        docks[place].visibilityChanged.emit(True)  # as Qt tells when a tab is chosen
+        assert session.tab == tab
+    docks[0].visibilityChanged.emit(True)
+    assert session.tab == "refine"
+    assert widgets[0].tabs.currentIndex() == 2
+    widgets[0].desk.shut()
+
+
 def test_opening_the_dock_loads_no_torch():
     code = """
 import sys

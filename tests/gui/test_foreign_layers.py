@@ -264,3 +264,15 @@ def test_two_viewers_have_a_desk_each_and_do_not_hear_of_each_other(viewer, dock
     use_labels.adopt_labels(use_labels.current, (values[:6] > 50).astype(np.uint8))
     assert use_labels.current.has_labels
     second.desk.shut()
+
+
+def test_a_viewer_that_ended_its_asynchronous_slicing_may_take_its_layers_away(viewer, dock, desk, session, values):
+    viewer._layer_slicer._force_sync = False  # napari's preference for asynchronous slicing
+    viewer.add_image(values)
+    scan = session.current
+    desk.prompts.prepare(scan)
+    viewer._layer_slicer.shutdown()  # what Viewer.close() does first
+    session.act()
+    viewer.layers.clear()
+    assert not len(viewer.layers)
+    assert session.current is None
