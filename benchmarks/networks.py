@@ -8,7 +8,7 @@ is its own; its row goes into the file as it comes, and a row that is there is n
   `medseg` is the product's own recipe, `own` its network plainly trained, `bound` the same on the true masks.
 - `super`: a super image of slices against its twin in 3D.
 - `prune`: the product's own network, well trained on true masks, at falling shares of its work.
-- `pretrain`: with and without an encoder that has learnt from the scans alone, at equal budget.
+- `pretrain`: with an encoder that has learnt from the scans alone, against as many updates on labels, and as many in all.
 - `losses`: every loss, one round each, on the product's own network.
 - `export`: every network as TorchScript and ONNX, and by how much it then answers otherwise.
 
@@ -155,14 +155,16 @@ def prune(job: Job, scans: Sequence[Scan], held: Sequence[Scan]) -> dict[str, An
 
 
 def pretrain(job: Job, scans: Sequence[Scan], held: Sequence[Scan]) -> dict[str, Any]:
-    """The same updates from nothing, and from an encoder that has seen the scans alone."""
-    from napari_medseg.refine.pretraining.request import PretrainRequest  # type: ignore[import-not-found]
-    from napari_medseg.refine.pretraining.training import pretrain as learn_encoder  # type: ignore[import-not-found]
+    """The same updates on labels from nothing, and from an encoder that has seen the scans alone; and from nothing with the updates of both."""
+    from napari_medseg.refine.pretraining.request import PretrainRequest
+    from napari_medseg.refine.pretraining.training import pretrain as learn_encoder
 
     weak = weakened(scans, LEVEL, job["seed"])
     facts: dict[str, Any] = {}
     plain, _ = trained(job, scans, weak)
     facts["from_nothing"] = scored(plain, scans, weak, held)["held_out"]
+    longer, _ = trained({**job, "updates": 2 * job["updates"]}, scans, weak)
+    facts["from_nothing_longer"] = scored(longer, scans, weak, held)["held_out"]
     for task in ("denoise", "masked"):
         with tempfile.TemporaryDirectory() as folder:
             asked = PretrainRequest([scan.image for scan in scans], job["name"], task=task, updates=job["updates"], out=Path(folder), dims=job["dims"])
