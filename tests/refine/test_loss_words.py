@@ -39,7 +39,9 @@ def test_what_cannot_be_read_says_where_and_shows_an_example(words, said):
     ("focal(gamma=-1)", "gamma must be 0 or more"), ("tversky(alpha=0, beta=0)", "alpha, beta must be"), ("focal(gamma=[1, 2])", "one number"),
     ("boundary(spacing=3)", "several belong"), ("boundary(spacing=[0, 1])", "spacing must be above 0"), ("conservative(enough=0.2)", "between 0.37 and 1"),
     ("weighted-ce(weight=0)", "weight must be above 0"), ("combo(beta=1)", "beta must be"), ("active-contour(region=0)", "region must be"),
-    ("dice(smooth=0)", "smooth must be"), ("hausdorff(alpha=0)", "alpha must be"), ("balanced-ce(beta=2)", "beta must be"),
+    ("active-contour(spacing=[0, 1])", "spacing must be above 0"), ("level-set-term(spacing=[1, -1])", "spacing must be above 0"),
+    ("tversky(alpha=1e999)", "too large a number"), ("weighted-ce(weight=[1, 1e999])", "too large a number"), ("dice(smooth=0)", "smooth must be"),
+    ("hausdorff(alpha=0)", "alpha must be"), ("balanced-ce(beta=2)", "beta must be"),
 ])
 def test_a_loss_that_cannot_be_is_refused_with_what_can(words, said):
     with pytest.raises((InvalidInputError, CatalogueError)) as caught:

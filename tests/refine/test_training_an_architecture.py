@@ -19,6 +19,9 @@ from napari_medseg.refine.medseg.losses import compound
 from napari_medseg.refine.medseg.recipe import medseg, network
 from napari_medseg.refine.medseg.steady import follow, let_lone_values_pass
 from napari_medseg.refine.method import Example
+from napari_medseg.segmenters.networks.building import build
+from napari_medseg.segmenters.networks.hmr_net import HMRNet
+from napari_medseg.segmenters.networks.modality_mask_rcnn import ModalityMaskRCNN
 from napari_medseg.segmenters.networks.probing import learning_bytes
 from napari_medseg.segmenters.volumetric import load_volumetric
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
@@ -267,3 +270,13 @@ def test_what_an_update_keeps_is_counted_as_it_is():
     voxels = 8**3 * 4
     assert kept == voxels * (1 + 4 + 1)  # the window, what the ReLU gave (which is what the last layer saw), the answer
     assert weights == 5 * 4 * sum(value.numel() for value in layers.parameters())
+
+
+@pytest.mark.parametrize(("name", "small"), [("hmr-net", HMRNet.SMALL), ("mask-rcnn-invariant", ModalityMaskRCNN.SMALL)])
+def test_what_an_update_of_a_network_that_finds_objects_keeps_is_that_of_its_loss(name, small):
+    """Its answer alone is made without gradients: of a window of 96 x 96 that kept nothing but the answer."""
+    network = build(name, dims=2, **small)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    kept, _ = learning_bytes(network, (1, 96, 96))
+    assert kept > 10 * 96 * 96 * 4
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

@@ -31,6 +31,11 @@ def test_segformer_has_the_published_number_of_weights():
     assert round(weights("segformer-b0", in_channels=4, classes=3, dims=3) / 1e6, 1) == 4.5
 
 
+def test_the_unets_of_sourget_have_their_published_numbers_of_weights():
+    assert weights("unet-sourget", classes=4, dims=2) == 31_030_788
+    assert weights("unet-lite", classes=4, dims=2) == 3_668_460
+
+
 def test_segformer_sees_the_whole_window_at_once():
     network = build("segformer-b0", dims=2, **TINY_SEGFORMER).eval()
     window = torch.zeros(1, 1, 96, 96)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import LEAST, Loss, Seen, require
+from napari_medseg.refine.losses.loss import LEAST, Loss, Seen, require, require_spacing
 
 ROUND = 1e-8  # added under the root, so that it has a gradient at 0
 
@@ -34,7 +34,7 @@ class ActiveContour(Loss):
     Raises
     ------
     InvalidInputError
-        When region is not above 0 or length is below 0.
+        When region is not above 0, length is below 0 or a spacing is not above 0.
     """
 
     region: float = 10.0
@@ -44,6 +44,7 @@ class ActiveContour(Loss):
     def __post_init__(self) -> None:
         require(self.region > 0, "region", "above 0")
         require(self.length >= 0, "length", "0 or more")
+        require_spacing(self.spacing)
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -69,7 +70,7 @@ class LevelSet(Loss):
     Raises
     ------
     InvalidInputError
-        When length is below 0.
+        When length is below 0 or a spacing is not above 0.
     """
 
     length: float = 0.1
@@ -77,6 +78,7 @@ class LevelSet(Loss):
 
     def __post_init__(self) -> None:
         require(self.length >= 0, "length", "0 or more")
+        require_spacing(self.spacing)
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""

@@ -17,7 +17,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import Loss, Seen, require
+from napari_medseg.refine.losses.loss import Loss, Seen, require, require_spacing
 
 HALF = 0.5  # voxel from the middle of the last one inside to the outline; also the share from which on a voxel is the object's
 
@@ -37,7 +37,7 @@ class Boundary(Loss):
     spacing: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        _require_spacing(self.spacing)
+        require_spacing(self.spacing)
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -71,7 +71,7 @@ class Hausdorff(Loss):
 
     def __post_init__(self) -> None:
         require(self.alpha > 0, "alpha", "above 0")
-        _require_spacing(self.spacing)
+        require_spacing(self.spacing)
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -108,7 +108,3 @@ def distances(inside: Tensor, known: Tensor, spacing: Sequence[float] | None = N
         if one.any() and rest.any():
             found[place] = np.where(objects[place], ndimage.distance_transform_edt(~rest, step), ndimage.distance_transform_edt(~one, step))
     return torch.from_numpy(found)
-
-
-def _require_spacing(spacing: Sequence[float] | None) -> None:
-    require(spacing is None or all(side > 0 for side in spacing), "spacing", "above 0, in mm")

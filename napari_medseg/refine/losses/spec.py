@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,7 +70,11 @@ def _settings(text: str, start: int, inside: str | None) -> dict[str, Setting]:
         name, value = match.groups()
         if name in found:
             raise InvalidInputError(f"'{name}' is given twice", where="loss", todo="Give it once")
-        found[name] = _numbers(text, match.start(2), value) if value.startswith("[") else float(value)
+        several = value.startswith("[")
+        numbers = _numbers(text, match.start(2), value) if several else [float(value)]
+        if not all(map(math.isfinite, numbers)):
+            raise InvalidInputError(f"'{name}' is too large a number", where="loss", todo="Give a smaller one")
+        found[name] = numbers if several else numbers[0]
         at = match.end()
         if at == end:
             break
