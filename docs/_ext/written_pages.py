@@ -19,7 +19,9 @@ from napari_medseg.cli.app import app
 from napari_medseg.gui.key_table import INFORMATION, TABLE, spelt
 
 PLACE = re.compile(r"^<!-- written: ([a-z-]+) -->$", re.MULTILINE)
-KINDS = (("segmenter", "Segmenters"), ("weaklabel", "Weak-label tools"), ("recipe", "Recipes of refinement"))
+KINDS = (
+    ("segmenter", "Segmenters"), ("weaklabel", "Weak-label tools"), ("recipe", "Recipes of refinement"), ("network", "Networks to train"), ("loss", "Losses"),
+)
 WORDS = {
     "list[str]": "text", "list[Path]": "path", "list[path]": "path", "<str>": "<text>", "float range": "number", "int range": "whole number",
     "<float>": "<number>", "<int>": "<whole number>",
@@ -130,6 +132,10 @@ def _part(entry: Entry) -> str:
 
 
 def _takes(entry: Entry) -> str:
+    if entry.kind == "network":
+        return " and ".join(f"{dims}D" for dims in entry.capabilities.get("dims", (2, 3)))
+    if entry.kind == "loss":
+        return ", ".join(f"`{name}`" for name in entry.parameters) or "no setting"
     taken = [*entry.capabilities.get("prompts", ()), *entry.capabilities.get("takes", ())]
     asked = [ask.name for ask in entry.asks if ask.required]
     return ", ".join([*taken, *(f"asks for `{name}`" for name in asked)]) or "the scan alone"
