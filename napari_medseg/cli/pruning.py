@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,10 +58,14 @@ def prune(
         raise InvalidInputError("nothing came of it", where=model, todo="Try another model")
     lines = [_told(point) for point in result.points]
     facts = {
-        "model": str(result.file), "chosen": asdict(result.chosen), "curve": [asdict(point) for point in result.points], "judged_by": list(result.judged_by),
+        "model": str(result.file), "chosen": _facts(result.chosen), "curve": [_facts(point) for point in result.points], "judged_by": list(result.judged_by),
         "window": list(result.window),
     }
     return Answer(facts, "\n".join([*lines, f"Dice on {len(result.judged_by)} cases that did not say what goes; wrote {result.file}"]))
+
+
+def _facts(point: Point) -> dict[str, Any]:
+    return {name: value for name, value in asdict(point).items() if name != "file"}
 
 
 def _told(point: Point) -> str:

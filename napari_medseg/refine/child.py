@@ -52,11 +52,17 @@ def main() -> None:
 
 
 def _run(request: Any, outlet: IO[bytes], controls: Controls) -> bool:
-    """Whether it came to its end. A path in place of a request is the folder of a run that was cut off."""
+    """Whether it came to its end. A path in place of a request is the folder of a run that was cut off; what is no refinement brings its own ticks."""
     from napari_medseg.refine.kept import kept
     from napari_medseg.refine.rounds import refine
 
     _be_modest()
+    if hasattr(request, "ticks"):
+        for tick in request.ticks():
+            _send(outlet, tick)
+            if controls.stopped():
+                break
+        return not controls.stopped()
     with closing(refine(kept(request) if isinstance(request, Path) else request)) as ticks:  # type: ignore[type-var]
         for tick in controlled(ticks, controls):
             _send(outlet, tick)

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 from napari_medseg.errors import TrainingError
 from napari_medseg.refine.controls import GO_ON, PAUSE
@@ -31,64 +31,53 @@ PATIENCE_S = 5.0
 """How long a cancelled child may take to leave by itself."""
 
 
-class RefineRun:
-    """One run in its own process.
+Told = TypeVar("Told")
 
-    Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop. Rounds that are written stay, and a run with a folder can go
-    on later (`resume`).
+
+class ChildRun(Generic[Told]):
+    """Work in its own process.
+
+    Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop.
 
     Parameters
     ----------
-    request : RefineRequest or Path
-        Cases in memory or folders; or the folder of a run that was cut off.
+    request : RefineRequest, Path, or anything with a method `ticks`
+        What the process runs; has to be picklable.
+    first : tick
+        Told at once, before the process has started.
     threads : int
         Of the processor; 0 leaves one to the window where there are more than two.
     """
 
-    def __init__(self, request: RefineRequest | Path, threads: int = 0) -> None:
-        self.request, self.threads = request, threads
+    def __init__(self, request: Any, first: Told, threads: int = 0) -> None:
+        self.request, self.threads, self._first = request, threads, first
         self._cancelled = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._talking = threading.Lock()
         self._listens = self._paused = False
 
-    @classmethod
-    def resume(cls, out: Path | str, threads: int = 0) -> RefineRun:
-        """Go on with the run that was cut off in this folder, from its last checkpoint (`kept.unfinished` finds them).
-
-        Raises
-        ------
-        MissingFileError
-            When nothing is unfinished there.
-        TrainingError
-            When what was kept was written by another version, or is damaged.
-        """
-        from napari_medseg.refine.kept import require_kept
-
-        return cls(require_kept(out), threads)
-
     @property
     def pid(self) -> int | None:
         """The child's process id while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def __iter__(self) -> Iterator[Tick]:
+    def __iter__(self) -> Iterator[Told]:
         """Start the process and follow it.
 
         Yields
         ------
-        Tick
-            As `rounds.refine` gives them.
+        tick
+            As the work gives them.
 
         Raises
         ------
         TrainingError
             When the process cannot start or ends by itself.
         MedsegError
-            Whatever `rounds.refine` raises.
+            Whatever the work raises.
         """
-        yield Tick(0.0, "Starting the training")
+        yield self._first
         with tempfile.TemporaryFile() as complaints:
             self._start(complaints)
             try:
@@ -159,7 +148,7 @@ class RefineRun:
             except OSError as error:
                 raise TrainingError(f"the training could not start ({error.strerror or error})", todo="Close other programs and try again") from error
 
-    def _follow(self, complaints: IO[bytes]) -> Iterator[Tick]:
+    def _follow(self, complaints: IO[bytes]) -> Iterator[Told]:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None or self._cancelled.is_set():
             return
@@ -173,7 +162,7 @@ class RefineRun:
                 message = _receive(process.stdout)
                 if self._cancelled.is_set():
                     return
-                if isinstance(message, Tick):
+                if hasattr(message, "fraction"):
                     yield message
                 elif isinstance(message, Exception):
                     raise message
@@ -202,11 +191,41 @@ class RefineRun:
             process.wait(PATIENCE_S)
         complaints.seek(0)
         log.error("training process ended with code %s: %s", process.returncode, complaints.read()[-4000:].decode(errors="replace"))
-        kept = isinstance(self.request, Path) or self.request.out is not None
+        kept = isinstance(self.request, Path) or (isinstance(self.request, RefineRequest) and self.request.out is not None)
         return TrainingError(
             "the training stopped by itself, perhaps because the memory was full or another program ended it",
             todo="Close other programs and let it go on; little is lost" if kept else "Close other programs and start it again",
         )
+
+
+class RefineRun(ChildRun[Tick]):
+    """One refinement in its own process. Rounds that are written stay, and a run with a folder can go on later (`resume`).
+
+    Parameters
+    ----------
+    request : RefineRequest or Path
+        Cases in memory or folders; or the folder of a run that was cut off.
+    threads : int
+        As `ChildRun`.
+    """
+
+    def __init__(self, request: RefineRequest | Path, threads: int = 0) -> None:
+        super().__init__(request, Tick(0.0, "Starting the training"), threads)
+
+    @classmethod
+    def resume(cls, out: Path | str, threads: int = 0) -> RefineRun:
+        """Go on with the run that was cut off in this folder, from its last checkpoint (`kept.unfinished` finds them).
+
+        Raises
+        ------
+        MissingFileError
+            When nothing is unfinished there.
+        TrainingError
+            When what was kept was written by another version, or is damaged.
+        """
+        from napari_medseg.refine.kept import require_kept
+
+        return cls(require_kept(out), threads)
 
 
 def _receive(stream: IO[bytes]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.refine.examples import weak_examples
@@ -14,12 +15,13 @@ from napari_medseg.refine.medseg.recipe import medseg, network
 from napari_medseg.refine.models import load
 from napari_medseg.refine.pruning.curve import PruneRequest
 from napari_medseg.refine.pruning.importance import Importance
+from napari_medseg.refine.pruning.mending import Moments
 from napari_medseg.refine.pruning.pruning import prune
 from napari_medseg.refine.pruning.timing import flops, quicker
 from napari_medseg.refine.salah.recipe import Recipe
 from napari_medseg.segmenters import collect
 from napari_medseg.segmenters.networks.pruning.anatomy import anatomy
-from napari_medseg.segmenters.networks.pruning.cutting import masked
+from napari_medseg.segmenters.networks.pruning.cutting import masked, sliced
 from napari_medseg.segmenters.opening import open_model
 from napari_medseg.segmenters.unet import UNet
 from napari_medseg.segmenters.weights import save_model
@@ -28,6 +30,7 @@ KINDS = {
     "medseg": medseg(updates=12, folds=2, phases=()),
     "slices": network(network="unet-lite", dims=2, parameters={"widths": [4, 6, 8], "dropout": 0.0}, updates=6),
 }
+FEW = medseg(updates=2, folds=2, phases=())
 
 
 @pytest.fixture(scope="module", name="cases")
@@ -49,8 +52,8 @@ def finished(request):
 
 
 def test_half_the_work_is_left_and_what_that_costs_is_measured(trained, cases, tmp_path):
-    result = finished(PruneRequest(trained, cases, 0.5, (0.8,), tmp_path / "small", samples=4))
-    whole, more, half = result.points
+    result = finished(PruneRequest(trained, cases, 0.5, (0.8, 0.001), tmp_path / "small", samples=4))
+    whole, more, half = result.points  # and nothing at what it cannot be brought to
     assert (whole.share, half.asked) == (1.0, 0.5)
     assert half.share <= 0.5 < more.share <= 0.8
     assert half.parameters < more.parameters < whole.parameters
@@ -69,7 +72,7 @@ def test_the_smaller_model_opens_exports_and_learns_on(trained, cases, tmp_path)
     assert np.abs(found - model.predict(image)).max() < 0.51
     exported = export_model(result.file, tmp_path / "out", formats=("torchscript",))
     assert "of its work" in exported.title
-    *_, last = KINDS["medseg"].method().learn(weak_examples(cases[:2]), (1, 2), number=1, base=result.file, seed=0, device="cpu")
+    *_, last = FEW.method().learn(weak_examples(cases[:2]), (1, 2), number=1, base=result.file, seed=0, device="cpu")
     before, after = (dict(one.network.networks[0].named_parameters()) for one in (model, last.learned.model))
     inner = next(name for name, value in before.items() if value.ndim > 3)
     assert after[inner].shape == before[inner].shape
@@ -129,6 +132,28 @@ def test_every_sample_counts_alike_and_leaves_the_network_as_it_was():
     assert one.samples == 1, "a window in which nothing is known says nothing"
     assert np.allclose(one.values, other.values, rtol=1e-3)
     assert all(value.grad is None and not value.requires_grad for value in net.parameters())
+
+
+def test_a_filter_that_goes_is_taken_over_by_its_like():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.ConvTranspose2d(6, 4, 2, 2), nn.ReLU(), nn.Conv2d(4, 1, 1)).eval()
+    windows = torch.rand(1, 1, 12, 12)
+    with torch.no_grad():
+        for value in (net[0].weight, net[0].bias):
+            value[3:] = 2 * value[:3]  # filters that say the same as others, twice as loud
+    parts = anatomy(net, windows)
+    keep = np.ones(parts.count, bool)
+    keep[parts.tensors["0.weight"][0][3:]] = False
+    moments = Moments(net, parts)
+    moments.add(windows)
+    before = net[2].weight.detach().clone()
+    small = sliced(moments.mended(net, parts, keep), parts, keep)
+    with torch.no_grad():
+        wanted = net(windows)
+        assert float((small(windows) - wanted).abs().max()) < 0.05 * float(wanted.std())
+        assert float((sliced(net, parts, keep)(windows) - wanted).abs().max()) > 0.1 * float(wanted.std())
+    assert small[0].out_channels == 3
+    assert torch.equal(net[2].weight, before), "the whole network was touched"
 
 
 def test_one_patient_is_refused(trained, cases):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,9 +28,9 @@ class PruneRequest:
     cases : tuple of Case, or Folders
         With labels that are believed; of two patients at least.
     share : float
-        Of the work (floating-point operations) that may be left, 0-1.
+        Of the work (floating-point operations) that may be left, 0-1; 1 asks for the curve alone.
     curve : tuple of float
-        Further shares to measure.
+        Further shares to measure; those that are less than the network can be brought to are left out.
     out : Path or None
         Folder for the smaller model; None measures only.
     patients : by case id
@@ -40,6 +40,8 @@ class PruneRequest:
     seed : int
     samples : int
         Windows that the filters are judged by.
+    points : Path or None
+        Folder in which the model of each point is left, in one of its own, for a person to choose from.
     """
 
     model: Path
@@ -51,10 +53,17 @@ class PruneRequest:
     judges: frozenset[str] = frozenset()
     seed: int = 0
     samples: int = SAMPLES
+    points: Path | None = None
 
     def __post_init__(self) -> None:
         if any(not 0 < share <= 1 for share in (self.share, *self.curve)) or self.samples < 1:
             raise InvalidInputError("a model can be brought to more than 0 and at most all of its work", where="flops", todo="Give a share such as 0.5")
+
+    def ticks(self) -> Iterator[PruneTick]:
+        """Do it; imports torch. Raises as `pruning.prune`."""
+        from napari_medseg.refine.pruning.pruning import prune
+
+        return prune(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,8 @@ class Point:
         Of the whole model, measured in turns with it.
     faster : float
         Median of the pairs' ratios.
+    file : Path or None
+        The model, where it was to be left.
     """
 
     asked: float
@@ -91,6 +102,7 @@ class Point:
     ms: float
     whole_ms: float
     faster: float
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

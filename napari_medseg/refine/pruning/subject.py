@@ -31,8 +31,11 @@ from napari_medseg.segmenters.networks.pruning.record import Kept, again
 from napari_medseg.segmenters.unet import UNet
 from napari_medseg.segmenters.volumetric.members import Member
 from napari_medseg.segmenters.volumetric.model import VolumetricModel
+from napari_medseg.volume import Array
 
 STILL = Strength(0.0, 0.0, 0.0, 0.0, 0.0)
+SETTLED_BY = 8
+"""Cases that say where a smaller model is to be cut; more of them change it little, and all their logits are held at once."""
 
 
 class Volumes:
@@ -53,6 +56,7 @@ class Volumes:
         self.networks: Sequence[nn.Module] = [*model.network.networks]
         self.window = (1, self.plan.network.in_channels, *self.plan.patch)
         self.values = self.plan.values
+        self._marked: dict[str, Array] = {}
         if any(getattr(getattr(one, "network", None), "own_loss", None) is not None for one in self.networks):
             raise InvalidInputError("finds objects, and such networks cannot be made smaller", where=self.plan.title, todo="Choose a network that gives maps")
 
@@ -76,11 +80,13 @@ class Volumes:
         whole = self.plan
         members = cast("Sequence[Member]", networks)
         judged = []
-        for case in cases:
+        for case in cases[:SETTLED_BY]:
             ready = self._prepared(case)
-            before = self._logits([cast("Member", one) for one in self.networks], ready) + np.array(whole.offsets, np.float32)[:, None, None, None]
+            if case.id not in self._marked:
+                moved = np.array(whole.offsets, np.float32)[:, None, None, None]
+                self._marked[case.id] = self._logits([cast("Member", one) for one in self.networks], ready) + moved > 0
             everywhere = np.ones(ready.shape, bool)
-            judged.append(Judged(self._logits(members, ready), (before > 0).astype(np.float32), everywhere, ~everywhere))
+            judged.append(Judged(self._logits(members, ready), self._marked[case.id].astype(np.float32), everywhere, ~everywhere))
         network = whole.network.model_copy(update={"kept": again(whole.network.kept, kept)})
         return VolumetricModel(whole.model_copy(update={"network": network, "offsets": offsets(judged), "sha256": ""}), members, self.model.device)
 

@@ -1,7 +1,7 @@
 """Which units go: those of the whole network that matter least for the work they take, until the work that is left is what was asked for.
 
 Sapkota et al. (MIUA 2023) rank by importance alone. By importance for the work that a unit takes, and with a quarter of each layer kept in any case (both
-ours), the same share of the work costs a little less; what was measured is in docs/networks.md.
+ours), the same share of the work costs less; what was measured is in docs/howto/faster-model.md.
 
 Imports torch: only modules that are themselves loaded on demand may import this one.
 """

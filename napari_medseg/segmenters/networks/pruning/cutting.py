@@ -64,7 +64,8 @@ def cut(network: Module, kept: Kept) -> Module:
     modules = dict(network.named_modules())
     for name, shape in kept.items():
         if name not in tensors:
-            if name not in modules or len(shape) != 1 or shape[0] < 1:
+            counted = getattr(modules.get(name), "num_channels", getattr(modules.get(name), "num_features", 0))
+            if len(shape) != 1 or not 1 <= shape[0] <= counted:
                 raise SegmenterError(f"was pruned in a part '{name}' that its network does not have", where="plan", todo=TODO)
             continue
         tensor = tensors[name].detach()
@@ -73,7 +74,7 @@ def cut(network: Module, kept: Kept) -> Module:
             raise SegmenterError(what, where="plan", todo=TODO)
         smaller[name] = tensor[tuple(slice(0, n or None) for n in shape)].clone()
     _refit(network, smaller, kept)
-    if hasattr(network, "kept"):
+    if isinstance(getattr(network, "kept", None), dict):
         network.kept = kept  # type: ignore[assignment]
     return network
 
