@@ -50,7 +50,7 @@ class DeepLabV3Plus(Network):
 
     ENCODER = ("seen",)
     SMALL: ClassVar = {"width": 0.125, "depths": (1, 1, 1, 1), "rates": (1, 2, 3), "dropout": 0.0}
-    UPDATES = 60
+    UPDATES = 90
     RATE = 2e-2
 
     def __init__(

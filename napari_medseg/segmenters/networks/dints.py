@@ -65,6 +65,8 @@ class DiNTS(Network):
 
     ENCODER = ("down", "cells")
     SMALL: ClassVar = {"width": 4}
+    UPDATES = 100
+    RATE = 1e-2
 
     def __init__(self, in_channels: int, classes: int, dims: int, width: int = 16) -> None:
         if width < 2 or width % 2:

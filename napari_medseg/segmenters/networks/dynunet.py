@@ -52,6 +52,8 @@ class DynUNet(Network):
 
     ENCODER = ("first", "down", "bottom")
     SMALL: ClassVar = {"width": 8}
+    UPDATES = 100
+    RATE = 1e-2
 
     def __init__(
         self, in_channels: int, classes: int, dims: int, spacing: Sequence[float] = (), window: Sequence[int] = (), width: int = 32,

@@ -96,7 +96,7 @@ class HMRNet(Detector):
 
     ENCODER: ClassVar[tuple[str, ...]] = ("detecting.trunk", "detecting.pyramid", "shaping.trunk", "shaping.pyramid", "stitches")
     SMALL: ClassVar[Mapping[str, Any]] = {"width": 8, "features": 8, "filters": (8, 16), "hidden": 64, "points": 24, "stride": 4}
-    UPDATES: ClassVar[int] = 50
+    UPDATES: ClassVar[int] = 80
 
     def __init__(
         self, in_channels: int = 1, classes: int = 1, dims: int = 2, *, depth: int = 18, width: int = 16, stride: int = 2, features: int = 32,

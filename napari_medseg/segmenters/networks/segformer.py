@@ -57,6 +57,8 @@ class SegFormer(Network):
 
     ENCODER = ("levels",)
     SMALL: ClassVar = {"widths": (16, 16, 32, 32), "depths": (1, 1, 1, 1), "heads": (1, 1, 2, 2), "decoder": 32}
+    UPDATES = 120
+    RATE = 1e-2
 
     def __init__(
         self, in_channels: int, classes: int, dims: int, widths: Sequence[int] = (32, 64, 160, 256), depths: Sequence[int] = (2, 2, 2, 2),

@@ -42,6 +42,8 @@ class SegResNet(Network):
 
     ENCODER = ("network.convInit", "network.down_layers")
     SMALL: ClassVar = {"width": 8, "down": (1, 1, 1), "up": (1, 1)}
+    UPDATES = 100
+    RATE = 1e-2
 
     def __init__(
         self, in_channels: int, classes: int, dims: int, width: int = 16, down: Sequence[int] = (1, 2, 2, 4), up: Sequence[int] = (1, 1, 1),

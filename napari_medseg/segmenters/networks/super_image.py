@@ -41,6 +41,7 @@ class SuperImage(Network):
     """
 
     SMALL: ClassVar = {"inside": "unet-lite", "parameters": {"widths": (8, 16, 24), "dropout": 0.1}}
+    RATE = 1e-2
 
     def __init__(self, in_channels: int, classes: int, dims: int, inside: str, parameters: Mapping[str, Any] | None = None) -> None:
         if dims != 3:

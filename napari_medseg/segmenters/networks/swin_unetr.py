@@ -45,6 +45,7 @@ class SwinUNETR(Network):
 
     ENCODER = ("network.swinViT",)
     SMALL: ClassVar = {"width": 12, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "window": 4}
+    HEAVY = frozenset({"training"})
 
     def __init__(
         self, in_channels: int, classes: int, dims: int, width: int = 24, depths: Sequence[int] = (2, 2, 2, 2), heads: Sequence[int] = (3, 6, 12, 24),
