@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWid
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.folder_field import FolderField
 from napari_medseg.gui.refine_network import RefineNetwork
+from napari_medseg.gui.refine_pretrain import RefinePretrain
 from napari_medseg.gui.style import combo, quiet, short
 from napari_medseg.session.network_choices import takes_networks
 
@@ -45,6 +46,7 @@ class RefineSetup(QWidget):
         self.labels = FolderField("folder of their label maps", lambda path: self._choose(labels=path))
         self.whole = quiet("Or whole folders: scans, and label maps with the same file names")
         self.network = RefineNetwork(desk)
+        self.pretrain = RefinePretrain(desk)
         self.inside = QWidget()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -57,7 +59,7 @@ class RefineSetup(QWidget):
         folded.setContentsMargins(0, 0, 0, 0)
         folded.setSpacing(4)
         folded.addLayout(form)
-        for part in (self.network, self.whole, self.images, self.labels):
+        for part in (self.network, self.pretrain, self.whole, self.images, self.labels):
             folded.addWidget(part)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

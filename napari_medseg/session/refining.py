@@ -14,6 +14,7 @@ from napari_medseg.session import engines, rounds_again, scan_rounds, study_refi
 from napari_medseg.session.glimpse import Glimpse
 from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.making import Making
+from napari_medseg.session.pretraining import Pretraining
 from napari_medseg.session.refining_left import Asked, Left
 from napari_medseg.session.refining_runs import Seen, Training, runs_folder
 from napari_medseg.session.round_pictures import Change
@@ -82,6 +83,8 @@ class Refining:
     left : Left
         Trainings that were not brought to their end.
     glimpse : Glimpse
+    pretraining : Pretraining
+        What scans without labels teach, for a training to start from.
     """
 
     def __init__(self, session: Session) -> None:
@@ -100,6 +103,7 @@ class Refining:
         self.warning = ""
         self.left = Left(session)
         self.glimpse = Glimpse(session)
+        self.pretraining = Pretraining(session)
         if OURS in {entry.id for entry in session.catalogue.of_kind("recipe")}:
             session.refine.recipe, session.refine.rounds = OURS, session.catalogue.find(OURS, "recipe").build().rounds
         session.scan_opened.connect(self._on_scan)
@@ -132,9 +136,14 @@ class Refining:
         self._session.set(refine=choices)
 
     def choose_network(self, **values: Any) -> None:
-        """Take a network, a loss, or how near to the base they stay; fields of `NetworkChoices`. A network in slices or volumes as it comes."""
+        """Take a network, a loss, or how near to the base they stay; fields of `NetworkChoices`. A network in slices or volumes as it comes.
+
+        A pre-trained encoder is no beginning for another network than its own, and is let go of with it.
+        """
         choices = self._session.refine
         chosen = replace(choices.network, **values)
+        if "start" not in values and (chosen.network, chosen.dims) != (choices.network.network, choices.network.dims):
+            chosen = replace(chosen, start="")
         entry = self._session.catalogue.entries.get(chosen.network)
         dims = entry.capabilities.get("dims", [2, 3]) if entry is not None else [3]
         choices.network = chosen if chosen.dims in dims else replace(chosen, dims=dims[0])
@@ -155,7 +164,10 @@ class Refining:
         self._session.changed.emit()
 
     def stop(self) -> None:
-        """Stop the training; finished rounds stay, and the rest of it and what is queued are offered again."""
+        """Stop the training; finished rounds stay, and the rest of it and what is queued are offered again. Where none runs, what learns without labels."""
+        if not self.is_training and self.pretraining.is_learning:
+            self.pretraining.stop()
+            return
         if self._queue is not None:
             self.left.put_back(item.make for item in self._queue.waiting if isinstance(item.make, Asked))
             self._queue.clear()
