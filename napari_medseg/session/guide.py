@@ -58,7 +58,7 @@ def _beginning(session: Session) -> Step:
     recent = starting.recent(session)
     if recent:
         return Step(f"Go on with the study {recent[0].title}, or open a scan", "reopen", "", "All that was drawn in it is there.")
-    why = "Many scans? Begin a study (New…): all you draw in it is saved by itself."
+    why = "Many scans: begin a study (New…). All you draw in it is saved by itself."
     return Step("Open a scan, or drop it on the window; or try a sample", "open", "Ctrl+O", why)
 
 

@@ -87,6 +87,9 @@ def training(session: Session, job: Job, how_far: str) -> Step:
     if slices < ENOUGH and session.current is not None and session.current.has_labels:
         sentence = f"Training: {how_far}. Mark slices that are right meanwhile (Alt+K): the next training is judged by them"
         return Step(sentence, "stop", "", job.message, waiting=job.title)
+    if session.study.is_open and len(session.study.cases) > 1:
+        sentence = f"Training: {how_far}. Go on with other cases meanwhile (N); proposals come by themselves"
+        return Step(sentence, "stop", "", job.message, waiting=job.title)
     return Step(f"Training: {how_far}. Go on working; the proposal will appear beside your label", "stop", "", job.message, waiting=job.title)
 
 

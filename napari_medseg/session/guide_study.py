@@ -47,7 +47,8 @@ def case(session: Session, scan: Scan) -> Step:
     elif notice.startswith("Verified"):
         notice = "Changed since it was verified"
     why = f"{_teaches(session)} Paint over what is wrong first.".lstrip()
-    return Step(f"{notice}. Look through it; if all is right, verify it", "verify", VERIFY, why, plain=True)
+    later = ", or go on (N)" if left(session) > 1 else ""
+    return Step(f"{notice}. Look through it; if all is right, verify it{later}", "verify", VERIFY, why, plain=True)
 
 
 def finished(session: Session) -> Step:
@@ -85,7 +86,8 @@ def _verified(session: Session, notice: str) -> Step:
         count = len(session.study.cases)
         alone = "; the list can show those alone (To do)" if count >= SEVERAL else ""
         return Step(f"{notice}, but {remain} of {count} are not verified yet{alone}", "none", key, plain=True)
-    why = f"{remain} of {len(session.study.cases)} are left. {_teaches(session)} What is verified can still be changed.".replace("  ", " ")
+    can = "Make a report or export: Study menu." if len(session.study.cases) - remain > 1 else "What is verified can still be changed."
+    why = f"{remain} of {len(session.study.cases)} {'is' if remain == 1 else 'are'} left. {_teaches(session)} {can}".replace("  ", " ")
     if notice.startswith("Opened"):
         return Step(f"{notice}; it is verified. Change it, or go on with the next case", "next", "N", why, plain=True)
     return Step(f"{notice}. Go on with the next case", "next", "N", why, plain=True)

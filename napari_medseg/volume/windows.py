@@ -144,4 +144,4 @@ def sample(array: Array, most: int = SAMPLES) -> np.ndarray[tuple[int], np.dtype
 
 def _short(value: float, width: float) -> str:
     """As many digits as matter in a window of this width."""
-    return f"{value:.0f}" if width >= 20 else f"{value:.3g}"
+    return f"{round(value, 0) + 0.0:.0f}" if width >= 20 else f"{value:.3g}"

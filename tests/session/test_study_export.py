@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_medseg.io import read_labels, write
-from napari_medseg.session import next_step, study_export
+from napari_medseg.session import guide_refine, next_step, study_export
+from napari_medseg.session.jobs import Job
 
 
 @pytest.fixture
@@ -34,10 +35,14 @@ def test_the_guide_leads_from_case_to_case_and_then_to_the_export(session, owner
     session.adopt_labels(session.current, (session.current.display.array > 150).astype(np.uint8))
     session.notice = "Opened a"
     assert (next_step(session).action, next_step(session).key) == ("verify", "Ctrl+Shift+K")
+    assert next_step(session).sentence.endswith("verify it, or go on (N)")
     label(session, owner)
     assert (next_step(session).action, next_step(session).key) == ("next", "N")
     study.step(1)
     owner.run_until(lambda: session.current.case == "case-0002" and not study.busy)
+    session.adopt_labels(session.current, (session.current.display.array > 150).astype(np.uint8))
+    session.notice = "Opened b"
+    assert next_step(session).sentence.endswith("if all is right, verify it")
     label(session, owner)
     step = next_step(session)
     assert step.action == "export"
@@ -100,3 +105,21 @@ def test_verified_cases_need_no_marked_slices_before_rounds_are_judged(session, 
     step = next_step(session)
     assert step.action == "run"
     assert "mark" not in step.why
+
+
+def test_with_two_verified_cases_the_guide_says_where_a_report_is_made(session, owner, study):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    assert "report" not in next_step(session).why
+    study.cases = [*study.cases, replace(study.cases[0], id="case-0003")]
+    assert next_step(session).why == "1 of 3 is left. Make a report or export: Study menu."
+
+
+def test_while_a_network_learns_from_a_study_the_guide_leads_to_its_other_cases(session, owner, study):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    step = guide_refine.training(session, Job("training", "Training", message="Update 3"), "12 %")
+    assert step.sentence.startswith("Training: 12 %. Go on with other cases meanwhile (N)")
+    assert step.waiting

@@ -61,6 +61,7 @@ def test_level_and_width_in_words():
     assert Window(40, 400).words("HU") == "L 40, W 400 HU"
     assert Window.between(0, 10).words("SUV") == "L 5, W 10 SUV"
     assert Window.between(0, 0.5).words() == "L 0.25, W 0.5"
+    assert Window(-0.3, 40).words() == "L 0, W 40"
 
 
 def test_a_preset_says_what_it_draws():
