@@ -37,12 +37,15 @@ def made(answers: Mapping[str, LabelArray], model: Model) -> dict[str, Any]:
 
 
 def nameless(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A round's lineage for the model's own plan, which may be passed on: checksums and counts, no name of a case or patient."""
+    """A round's lineage for the model's own plan, which may be passed on: checksums and counts, no name of a case, a patient or a file it began from."""
     learnt, proposals = record["labels"].values(), sorted(record["proposals"].values())
     voxels: Counter[str] = Counter()
     for one in learnt:
         voxels.update(one["voxels"])
     rest = {key: value for key, value in record.items() if key not in ("labels", "proposals")}
+    recipe = rest.get("recipe", {})
+    if recipe.get("start"):
+        rest["recipe"] = {**recipe, "start": "a pre-trained encoder"}
     return {
         **rest, "patients": len({one["patient"] for one in learnt}), "voxels": dict(voxels), "labels_sha256": sorted(one["sha256"] for one in learnt),
         "proposals_sha256": proposals,

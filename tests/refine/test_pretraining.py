@@ -13,6 +13,7 @@ from napari_medseg import io
 from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError, SegmenterError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.examples import weak_examples
+from napari_medseg.refine.lineage import nameless, settings
 from napari_medseg.refine.medseg.architecture import suited
 from napari_medseg.refine.medseg.recipe import network
 from napari_medseg.refine.pretraining.comparing import CompareRequest, Comparison, Judged, compare, dealt
@@ -120,6 +121,14 @@ def test_a_training_starts_from_it(tmp_path):
     load_encoder(expected, file)
     near = [all(torch.allclose(value, encoder_tensors(expected)[name], atol=1e-4) for name, value in encoder_tensors(model).items()) for model in models]
     assert near == [True, False]
+
+
+def test_the_file_it_began_from_is_not_named_in_what_may_be_passed_on():
+    recipe = settings(network(network="unet-lite", start="/home/ann/patient 7/e.safetensors"))
+    told = nameless({"recipe": recipe, "labels": {}, "proposals": {}})
+    assert recipe["start"].endswith("e.safetensors")
+    assert "patient 7" not in str(told)
+    assert told["recipe"]["network"] == "unet-lite"
 
 
 def test_a_network_that_suits_itself_to_scans_stays_as_it_was_pre_trained(tmp_path):

@@ -37,8 +37,8 @@ from napari_medseg.segmenters.volumetric.plan import VolumetricPlan, planned_for
 
 T = TypeVar("T")
 
-LOOKING, PREPARING = 0.03, 0.07
-"""Shares of the work after which the scans were looked at, and brought to the network's grid."""
+LOOKING, PREPARING = 0.01, 0.019
+"""Shares of the work after which the scans were looked at, and brought to the network's grid; too small for anybody to guess the time left from."""
 LAST = 0.1
 """Share of the updates, at the end, that the error is told of."""
 
