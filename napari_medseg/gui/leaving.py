@@ -13,7 +13,7 @@ from napari_medseg.gui.turns import Turns
 
 
 class Leaving:
-    """Removes layers from a viewer.
+    """Removes layers from a viewer, which goes on showing the place it shows: napari's sliders count slices, and go to another where a longer scan leaves.
 
     Parameters
     ----------
@@ -50,4 +50,8 @@ class Leaving:
         if layer in self:
             self._waiting = [waiting for waiting in self._waiting if waiting is not layer]
             if layer in self._viewer.layers:
+                dims = self._viewer.dims
+                place = dims.point
                 self._viewer.layers.remove(layer)
+                if dims.ndim == len(place):
+                    dims.point = place
