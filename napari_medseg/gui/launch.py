@@ -70,15 +70,19 @@ def main(sample: str | None = None, paths: Sequence[str | Path] = (), series: st
 
 
 def _lay_out(viewer: Any, dock: Any, width: int) -> None:
-    """Fill a small screen, give the dock its width, and show the whole scan once the canvas has its final size."""
+    """Fill a small screen, put the docks where they were left or give ours its width, and show the whole scan once the canvas has its final size."""
     from qtpy.QtCore import Qt, QTimer
 
+    from napari_medseg.gui.dock_layout import DockLayout
+
     window = dock.window()
+    layout = DockLayout(window)
     if window.screen() is not None and window.screen().availableGeometry().width() <= SMALL_SCREEN:
         window.showMaximized()
 
     def settle() -> None:
-        window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
+        if not layout.restore():
+            window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
         viewer.reset_view()
 
     QTimer.singleShot(300, settle)
