@@ -106,6 +106,7 @@ def _answer(run: RefineRun, out: Path) -> Answer:
         known = [*dice, ("loss", figures.loss), ("volume ratio", figures.volume_ratio)]
         told = ", ".join(f"{name} {value:.3f}" for name, value in known if value is not None)
         lines.append(f"round {figures.round}: {told}, {figures.seconds:.1f} s" + (f" - {figures.reason}" if figures.reason else ""))
+        lines += [f"  {figures.notes}"] if figures.notes else []
     answer = {name: value for name, value in result.as_dict().items() if name != "lineage"}  # long; rounds.json holds it
     return Answer(answer, "\n".join([*lines, f"adopted: round {result.best_round}; labels in {out / 'final'}, model {result.model or 'none'}"]))
 

@@ -13,7 +13,7 @@ from napari_medseg.session.exporting import export
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.refining import Row
 from napari_medseg.session.round_pictures import MOST
-from napari_medseg.session.round_words import COLUMNS, TIPS, cells, scored_on, verdict
+from napari_medseg.session.round_words import COLUMNS, TIPS, cells, noted, scored_on, verdict
 
 MOST_ROWS = 5
 
@@ -41,7 +41,7 @@ class RefineRounds(QWidget):
         self.table.horizontalHeader().setMinimumSectionSize(20)
         self.table.itemSelectionChanged.connect(self._on_chosen)
         self.scored = quiet()
-        self.reason = quiet()
+        self.reason, self.noted = quiet(), quiet()
         self.adopt = button("Adopt", "", self._on_adopt)
         back = "Give all cases the labels of before this run again; what you painted or verified since stays"
         self.back = button("Roll back", back, desk.session.refining.roll_back)
@@ -60,7 +60,7 @@ class RefineRounds(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        for part in (self.table, self.scored, self.reason):
+        for part in (self.table, self.scored, self.reason, self.noted):
             column.addWidget(part)
         column.addLayout(acts)
         column.addLayout(grid)
@@ -82,6 +82,8 @@ class RefineRounds(QWidget):
         self.scored.setText(scored_on(refining.rows))
         used = chosen is not None and chosen.figures.round == refining.in_use
         self.reason.setText(verdict(chosen, over=not refining.is_training, used=used) if chosen is not None else "")
+        self.noted.setText(noted(chosen) if chosen is not None else "")
+        self.noted.setVisible(bool(self.noted.text()))
         self._act(chosen)
         self._picture(chosen)
         mark(self.adopt, "primary", session.tab == "refine" and next_step(session).action == "adopt")

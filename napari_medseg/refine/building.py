@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from napari_medseg.errors import InvalidInputError
 
 Kind = TypeVar("Kind")
-WORDS = {int: "a whole number", float: "a number", str: "a name", tuple: "numbers in brackets, such as [0.35, 0.7]",
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", tuple: "numbers in brackets, such as [0.35, 0.7]",
          dict: "names with values in braces, such as {\"width\": 16}"}
 
 
@@ -43,5 +43,5 @@ def _fitting(name: str, value: Any, hint: Any) -> Any:
 
 def _is(kind: Any, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(kind, type):
-        return False
+        return isinstance(value, bool) and kind is bool
     return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)

@@ -31,13 +31,19 @@ def load(path: Path) -> Model:
     SegmenterError
         When it is damaged, or of a kind that this version does not know.
     """
-    if read_plan(path, _AnyPlan).network.get("kind") == "unet2d":
+    kind = read_plan(path, _AnyPlan).network.get("kind")
+    if kind == "unet2d":
         from napari_medseg.refine.salah.method import SalahModel
 
         return SalahModel.load(path)
     from napari_medseg.segmenters.volumetric import load_volumetric
 
-    return load_volumetric(path)
+    model = load_volumetric(path)
+    if kind != "mixed":
+        return model
+    from napari_medseg.refine.panel.model import PanelModel
+
+    return PanelModel(model.described, model.network.networks, model.device)  # type: ignore[arg-type]
 
 
 def require_kind(base: Path, kinds: Collection[str], recipe: str) -> None:

@@ -17,6 +17,7 @@ FAMILIES = {
     SLICES: "napari_medseg.segmenters.unet_segmenter:UNetSegmenter",
     "volumetric": "napari_medseg.segmenters.volumetric.segmenter:VolumetricSegmenter",
     "architecture": "napari_medseg.segmenters.volumetric.segmenter:VolumetricSegmenter",
+    "mixed": "napari_medseg.refine.panel.segmenter:PanelSegmenter",
 }
 
 

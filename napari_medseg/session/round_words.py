@@ -70,3 +70,9 @@ def verdict(row: Row, *, over: bool, used: bool = False) -> str:
     reason = figures.reason.rstrip(".")
     found = f". {reason[0].upper()}{reason[1:]}" if reason else ""
     return f"{said}{found}." + (f" Watch: {figures.pieces.rstrip('.')}." if figures.pieces else "")
+
+
+def noted(row: Row) -> str:
+    """What the recipe found out on the way, such as how networks compared; "" for nothing."""
+    notes = row.figures.notes.rstrip(".")
+    return f"{notes[0].upper()}{notes[1:]}." if notes else ""

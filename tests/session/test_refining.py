@@ -14,8 +14,9 @@ from napari_medseg.refine.result import ZeroShot
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
+from napari_medseg.session.refining import Row
 from napari_medseg.session.refining_runs import Training, runs_folder, watched
-from napari_medseg.session.round_words import cells, scored_on, verdict
+from napari_medseg.session.round_words import cells, noted, scored_on, verdict
 from napari_medseg.session.state import Preview
 
 FIRST = RoundFigures(0, 0, 0.0, None, 1.0, dice_verified=0.80, adopted=True)
@@ -240,6 +241,12 @@ def test_the_table_says_in_words_why_a_round_was_not_taken(session, owner, study
     step = next_step(session)
     assert step.sentence.startswith("No round was adopted. Mark 3 slices right")
     assert "Worse on the verified slices" in step.why
+
+
+def test_what_a_recipe_found_out_is_told_below_its_round_and_nothing_where_it_found_nothing():
+    told = replace(FIRST, round=1, notes="Dice on patients held out: dints 0.8; kept: dints")
+    assert noted(Row(told, {})) == "Dice on patients held out: dints 0.8; kept: dints."
+    assert noted(Row(FIRST, {})) == ""
 
 
 def test_a_refused_round_waits_in_no_closed_case_and_says_so_in_the_open_one(session, owner, study, ball):

@@ -177,7 +177,7 @@ class Round:
         for index, example in enumerate(self.examples):
             maps = self._proposed(index, judged.pop(index, None), cut)
             proposals[example.id] = keep_locked(labelled(maps, self.plan.values), example.labels, example.trust)
-            doubt[example.id] = _doubt(maps)
+            doubt[example.id] = undecided(maps)
             share = (index + 1) / (len(self.cases) + 1)
             yield Learning(LEARNED[1] + (1 - LEARNED[1]) * share, f"Proposing for scan {index + 1} of {len(self.cases)}", updates=self.updates)
         plan = self.plan.model_copy(update={"offsets": cut})
@@ -282,7 +282,7 @@ def _told(shifts: FloatArray) -> str:
     return f"masks moved by {far.mean():.1f} mm on average, {far.max():.1f} mm at most; {all_one_way:.1f} mm of it common to all"
 
 
-def _doubt(maps: FloatArray) -> FloatArray:
+def undecided(maps: FloatArray) -> FloatArray:
     """1 where the two likeliest answers are equally likely, 0 where one is certain."""
     both = np.sort(np.concatenate([maps, 1 - maps.sum(0, keepdims=True)]), axis=0)
     return np.asarray(np.clip(1 - (both[-1] - both[-2]), 0, 1), np.float32)

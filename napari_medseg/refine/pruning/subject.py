@@ -57,6 +57,9 @@ class Volumes:
         self.window = (1, self.plan.network.in_channels, *self.plan.patch)
         self.values = self.plan.values
         self._marked: dict[str, Array] = {}
+        if self.plan.network.kind == "mixed":
+            what = "holds networks of several architectures, and only one can be made smaller"
+            raise InvalidInputError(what, where=self.plan.title, todo="Choose another model")
         if any(getattr(getattr(one, "network", None), "own_loss", None) is not None for one in self.networks):
             raise InvalidInputError("finds objects, and such networks cannot be made smaller", where=self.plan.title, todo="Choose a network that gives maps")
 

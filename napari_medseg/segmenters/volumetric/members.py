@@ -21,7 +21,7 @@ from napari_medseg.segmenters.networks.probing import last_layers
 from napari_medseg.segmenters.networks.pruning.cutting import cut
 from napari_medseg.segmenters.plan import TODO, reason
 from napari_medseg.segmenters.volumetric.network import VolumetricNet
-from napari_medseg.segmenters.volumetric.plan import AnyNetworkPlan
+from napari_medseg.segmenters.volumetric.plan import AnyNetworkPlan, MixedPlan
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Of logits (n, classes, ...), targets (n, classes, ...), weights (n, 1, ...) and the windows (n, channels, ...)."""
@@ -128,8 +128,10 @@ def made(plan: AnyNetworkPlan, seed: int = 0) -> Member:
     Raises
     ------
     CatalogueError, UnavailableError, InvalidInputError
-        As `Architecture` does.
+        As `Architecture` does; also when the plan is of several architectures.
     """
+    if isinstance(plan, MixedPlan):
+        raise InvalidInputError("are networks of several architectures", where="plan", todo="Choose a model of one")
     if isinstance(plan, ArchitecturePlan):
         return cut(Architecture(plan, seed), plan.kept)
     with torch.random.fork_rng(devices=[]):
@@ -172,26 +174,31 @@ def read_members(plan: AnyNetworkPlan, tensors: Mapping[str, Tensor], where: Pat
     UnavailableError
         When a package it needs is missing.
     """
+    parts: Sequence[AnyNetworkPlan] = plan.parts if isinstance(plan, MixedPlan) else [plan]
+    name, first, found = plan.kind, 0, list[Member]()
     try:
-        if isinstance(plan, ArchitecturePlan) and not _fits(plan, tensors):
-            raise SegmenterError(f"holds weights that are not those of the network '{plan.name}' it names", where=where, todo=TODO)
-        return [made(plan) for _ in range(plan.members)]
+        for part in parts:
+            name = getattr(part, "name", part.kind)
+            if isinstance(part, ArchitecturePlan) and not _fits(part, tensors, first):
+                raise SegmenterError(f"holds weights that are not those of the network '{name}' it names", where=where, todo=TODO)
+            found += [made(part) for _ in range(part.members)]
+            first += part.members
     except CatalogueError as error:
-        name = getattr(plan, "name", plan.kind)
         todo = "Update napari-medseg, or add the entry of that network to the catalogue"
         raise SegmenterError(f"needs the network '{name}', which cannot be built here ({error.what})", where=where, todo=todo) from error
     except InvalidInputError as error:
         raise SegmenterError(f"names a network that cannot be made ({error.what})", where=where, todo="Update napari-medseg or choose another model") from error
+    return found
 
 
-def _fits(plan: ArchitecturePlan, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether tensors have the names and shapes of the first of the networks; found out on tensors without content."""
+def _fits(plan: ArchitecturePlan, tensors: Mapping[str, Tensor], index: int) -> bool:
+    """Whether the tensors of the network at this place have the names and shapes of such a one; found out on tensors without content."""
     try:
         with torch.device("meta"):
             wanted = {name: value.shape for name, value in made(plan).state_dict().items()}
     except NotImplementedError:  # an architecture that needs numbers to be built: its weights are compared when they are put in
         return True
-    first = "networks.0."
+    first = f"networks.{index}."
     return wanted == {name.removeprefix(first): value.shape for name, value in tensors.items() if name.startswith(first)}
 
 

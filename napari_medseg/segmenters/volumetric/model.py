@@ -18,7 +18,7 @@ from napari_medseg.segmenters.inference import Inference
 from napari_medseg.segmenters.plan import FORMAT, TODO, model_file, read_plan
 from napari_medseg.segmenters.volumetric.grid import Way
 from napari_medseg.segmenters.volumetric.members import Member, read_members
-from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
+from napari_medseg.segmenters.volumetric.plan import MixedPlan, VolumetricPlan
 from napari_medseg.segmenters.weights import read_weights, write_weights
 from napari_medseg.segmenters.window import Blend, Place, slide
 from napari_medseg.volume import FloatArray, LabelArray, Shape, Volume
@@ -28,22 +28,32 @@ LARGER = 1.3  # a scan up to this much larger than the patch, along an axis, is 
 
 
 class Together(nn.Module):
-    """Networks that answer together: the mean of their logits, moved so that 0 is the right place to cut."""
+    """Networks that answer together: the mean of their logits, or of their probabilities, moved so that 0 is the right place to cut."""
 
     offsets: Tensor
 
-    def __init__(self, networks: Iterable[Member], offsets: Iterable[float]) -> None:
+    def __init__(self, networks: Iterable[Member], offsets: Iterable[float], *, probable: bool = False) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
+        self.probable = probable
         self.register_buffer("offsets", torch.tensor(list(offsets), dtype=torch.float32)[:, None, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes, z, y, x) against a background of 0."""
+        if self.probable:
+            return mean_probability(torch.stack([network(x) for network in self.networks])) + self.offsets
         total = self.networks[0](x)
         for network in self.networks[1:]:
             total = total + network(x)
         answer: Tensor = total / len(self.networks) + self.offsets
         return answer
+
+
+def mean_probability(logits: Tensor) -> Tensor:
+    """Logits (..., classes, z, y, x) of the mean of the probabilities that logits of several networks (networks, ..., classes, z, y, x) stand for."""
+    background = torch.zeros_like(logits[..., :1, :, :, :])
+    shares = torch.cat([background, logits], dim=-4).log_softmax(-4).logsumexp(0)
+    return shares[..., 1:, :, :, :] - shares[..., :1, :, :, :]
 
 
 class VolumetricModel:
@@ -65,8 +75,9 @@ class VolumetricModel:
     """
 
     def __init__(self, plan: VolumetricPlan, networks: Iterable[Member], device: str = "auto") -> None:
-        self.network = Together(networks, plan.offsets)
-        counted = plan.network.model_copy(update={"members": len(self.network.networks)})
+        mixed = isinstance(plan.network, MixedPlan)
+        self.network = Together(networks, plan.offsets, probable=mixed)
+        counted = plan.network if mixed else plan.network.model_copy(update={"members": len(self.network.networks)})
         self.described = plan.model_copy(update={"network": counted})
         self.device = device
         self._running: Inference | None = None

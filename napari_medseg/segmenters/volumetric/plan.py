@@ -9,11 +9,12 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_medseg.segmenters.networks.plan import ArchitecturePlan
-from napari_medseg.segmenters.networks.pruning.record import Prunable
+from napari_medseg.segmenters.networks.pruning.record import Kept, Prunable
 from napari_medseg.segmenters.volumetric.fingerprint import Fingerprint
 from napari_medseg.volume import Shape, Spacing
 
 KIND = "volumetric"
+MIXED = "mixed"
 SLICE = 256 * 256  # pixels of a patch that is one slice
 COARSER = 1.1  # than across the axial slices, before a network of slices looks at others
 LEVELS = 4  # resolutions of the network, the full one included
@@ -48,7 +49,76 @@ class VolumetricNetworkPlan(Prunable):
         return tuple(int(n) for n in np.prod(self.strides, axis=0))  # type: ignore[return-value]
 
 
-AnyNetworkPlan = Annotated[VolumetricNetworkPlan | ArchitecturePlan, Field(discriminator="kind")]
+class MixedPlan(BaseModel):
+    """Networks of several architectures that answer together: the mean of their probabilities.
+
+    Attributes
+    ----------
+    parts : list of ArchitecturePlan
+        Each with how many there are of it; all of the same dimensions, channels and classes.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["mixed"] = "mixed"
+    parts: list[ArchitecturePlan] = Field(min_length=1, max_length=32)
+
+    @model_validator(mode="after")
+    def _alike(self) -> MixedPlan:
+        if len({(part.dims, part.axis, part.in_channels, part.classes) for part in self.parts}) > 1:
+            raise ValueError("networks that answer together have the same dimensions, channels and classes")
+        return self
+
+    @property
+    def in_channels(self) -> int:
+        """Of each."""
+        return self.parts[0].in_channels
+
+    @property
+    def classes(self) -> int:
+        """Of each."""
+        return self.parts[0].classes
+
+    @property
+    def kept(self) -> Kept:
+        """Nothing is cut from them together."""
+        return {}
+
+    @property
+    def members(self) -> int:
+        """All of them together."""
+        return sum(part.members for part in self.parts)
+
+    @property
+    def step(self) -> Shape:
+        """What each side of a patch is a multiple of: what the steps of all have in common, as each makes a window longer itself where it must."""
+        return tuple(int(n) for n in np.gcd.reduce([part.step for part in self.parts]))  # type: ignore[return-value]
+
+
+AnyNetworkPlan = Annotated[VolumetricNetworkPlan | ArchitecturePlan | MixedPlan, Field(discriminator="kind")]
+
+
+class Cleanup(BaseModel):
+    """What is done to the label map of such a model, one class after the other: remove small, close, fill, keep the largest (Gil et al., MIUA 2023, 2.4).
+
+    Attributes
+    ----------
+    smallest_mm2 : float
+        Pieces smaller than this much of a single slice go; 0 keeps all.
+    close_mm : float
+        Radius of the closing; 0 closes nothing.
+    fill : bool
+        Fill holes, slice by slice.
+    largest : bool
+        Keep the largest piece of each class only.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    smallest_mm2: float = Field(default=50.0, ge=0, le=1e6)
+    close_mm: float = Field(default=2.0, ge=0, le=100)
+    fill: bool = True
+    largest: bool = True
 
 
 class VolumetricPlan(BaseModel):
@@ -66,6 +136,8 @@ class VolumetricPlan(BaseModel):
         Added to the maps of each class before the probabilities, so that 0.5 is the right place to cut (calibrated in training).
     values : list of int
         Label value of each map in the training's label maps.
+    cleanup : Cleanup or None
+        Done to what it labels.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -81,6 +153,7 @@ class VolumetricPlan(BaseModel):
     classes: list[str] = Field(min_length=1)
     modalities: list[str] = Field(default_factory=list)
     threshold: float = 0.5
+    cleanup: Cleanup | None = None
     licence: str = "BSD-3-Clause"
     training: dict[str, Any] = Field(default_factory=dict)
     sha256: str = ""
@@ -94,7 +167,8 @@ class VolumetricPlan(BaseModel):
     @property
     def slices_along(self) -> int | None:
         """The axis (z, y, x) across which the network sees single slices; None for a network of volumes."""
-        return self.network.axis if isinstance(self.network, ArchitecturePlan) and self.network.dims == 2 else None
+        network = self.network.parts[0] if isinstance(self.network, MixedPlan) else self.network
+        return network.axis if isinstance(network, ArchitecturePlan) and network.dims == 2 else None
 
 
 def planned(facts: Fingerprint, values: list[int], names: list[str] | None = None) -> VolumetricPlan:
@@ -109,14 +183,15 @@ def planned(facts: Fingerprint, values: list[int], names: list[str] | None = Non
     return _around(network, patch_for(facts.shape, facts.spacing, np.prod(strides, axis=0), PATCH), facts, values, names)
 
 
-def planned_for(network: ArchitecturePlan, facts: Fingerprint, values: list[int], names: list[str] | None = None) -> VolumetricPlan:
+def planned_for(network: ArchitecturePlan | MixedPlan, facts: Fingerprint, values: list[int], names: list[str] | None = None) -> VolumetricPlan:
     """A patch that suits a set of scans and a network of the catalogue; one slice along `network.axis` where it has 2 dimensions."""
     return _around(network, window_for(network, facts.shape, facts.spacing), facts, values, names)
 
 
-def window_for(network: ArchitecturePlan, shape: Shape, spacing: Spacing) -> Shape:
+def window_for(network: ArchitecturePlan | MixedPlan, shape: Shape, spacing: Spacing) -> Shape:
     """The patch of `planned_for`, for scans of this shape (z, y, x)."""
-    return free_window(network.dims, network.axis, shape, spacing, network.step)
+    first = network.parts[0] if isinstance(network, MixedPlan) else network
+    return free_window(first.dims, first.axis, shape, spacing, network.step)
 
 
 def free_window(dims: int, axis: int, shape: Shape, spacing: Spacing, steps: Shape = (1, 1, 1)) -> Shape:
