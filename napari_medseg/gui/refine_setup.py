@@ -88,7 +88,10 @@ class RefineSetup(QWidget):
         bases: list[tuple[str, Path | None]] = [(own, None)]
         if choices.model is not None:
             bases.append(("Your last refinement", choices.model))
-        if choices.base is not None and choices.base != choices.model:
+        faster = self._desk.session.faster.kept
+        if faster is not None:
+            bases.append(("Your faster model", faster))
+        if choices.base is not None and choices.base not in (choices.model, faster):
             bases.append((choices.base.parent.name if choices.base.suffix else choices.base.name, choices.base))
         if [self.base.itemText(i) for i in range(self.base.count())] != [title for title, _ in bases]:
             self.base.clear()

@@ -6,6 +6,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.faster import RefineFaster
 from napari_medseg.gui.into_view import IntoView
 from napari_medseg.gui.refine_cases import RefineCases
 from napari_medseg.gui.refine_next import RefineNext
@@ -32,11 +33,13 @@ class RefineTab(QWidget):
         self.unfinished = RefineUnfinished(desk)
         self.single = RefineSingle(desk)
         self.rounds = RefineRounds(desk)
+        self.faster = RefineFaster(desk)
+        self.faster.head.toggled.connect(lambda open_: self.view.want(self.faster) if open_ else None)
         self.next = RefineNext(desk)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 6, 4, 4)
         column.setSpacing(SPACING)
-        for part in (self.cases, self.unfinished, self.single, self.setup, self.running, self.rounds, self.next):
+        for part in (self.cases, self.unfinished, self.single, self.setup, self.running, self.rounds, self.faster, self.next):
             column.addWidget(part)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)

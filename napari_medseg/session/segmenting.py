@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_medseg.session.session import Session
 
 LARGEST_LEARNED = 1 << 29  # bytes of probabilities that are kept
-REFINED = "refined"
+REFINED, FASTER = "refined", "refined-faster"
 """Engine id of the model the last refinement wrote."""
 PROMPTABLE = "promptable"
 """Engine id of the one that outlines whatever it is pointed at; the first choice where it is there."""
@@ -143,6 +143,9 @@ def engines(session: Session) -> list[Engine]:
     if session.refine.model is not None:
         summary = f"What your last refinement wrote ({session.refine.model.parent.parent.name})."
         rows.insert(0, Engine(REFINED, "Your refined model", summary, "yours", classes=("organ",)))
+    if session.faster.kept is not None:
+        summary = f"Your refined model at {session.faster.kept.parent.name.split()[0]} % of its work, as you kept it."
+        rows.insert(1, Engine(FASTER, "Your faster model", summary, "yours", classes=("organ",)))
     return rows
 
 
@@ -160,12 +163,12 @@ def chosen_entry(session: Session) -> Entry:
     CatalogueError
         When there is none.
     """
-    return session.catalogue.find("unet" if session.engine == REFINED else session.engine, "segmenter")
+    return session.catalogue.find("unet" if session.engine in (REFINED, FASTER) else session.engine, "segmenter")
 
 
 def entry_of(session: Session) -> Entry | None:
     """The catalogue entry of the chosen engine; None when the catalogue lost it."""
-    entry = session.catalogue.entries.get("unet" if session.engine == REFINED else session.engine)
+    entry = session.catalogue.entries.get("unet" if session.engine in (REFINED, FASTER) else session.engine)
     return entry if entry is not None and entry.kind == "segmenter" else None
 
 
@@ -182,8 +185,8 @@ def answer(session: Session, engine: str, ask: Ask, value: str | None) -> None:
 
 def chosen_engine(session: Session) -> Engine | None:
     """The row of the chosen engine; None when the catalogue lost it."""
-    if session.engine == REFINED:
-        return engines(session)[0] if session.refine.model is not None else None
+    if session.engine in (REFINED, FASTER):
+        return next((row for row in engines(session) if row.id == session.engine), None)
     entry = entry_of(session)
     return engine_of(entry) if entry is not None else None
 
@@ -193,7 +196,7 @@ def combinable(session: Session) -> list[Engine]:
     chosen = chosen_engine(session)
     if chosen is None:
         return []
-    rows = [row for row in engines(session) if row.id not in (chosen.id, REFINED) and not row.missing and row.interactive == chosen.interactive]
+    rows = [row for row in engines(session) if row.id not in (chosen.id, REFINED, FASTER) and not row.missing and row.interactive == chosen.interactive]
     return [row for row in rows if len(row.classes) == len(chosen.classes) or not row.classes or not chosen.classes]
 
 
@@ -217,7 +220,8 @@ def wanted(session: Session) -> Wanted:
             raise UnavailableError(f"needs {', '.join(missing)}", where=each.title, todo=install_hint(missing))
         given = answered(each.asks, session.answers.get(each.id, {}), each.title)
         parts.append((each.id, tuple(sorted(given.items()))))
-    return Wanted(tuple(parts), session.refine.model if session.engine == REFINED else None, choices.mirrored)
+    own = {REFINED: session.refine.model, FASTER: session.faster.kept}
+    return Wanted(tuple(parts), own.get(session.engine), choices.mirrored)
 
 
 def start(session: Session) -> None:

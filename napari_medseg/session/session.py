@@ -21,6 +21,7 @@ from napari_medseg.session.built import Built
 from napari_medseg.session.choices import Choices
 from napari_medseg.session.class_table import ClassTable
 from napari_medseg.session.doubting import Doubting
+from napari_medseg.session.faster import Faster
 from napari_medseg.session.history import Box, Step, moment, together
 from napari_medseg.session.interpolating import Interpolating
 from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
@@ -147,6 +148,7 @@ class Session:
         self.study = Study(self)
         self.verified = VerifiedSlices(self)
         self.refining = Refining(self)
+        self.faster = Faster(self)
         self.rest = Resting(self)
         self.live = LiveScribbles(self)
         self.prompting = Prompting(self)
