@@ -1,17 +1,24 @@
-"""How long networks take for a window on this machine, measured in turns so that whatever else the machine does hits all of them alike.
+"""How long networks take for a window on this machine's processor.
+
+They are asked as `segmenters.inference` asks them (a single volume by oneDNN, slices with channels last), in turns, so that whatever else the machine does hits
+all of them alike.
 
 Imports torch: only modules that are themselves loaded on demand may import this one.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from napari_medseg.segmenters.one_window import OneWindow, helps
 
 WARM = 2
 TURNS = 15
@@ -28,8 +35,14 @@ def milliseconds(networks: Sequence[nn.Module], window: Sequence[int], *, turns:
         For each network its times; the same place in each list is the same turn, to be compared pairwise.
     """
     shown = torch.randn(*window, generator=torch.Generator().manual_seed(0))
+    if len(window) == 4:
+        shown = shown.contiguous(memory_format=torch.channels_last)
+        networks = [copy.deepcopy(network).to(memory_format=torch.channels_last) for network in networks]  # type: ignore[call-overload]
     times: list[list[float]] = [[] for _ in networks]
-    with torch.inference_mode():
+    with ExitStack() as asked:
+        asked.enter_context(torch.inference_mode())
+        if helps("cpu"):
+            asked.enter_context(OneWindow())
         for network in networks:
             for _ in range(WARM):
                 network(shown)
