@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from napari_medseg.segmenters.networks.network import Network
 from napari_medseg.testing.network_conformance import NetworkConformance
 
 ENTRIES = list(catalogue.load().of_kind("network"))
+MANUAL = Path(__file__).parents[2] / "docs" / "networks.md"
 OFFERED = [(entry, dims) for entry in ENTRIES for dims in entry.capabilities["dims"]]
 
 
@@ -39,14 +41,16 @@ class TestEveryNetworkOfTheCatalogue(NetworkConformance):
 
 
 @pytest.mark.parametrize(("entry", "dims"), OFFERED, ids=[f"{entry.id}-{dims}d" for entry, dims in OFFERED])
-def test_as_published_it_is_a_network_that_says_where_it_comes_from(entry, dims):
+def test_as_shipped_it_is_a_network_of_the_size_that_the_manual_tells(entry, dims):
     """At its full size, without the memory for its weights."""
     if entry.needs():
         pytest.skip(f"needs {', '.join(entry.needs())}")
     with torch.device("meta"):
-        network = entry.build(in_channels=3, classes=4, dims=dims)
+        network = entry.build(in_channels=1, classes=1, dims=dims)
     assert isinstance(network, Network)
-    assert (network.in_channels, network.classes, network.dims) == (3, 4, dims)
+    assert (network.in_channels, network.classes, network.dims) == (1, 1, dims)
+    told = [cell.strip() for row in MANUAL.read_text(encoding="utf-8").splitlines() if row.startswith(f"| `{entry.id}` |") for cell in row.split("|")][2]
+    assert told.split(" / ")[entry.capabilities["dims"].index(dims)] == f"{sum(value.numel() for value in network.parameters()):,}"
     assert entry.capabilities["source"].strip()
     assert entry.capabilities["answers"] in {"maps", "objects"}
 
