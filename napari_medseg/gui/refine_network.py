@@ -7,11 +7,12 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QToolButton, QVBoxLayout
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.loss_builder import LossBuilder, add_offer
-from napari_medseg.gui.style import combo, short
+from napari_medseg.gui.style import combo
 from napari_medseg.session.network_choices import NetworkChoices, Offer, offers, takes_networks
 
 TIP = "Train another network of the catalogue, or make another loss small"
 OWN = "The recipe's own"
+WIDEST = 280  # pixels of the line that folds it
 NEAR = (
     "Holds the weights near those of the base: for a few new scans, or when several hospitals train the same base and exchange weights. "
     "0.1 is a common start."
@@ -99,7 +100,10 @@ class RefineNetwork(QWidget):
 
     def _summarise(self) -> None:
         chosen: NetworkChoices = self._desk.session.refine.network
-        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Network and loss: {short(chosen.words or OWN.lower(), 26)}")
+        said = f"Network and loss: {OWN.lower()}"
+        if chosen.words:
+            said = self.head.fontMetrics().elidedText(f"Network: {chosen.words}", Qt.TextElideMode.ElideRight, WIDEST)
+        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} {said}")
         self.head.setToolTip("\n".join(filter(None, [TIP, chosen.words])))
 
     def _fold(self, open_: bool) -> None:

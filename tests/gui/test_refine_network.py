@@ -72,7 +72,8 @@ def test_what_is_chosen_is_what_the_recipe_is_given(form, session, desk):
     recipe = session.catalogue.find("network", "recipe").build(rounds=1, **engines.settings_of(session, session.refine))
     assert (recipe.network, recipe.dims, recipe.loss, recipe.folds, recipe.phases) == ("unet-lite", 2, "ce + 0.5*dice", 1, ())
     desk.refreshed.emit()
-    assert form.head.text().endswith("unet-lite in 2D, ce + 0.5*dice")
+    assert form.head.text().startswith("▸ Network: unet-lite in 2D")
+    assert "unet-lite in 2D, ce + 0.5*dice" in form.head.toolTip()
 
 
 def test_a_network_for_volumes_only_is_not_asked_whether_it_looks_at_slices(form, session, desk):
