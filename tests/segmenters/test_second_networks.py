@@ -9,10 +9,12 @@ from monai.networks.nets import DiNTS as MonaiDiNTS
 from monai.networks.nets import TopologyInstance
 
 from napari_medseg.errors import CatalogueError, InvalidInputError
+from napari_medseg.refine.freezing import Frozen
 from napari_medseg.segmenters.networks.building import build
 from napari_medseg.segmenters.networks.dints import OPERATIONS, TOPOLOGY, DiNTS
 from napari_medseg.segmenters.networks.dynunet import levels
 from napari_medseg.segmenters.networks.super_image import folded, grid, laid_out
+from napari_medseg.segmenters.volumetric.members import Architecture, described
 
 TINY_SEGFORMER = {"widths": [16, 16, 32, 32], "depths": [1, 1, 1, 1], "heads": [1, 1, 2, 2], "decoder": 32}
 
@@ -90,6 +92,23 @@ def test_a_super_image_takes_networks_for_images_only_and_no_image():
         build("super-image", inside="super-image")
     with pytest.raises(InvalidInputError, match="does not come with 2 dimensions"):
         build("super-image", dims=2)
+    with pytest.raises(InvalidInputError, match="finds objects and learns from them"):
+        build("super-image", inside="hmr-net")
+
+
+def test_a_frozen_encoder_rests_inside_a_super_image_too():
+    inside = Architecture(described("super-image", in_channels=1, classes=1, dims=3, axis=0, parameters={}))
+    frozen = Frozen(inside, inside.frozen_parts("encoder"))
+    frozen.train()
+    unet = inside.network.inside
+    assert not any(part.training for part in unet.down.modules())  # its dropout is off
+    assert all(part.training for part in unet.up.modules())
+    assert {id(p) for p in frozen.learning()}.isdisjoint(id(p) for p in unet.down.parameters())
+
+
+def test_numbers_that_torch_makes_no_layer_of_are_refused_in_a_sentence():
+    with pytest.raises(InvalidInputError, match="unet-lite: makes no network"):
+        build("unet-lite", widths=[4.5, 8])
 
 
 def test_strides_and_kernels_are_those_that_nnunet_publishes():

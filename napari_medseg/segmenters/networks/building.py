@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from napari_medseg import catalogue
-from napari_medseg.errors import CatalogueError, InvalidInputError
+from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError
 from napari_medseg.segmenters.networks.network import Network
 
 
@@ -44,7 +44,12 @@ def build(name: str, *, in_channels: int = 1, classes: int = 1, dims: int = 3, s
         raise InvalidInputError(what, where=entry.title, todo=f"Use {' or '.join(str(n) for n in offered)} dimensions, or another network")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the cards' generators too
-        network = entry.build(in_channels=in_channels, classes=classes, dims=dims, **parameters)
+        try:
+            network = entry.build(in_channels=in_channels, classes=classes, dims=dims, **parameters)
+        except ValueError as error:
+            if isinstance(error, MedsegError):
+                raise
+            raise InvalidInputError(f"makes no network ({error})", where=name, todo="Give whole numbers where layers or features are counted") from error
     if not isinstance(network, Network):
         raise CatalogueError(f"its factory makes a {type(network).__name__}, not a Network", where=entry.id, todo="Derive it from networks.network.Network")
     return network

@@ -37,7 +37,7 @@ class SuperImage(Network):
     Raises
     ------
     CatalogueError, UnavailableError, InvalidInputError
-        As `building.build` for the network inside; when it is made for images.
+        As `building.build` for the network inside; when it is made for images, or to have a network inside that finds objects.
     """
 
     SMALL: ClassVar = {"inside": "unet-lite", "parameters": {"widths": (8, 16, 24), "dropout": 0.1}}
@@ -50,6 +50,9 @@ class SuperImage(Network):
         super().__init__(in_channels, classes, dims)
         drawn = int(torch.randint(2**31, (), device="cpu"))
         self.inside = build(inside, in_channels=in_channels, classes=classes, dims=2, seed=drawn, **(parameters or {}))
+        if hasattr(self.inside, "own_loss"):
+            what = f"cannot have '{inside}' inside, which finds objects and learns from them"
+            raise InvalidInputError(what, where=type(self).__name__, todo="Choose a network that answers with maps, such as unet-lite")
 
     def logits(self, windows: Tensor) -> Tensor:
         """Logits of volumes of any size."""

@@ -104,8 +104,9 @@ class Architecture(nn.Module):
     def frozen_parts(self, freeze: str) -> list[nn.Module | nn.Parameter]:
         """What "none", "encoder" or "all but last" leaves alone; the last layers are those at the end that work at one resolution."""
         if freeze == "encoder":
-            named = [part for name, part in self.network.named_modules() if name in self.network.ENCODER]
-            return [*named, *(value for _, value in self.network.encoder())]
+            seen = {name for name, _ in self.network.encoder()}
+            inside = [(part, {f"{name}.{own}" for own, _ in part.named_parameters()}) for name, part in self.network.named_modules() if name]
+            return [*(part for part, own in inside if own and own <= seen), *(value for _, value in self.network.encoder())]
         if freeze == "all but last":
             last = last_layers(self.network, torch.zeros(1, self.plan.in_channels, *self._flat_step))
             learning = {id(value) for part in last for value in part.parameters(recurse=False)}
