@@ -17,10 +17,12 @@ from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_
 from napari_medseg.annotation.classes import palette
 from napari_medseg.cli.answer import Answer, answering, shown
 from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
-from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError
+from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError, UnwritableFileError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.io.atomic import replacing
 from napari_medseg.segmenters.found import Finder, Findings, collected
+from napari_medseg.segmenters.looking import Look, Looker
+from napari_medseg.segmenters.looking import collected as looked
 from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
 from napari_medseg.volume import FloatArray, Geometry, Volume
 
@@ -36,6 +38,7 @@ def segment(
     probabilities: Annotated[Path | None, typer.Option(help="Write the probabilities too, float32, one channel a class.")] = None,
     uncertainty: Annotated[Path | None, typer.Option(help="Write how uncertain each voxel is too, float32, 0 to 1 bit.")] = None,
     objects: Annotated[Path | None, typer.Option(help="Write what it found as a JSON file: class, score, box and outline of each object, LPS mm.")] = None,
+    looks: Annotated[Path | None, typer.Option(help="Write where it looks into a folder, a map for each gate of the network, float32, 0-1.")] = None,
     device: Device = "auto",
     answers: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the segmenter asks for, see `medseg catalogue`.")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another segmenter or model, averaged with the first; may be given several times.")] = None,
@@ -51,7 +54,8 @@ def segment(
 
     Example: medseg segment scan.nii.gz --with study/model --also unet --mirror left-right -o proposal.nii.gz --probabilities chance.nii.gz
     """
-    _outputs(image, out, probabilities, uncertainty, objects)
+    _outputs(image, out, probabilities, uncertainty)
+    _beside(image, objects, looks)
     started = time.monotonic()
     segmenter = _segmenter(with_, named_values(answers or [], "folder=my_model"), also or [], mirror or [])
     volume = read(image)
@@ -59,6 +63,7 @@ def segment(
     asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
     can = segmenter.capabilities
     finder = None if objects is None else _finder(segmenter)
+    looker = None if looks is None else _looker(segmenter)
     _check_prompts(asked, volume.geometry, can, with_)
     from napari_medseg.segmenters.devices import choose
 
@@ -73,7 +78,8 @@ def segment(
     if uncertainty is not None:
         write(volume.like(_uncertainty(maps)), uncertainty)
     write(drawn_on(volume, labels, classes), out)
-    counted = {} if objects is None or finder is None else {"objects": _write_objects(finder, volume, device, objects)}
+    counted: dict[str, object] = {} if objects is None or finder is None else {"objects": _write_objects(finder, volume, device, objects)}
+    counted |= {} if looks is None or looker is None else {"looks": _write_looks(looker, volume, device, looks)}
     found = voxels_by_class(labels, volume.geometry)
     seconds = round(time.monotonic() - started, 2)
     return Answer(
@@ -96,6 +102,30 @@ def _finder(segmenter: Segmenter) -> Finder:
     return segmenter
 
 
+def _looker(segmenter: Segmenter) -> Looker:
+    """The segmenter, which must tell where it looks.
+
+    Raises
+    ------
+    InvalidInputError
+        When it does not.
+    """
+    if not segmenter.capabilities.looks or not isinstance(segmenter, Looker):
+        todo = "Leave --looks out, or train a network that can tell, such as attention-unet"
+        raise InvalidInputError("does not tell where it looks", where=segmenter.title, todo=todo)
+    return segmenter
+
+
+def _write_looks(looker: Looker, volume: Volume, device: str, folder: Path) -> list[str]:
+    """Write where it looks, a file for each map; their names."""
+    steps: Iterator[Look] = shown(looker.look(volume, device=device))
+    maps = looked(steps, volume.geometry.shape)
+    for name, each in maps.items():
+        folder.mkdir(exist_ok=True)
+        write(volume.like(each), folder / f"{name}.nii.gz")
+    return [f"{name}.nii.gz" for name in maps]
+
+
 def _write_objects(finder: Finder, volume: Volume, device: str, path: Path) -> int:
     """Find objects and write them; how many there are."""
     steps: Iterator[Findings] = shown(finder.find(volume, device=device))
@@ -111,6 +141,22 @@ def _outputs(image: Path, *paths: Path | None) -> None:
     for index, path in enumerate(given):
         if path.absolute() in [other.absolute() for other in given[:index]]:
             raise InvalidInputError("two results would be one file", where=path, todo="Give each its own name")
+
+
+def _beside(image: Path, objects: Path | None, looks: Path | None) -> None:
+    """Refuse names that a file of objects or a folder of maps cannot have, before any work is done.
+
+    Raises
+    ------
+    UnwritableFileError
+    """
+    for path in (each for each in (objects, looks) if each is not None):
+        if not path.absolute().parent.is_dir():
+            raise UnwritableFileError(f"the folder {path.parent} does not exist", where=path, todo="Create it, or choose another place")
+    if objects is not None and (objects.suffix.lower() != ".json" or objects.is_dir()):
+        raise UnwritableFileError("does not name a JSON file", where=objects, todo="End it in .json")
+    if looks is not None and (looks.is_file() or (looks.exists() and looks.samefile(image))):
+        raise UnwritableFileError("is no folder", where=looks, todo="Give the name of a folder; it is made where it is not there")
 
 
 def _classes(can: Capabilities, prompts: Prompts | None) -> tuple[LabelClass, ...]:

@@ -20,8 +20,9 @@ from napari_medseg.gui.adding import Adding
 from napari_medseg.gui.brush_ring import without_box
 from napari_medseg.gui.bubble import BubbleTool
 from napari_medseg.gui.dispatcher import Dispatcher
-from napari_medseg.gui.doubt_layer import DoubtLayers
+from napari_medseg.gui.doubt_layer import DoubtLayers, LookLayers
 from napari_medseg.gui.drops import Drops
+from napari_medseg.gui.found_layers import FoundLayers
 from napari_medseg.gui.gl_context import CanvasContext
 from napari_medseg.gui.glimpse_layer import GlimpseLayers
 from napari_medseg.gui.hiding import Hiding
@@ -117,7 +118,9 @@ class Desk(QObject, Acts):
         self.prompts = PromptLayers(self.session, add)
         self.doubt = DoubtLayers(self.session, add_over)
         self.disagreement = DoubtLayers(self.session, add_over, "disagreement", self._disagreement)
+        self.looks = LookLayers(self.session, add_over)
         self.glimpse = GlimpseLayers(self.session, add_over)
+        self.found = FoundLayers(self.session, add, self)
         self.bubble = BubbleTool(self, viewer)
         self.pointing = PointingTool(self, viewer)
         self.picking = PickTool(self, viewer)
@@ -165,7 +168,7 @@ class Desk(QObject, Acts):
             del _desks[self.viewer]
         parts = (
             self.views, self._dispatcher, self._redraws, self.hiding, self.in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking,
-            self.rulers, self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.context,
+            self.found, self.rulers, self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.context,
             self.preferences_page,
         )
         for part in parts:
@@ -244,7 +247,9 @@ class Desk(QObject, Acts):
         self.prompts.show(scan)
         self.doubt.show(scan)
         self.disagreement.show(scan)
+        self.looks.show(scan)
         self.glimpse.show()
+        self.found.show(scan)
         self.writer.follow_brush(scan)
         self.writer.follow_front(scan, self.session.classes)
 
@@ -264,11 +269,14 @@ class Desk(QObject, Acts):
         self.prompts.move(scan)
         self.doubt.move(scan)
         self.disagreement.move(scan)
+        self.looks.move(scan)
+        self.found.move(scan)
         self.glimpse.forget(scan)
 
     def _on_classes(self) -> None:
         self.writer.recolour(self.session.classes)
         self.seeds.recolour(self.session.classes)
+        self.found.recolour()
 
     def _on_scan_closed(self, scan: Scan) -> None:
         self.writer.forget(scan)
@@ -276,6 +284,8 @@ class Desk(QObject, Acts):
         self.prompts.forget(scan)
         self.doubt.forget(scan)
         self.disagreement.forget(scan)
+        self.looks.forget(scan)
+        self.found.forget(scan)
         self.glimpse.forget(scan)
         self.surface.forget(scan)
         self.pictures.forget(scan)

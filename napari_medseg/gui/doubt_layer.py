@@ -75,3 +75,20 @@ class DoubtLayers:
         if layer is not None:
             move_layer(layer, np.zeros(scan.display.geometry.shape, np.float16), scan.display.geometry)
             layer.visible = False
+
+
+class LookLayers(DoubtLayers):
+    """Where the segmenter looks; drawn anew with each piece that comes."""
+
+    def __init__(self, session: Session, add: Callable[[Layer], None]) -> None:
+        super().__init__(session, add, "where it looks", session.looks.shown)
+        self._looks = session.looks
+        self._drawn: dict[int, int] = {}
+
+    def show(self, scan: Scan) -> None:
+        """Show the map as it is now; hide it where there is none or nobody wants it."""
+        super().show(scan)
+        layer, drawn = self.get(scan), self._looks.drawn(scan)
+        if layer is not None and layer.visible and drawn != self._drawn.get(id(scan)):
+            self._drawn[id(scan)] = drawn
+            layer.refresh(extent=False, thumbnail=False, highlight=False)

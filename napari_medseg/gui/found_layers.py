@@ -15,6 +15,7 @@ import numpy as np
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QObject
 
+from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.layers import placement
 from napari_medseg.gui.turns import Turns, show
 from napari_medseg.segmenters.found import Found
@@ -27,6 +28,7 @@ MOST = 500  # objects of a scan that are drawn, the surest of them
 LINE_SHARE = 0.003  # of the field of view
 WRITTEN: Mapping[str, Any] = {"string": "{words}", "size": 10, "anchor": "upper_left", "color": "#f0e442"}
 Colour = tuple[float, float, float, float]
+WHITE: Colour = (1.0, 1.0, 1.0, 1.0)
 
 
 class FoundLayers:
@@ -45,6 +47,7 @@ class FoundLayers:
         self._session, self._add, self._turns = session, add, Turns(parent)
         self._of: dict[int, Shapes] = {}
         self._shown: dict[int, tuple[Found, ...]] = {}
+        self._called: dict[int, dict[int, LabelClass]] = {}
         self._warm = False
         self._warming = False
 
@@ -62,7 +65,7 @@ class FoundLayers:
 
     def forget(self, scan: Scan) -> None:
         """The scan is closed."""
-        for held in (self._of, self._shown):
+        for held in (self._of, self._shown, self._called):
             held.pop(id(scan), None)
 
     def lost(self, layer: Layer) -> bool:
@@ -83,14 +86,15 @@ class FoundLayers:
 
     def show(self, scan: Scan) -> None:
         """Show what was found as it is now."""
-        if self._shown.get(id(scan), ()) is scan.found or (not scan.found and id(scan) not in self._shown):
+        found = scan.objects
+        if self._shown.get(id(scan), ()) is found or (not found and id(scan) not in self._shown):
             return
         if not self._warm:
             self._make_ready(scan)
             return
-        self._shown[id(scan)] = scan.found
+        self._shown[id(scan)] = found
         layer = self._of.get(id(scan))
-        if layer is None and scan.found:
+        if layer is None and found:
             layer = self._of[id(scan)] = Shapes(
                 None, ndim=3, name=f"{scan.name} found objects", features={"words": np.empty(0, str)}, face_color="transparent",
                 edge_width=_width(scan), text=dict(WRITTEN), **placement(scan.display.geometry),
@@ -98,20 +102,35 @@ class FoundLayers:
             self._add(layer)
         if layer is None:
             return
+        called = self._called[id(scan)] = self._classes(scan)
         layer.data = []
-        show(layer, bool(scan.found))
-        chosen = sorted(sorted(scan.found, key=lambda each: -each.score)[:MOST], key=lambda each: (each.index, each.label))
+        layer.features = {"words": np.empty(0, str)}  # napari keeps those of the shapes that went
+        show(layer, bool(found))
+        chosen = sorted(sorted(found, key=lambda each: -each.score)[:MOST], key=lambda each: (each.index, each.label))
         for first in range(0, len(chosen), AT_A_TURN):
-            self._turns.add(partial(self._draw, scan, scan.found, chosen[first : first + AT_A_TURN]))
+            self._turns.add(partial(self._draw, scan, called, chosen[first : first + AT_A_TURN]))
 
-    def _draw(self, scan: Scan, of: tuple[Found, ...], some: Sequence[Found]) -> None:
-        """Some of what was found, unless something else has been found meanwhile."""
+    def recolour(self) -> None:
+        """Classes may have other names or colours: what is written and drawn follows."""
+        for scan in self._session.scans:
+            if self._shown.get(id(scan)) and self._called.get(id(scan)) != self._classes(scan):
+                del self._shown[id(scan)]
+                self.show(scan)
+
+    def _classes(self, scan: Scan) -> dict[int, LabelClass]:
+        """The classes of what was found: those of the preview it came with, which join the table when that is accepted, else the table's."""
+        known = [*(scan.preview.classes if scan.preview is not None else ()), *self._session.classes]
+        wanted = {each.label for each in scan.found}
+        return {each.value: each for each in known if each.value in wanted}
+
+    def _draw(self, scan: Scan, called: dict[int, LabelClass], some: Sequence[Found]) -> None:
+        """Some of what was found, unless all is drawn anew meanwhile."""
         layer = self._of.get(id(scan))
-        if layer is None or scan.found is not of:
+        if layer is None or self._called.get(id(scan)) is not called:
             return
-        colours = {each.value: (*each.colour, 1.0) for each in self._session.classes}
-        tints: list[Colour] = [colours.get(each.label, (1.0, 1.0, 1.0, 1.0)) for each in some]
-        words = [*layer.features["words"], *("" for _ in some), *(f"{each.name} {100 * each.score:.0f} %" for each in some)]
+        tints: list[Colour] = [(*called[each.label].colour, 1.0) if each.label in called else WHITE for each in some]
+        names = [called[each.label].name if each.label in called else each.name for each in some]
+        words = [*layer.features["words"], *("" for _ in some), *(f"{name} {100 * each.score:.0f} %" for name, each in zip(names, some, strict=True))]
         kinds, shapes = ["polygon"] * len(some) + ["rectangle"] * len(some), [_flat(each, part) for part in ("contour", "box") for each in some]
         layer.add(shapes, shape_type=kinds, edge_color=np.array([*tints, *tints]), face_color="transparent", edge_width=_width(scan))
         layer.features = {"words": words}

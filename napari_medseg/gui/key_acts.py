@@ -69,8 +69,8 @@ def hide_while_held(desk: Desk) -> Iterator[None]:
     """Hide what lies over the scan until the key is let go; layers that show nothing yet stay as they are."""
     scan = desk.session.current
     if scan is not None:
-        surface = desk.surface.get(scan)
-        over = (*desk.writer.filled(scan), *(layer for layer in desk.prompts.of(scan) if len(layer.data)), *([surface] if surface is not None else []))
+        single = (layer for layer in (desk.surface.get(scan), desk.found.get(scan)) if layer is not None)
+        over = (*desk.writer.filled(scan), *(layer for layer in desk.prompts.of(scan) if len(layer.data)), *single)
         desk.hiding.hide(over)
     yield
     desk.hiding.bring_back()

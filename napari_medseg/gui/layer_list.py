@@ -88,6 +88,11 @@ class LayerList:
         if self._desk.doubt.lost(layer):
             self._session.doubt.switch(False)
             return
+        if self._desk.looks.lost(layer):
+            self._session.looks.switch(False)
+            return
+        if self._desk.found.lost(layer):
+            return
         pointed = self._desk.prompts.lost(layer)
         for scan in self._session.scans:
             if id(scan) == pointed:

@@ -15,6 +15,7 @@ from napari_medseg.gui.engine_form import EngineForm
 from napari_medseg.gui.fields import quietly
 from napari_medseg.gui.segment_advanced import SegmentAdvanced
 from napari_medseg.gui.segment_doubt import DoubtRow
+from napari_medseg.gui.segment_looks import LooksRow
 from napari_medseg.gui.segment_prompts import PromptTools
 from napari_medseg.gui.style import button, combo, mark, quiet
 from napari_medseg.session import segmenting
@@ -70,6 +71,7 @@ class SegmentTab(QWidget):
         running.addWidget(self.run, 2)
         running.addWidget(self.another, 1)
         self.doubt = DoubtRow(desk)
+        self.looks = LooksRow(desk)
         self.advanced = SegmentAdvanced(desk)
         self.advanced.fold.top.addWidget(self.free, 1)
         column = QVBoxLayout(self)
@@ -79,7 +81,7 @@ class SegmentTab(QWidget):
         for part in (self.about, self.missing, self.form, self.tools):
             column.addWidget(part)
         column.addLayout(running)
-        for part in (self.doubt, self.advanced):
+        for part in (self.doubt, self.looks, self.advanced):
             column.addWidget(part)
         column.addStretch(1)
         desk.refreshed.connect(self.refresh)

@@ -70,7 +70,8 @@ class StudyView:
     def _layers_of(self, scan: Scan) -> tuple[Layer, ...]:
         """All that were added for a scan."""
         desk = self._desk
-        single = (desk.seeds.get(scan), desk.doubt.get(scan), desk.disagreement.get(scan), desk.surface.get(scan))
+        maps = (desk.doubt.get(scan), desk.disagreement.get(scan), desk.looks.get(scan))
+        single = (desk.seeds.get(scan), *maps, desk.surface.get(scan), desk.found.get(scan))
         many = (*desk.pictures.all(scan), *desk.writer.of(scan).all(), *desk.prompts.of(scan), *(desk.rulers.layers.of(scan) or ()), *desk.glimpse.of(scan))
         return (*many, *(layer for layer in single if layer is not None))
 

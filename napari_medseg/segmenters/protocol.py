@@ -50,6 +50,8 @@ class Capabilities:
         Probability above which a voxel belongs to a class; training may calibrate it.
     objects : bool
         Whether it also finds objects, slice by slice: `found.Finder`.
+    looks : bool
+        Whether it can also tell where it looks: `looking.Looker`.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +65,7 @@ class Capabilities:
     remote: bool = False
     threshold: float = 0.5
     objects: bool = False
+    looks: bool = False
 
     @property
     def interactive(self) -> bool:

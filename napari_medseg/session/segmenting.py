@@ -251,16 +251,17 @@ def start(session: Session) -> None:
             raise InvalidInputError("must be pointed at something", where=title, todo="Choose another segmenter; this one's entry does not say what it takes")
         made.model = model_hash(getattr(segmenter, "model", None))
         classes = _classes(can.classes, known, one)
-        session.jobs.dispatch(lambda: setattr(preview, "classes", tuple(classes)))
+        session.jobs.dispatch(lambda: _tell(session, scan, preview, classes, parts if can.looks else None))
         values = [c.value for c in classes]
         pieces = _remembered(session, scan, segmenter.predict(scan.display, device=device, focus=focus), values, title)
         yield from patches.of_predictions(pieces, values, can.threshold, to_labels)
         if can.objects:
-            yield from _objects(session, scan, cast("Finder", segmenter).find(scan.display, device=device), classes)
+            yield from _objects(session, scan, preview, cast("Finder", segmenter).find(scan.display, device=device), classes)
 
     def done() -> None:
         preview.finished = True
         session.doubt.follow(scan)
+        session.looks.follow(scan)
 
     scan.found = ()
     session.show_preview(scan, preview, tool=session.tool)
@@ -289,18 +290,25 @@ def _remembered(session: Session, scan: Scan, pieces: Iterator[Prediction], valu
     session.jobs.dispatch(lambda: scan.learn(learned))
 
 
-def _objects(session: Session, scan: Scan, findings: Iterator[Findings], classes: Sequence[LabelClass]) -> Iterator[Patch]:
+def _objects(session: Session, scan: Scan, preview: Preview, findings: Iterator[Findings], classes: Sequence[LabelClass]) -> Iterator[Patch]:
     """Look for objects after the labels are there, and hand them to the scan once all are found; patches of nothing tell how far it is."""
     found: list[Found] = []
     for step in findings:
         found += [replace(each, label=classes[each.label - 1].value, name=classes[each.label - 1].name) for each in step.objects]
         yield Patch(patches.NOWHERE, np.zeros((0, 0, 0), np.uint8), step.fraction, step.message)
-    session.jobs.dispatch(lambda: _keep(session, scan, tuple(found)))
+    session.jobs.dispatch(lambda: _keep(session, scan, preview, tuple(found)))
 
 
-def _keep(session: Session, scan: Scan, found: tuple[Found, ...]) -> None:
-    scan.found = found
-    session.changed.emit()
+def _tell(session: Session, scan: Scan, preview: Preview, classes: Sequence[LabelClass], looker: Wanted | None) -> None:
+    """What only the built segmenter knew."""
+    preview.classes = tuple(classes)
+    session.looks.offer(scan, looker)
+
+
+def _keep(session: Session, scan: Scan, preview: Preview, found: tuple[Found, ...]) -> None:
+    if scan.preview is preview:  # it may have been discarded, or the scan turned to another grid, since
+        scan.found = preview.found = found
+        session.changed.emit()
 
 
 def tell_devices(session: Session, device: str) -> None:

@@ -44,6 +44,7 @@ from napari_medseg.session.tidy_choices import CleanupChoices, InterpolateChoice
 from napari_medseg.session.tidying import Tidying
 from napari_medseg.session.verified_slices import VerifiedSlices
 from napari_medseg.session.views import Views
+from napari_medseg.session.where_it_looks import WhereItLooks
 from napari_medseg.volume import Volume
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Session:
         self.live = LiveScribbles(self)
         self.prompting = Prompting(self)
         self.doubt = Doubting(self)
+        self.looks = WhereItLooks(self)
         self.tidy = Tidying(self)
         self.between = Interpolating(self)
         self.reviewing = Reviewing(self)
@@ -187,6 +189,7 @@ class Session:
             self.jobs.stop(PREVIEW)
             self.current = None
         self.scans.remove(scan)
+        self.looks.forget(scan)
         if self.current is None and self.scans:
             self.current = self.scans[-1]
         self.scan_closed.emit(scan)
@@ -208,6 +211,7 @@ class Session:
                 self.current.clock.leave()
             self.current, self.notice, self.trouble = scan, "", ""
             self.tool = self.prompting.first_tool()
+            self.looks.follow(scan)
         self.changed.emit()
 
     def decline(self, why: str) -> None:

@@ -105,7 +105,8 @@ def replace_values(session: Session, scan: Scan, values: Array) -> None:
     session.jobs.stop(PREVIEW)
     shown = replace(scan.display, array=values)
     scan.channels = tuple(shown if index == scan.channel else channel for index, channel in enumerate(scan.channels))
-    scan.display, scan.preview, scan.dropped, scan.learned, scan.doubt = shown, None, None, {}, None
+    scan.display, scan.preview, scan.dropped, scan.learned, scan.doubt, scan.found = shown, None, None, {}, None, ()
+    session.looks.forget(scan)
     session.notice = f"{scan.name} holds other values now; labels and seeds stay"
     session.channel_changed.emit(scan)
     session.preview_changed.emit(scan, None)
@@ -207,7 +208,8 @@ def _show(
 ) -> None:
     session.jobs.stop(PREVIEW)
     scan.preview = scan.dropped = None
-    scan.learned = {}
+    scan.learned, scan.found = {}, ()
+    session.looks.forget(scan)
     scan.channels, scan.display, scan.axes = channels, channels[scan.channel], axes
     scan.labels, scan.history = labels, history or History()
     scan.voxels = count_values(labels) if labels is not None else count_values(np.zeros(0, np.uint8))

@@ -66,6 +66,8 @@ class Preview:
         Whether it takes the place of what its classes hold, whatever the person chose for other tools.
     keeps_settled : bool
         Whether voxels that a person painted or verified stay as they are when it is accepted.
+    found : tuple of Found
+        Objects that came with it, see `Scan.found`.
     """
 
     labels: LabelArray
@@ -82,6 +84,7 @@ class Preview:
     neck: tuple[int, int, int] | None = None
     live: LiveLevelSet | None = None
     iterations: int | None = None
+    found: tuple[Found, ...] = ()
     _filled: tuple[Any, ...] | None = None
 
     @property
@@ -260,6 +263,11 @@ class Scan:
         """A channel on the file's grid."""
         shown, axes = (self.channels[channel], self.axes) if self.aside is None else (self.aside.channels[channel], self.aside.axes)
         return replace(shown, array=axes.undo(shown.array), geometry=self.geometry)
+
+    @property
+    def objects(self) -> tuple[Found, ...]:
+        """What was found; nothing while the preview it came with is discarded or has given way to another."""
+        return () if self.dropped is not None and self.dropped.found and self.dropped.found is self.found else self.found
 
     @property
     def has_labels(self) -> bool:

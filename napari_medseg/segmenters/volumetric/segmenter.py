@@ -16,11 +16,12 @@ from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
 from napari_medseg.segmenters.slices import box_in_file
 from napari_medseg.segmenters.volumetric.plan import AnyNetworkPlan, VolumetricPlan
 from napari_medseg.segmenters.window import Place
-from napari_medseg.volume import Volume
+from napari_medseg.volume import FloatArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.annotation.prompts import Prompts
     from napari_medseg.segmenters.found import Findings
+    from napari_medseg.segmenters.looking import Look
     from napari_medseg.segmenters.volumetric.grid import Way
     from napari_medseg.segmenters.volumetric.model import VolumetricModel
 
@@ -60,7 +61,8 @@ class VolumetricSegmenter:
         plan = self._plan
         return Capabilities(
             classes=tuple(plan.classes), licence=plan.licence, dims=3, channels=plan.network.in_channels, modalities=frozenset(plan.modalities),
-            spacing=plan.spacing, fine_tunable=True, threshold=plan.threshold, objects=finds_objects(plan.network),
+            spacing=plan.spacing, fine_tunable=True, threshold=plan.threshold, objects=_entry_says(plan.network, "answers") == "objects",
+            looks=bool(_entry_says(plan.network, "looks")),
         )
 
     def predict(self, volume: Volume, prompts: Prompts | None = None, *, device: str = "auto", focus: Focus = None) -> Iterator[Prediction]:
@@ -87,6 +89,26 @@ class VolumetricSegmenter:
         from napari_medseg.segmenters.volumetric.finding import find
 
         yield from find(self._on(device), volume)
+
+    def look(self, volume: Volume, *, device: str = "auto", focus: Focus = None) -> Iterator[Look]:
+        """Where the networks look; see `looking.Looker`. Pieces as those of `predict`."""
+        from napari_medseg.segmenters.engines.working import sampled_back
+        from napari_medseg.segmenters.looking import Look
+        from napari_medseg.segmenters.volumetric.grid import Way
+        from napari_medseg.segmenters.volumetric.looking import look
+
+        way = Way.of(volume.geometry, self._plan)
+        same = way.shape == way.turned
+        whole: FloatArray | None = None
+        names: tuple[str, ...] = ()
+        for names, piece in look(self._on(device), volume, lambda: _place(focus, way)):
+            whole = np.full((len(piece.values), *way.shape), np.nan, np.float32) if whole is None else whole
+            whole[(WHOLE, *piece.box)] = piece.values
+            box, values = (piece.box, piece.values) if same else sampled_back(whole, piece.box, way.turned)
+            yield Look(names, box_in_file(way.turn, box, way.turned), way.turn.undo(values).clip(0, 1), piece.fraction)
+        if not same and whole is not None:
+            everywhere = tuple(slice(0, n) for n in volume.geometry.shape)
+            yield Look(names, everywhere, way.back(np.nan_to_num(whole)).clip(0, 1), 1.0)  # type: ignore[arg-type]
 
     def release(self) -> None:
         """Give the networks' memory back; the next scan loads them again."""
@@ -119,7 +141,7 @@ def _place(focus: Focus, way: Way) -> Place | None:
     return place[0], place[1], place[2]
 
 
-def finds_objects(network: AnyNetworkPlan) -> bool:
-    """Whether the catalogue says of a network that it answers with objects; False for one that is not in it."""
+def _entry_says(network: AnyNetworkPlan, of: str) -> object:
+    """What the catalogue says of a network; None of one that is not in it."""
     entry = catalogue.load().entries.get(network.name) if isinstance(network, ArchitecturePlan) else None
-    return entry is not None and entry.kind == "network" and entry.capabilities.get("answers") == "objects"
+    return entry.capabilities.get(of) if entry is not None and entry.kind == "network" else None
