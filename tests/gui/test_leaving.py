@@ -10,7 +10,8 @@ from napari_medseg.gui.leaving import Leaving
 
 @pytest.mark.parametrize("slices", [12, 40])
 def test_the_slice_in_view_stays_while_a_scan_of_other_slices_leaves(viewer, qtbot, slices):
-    qtbot.addWidget(QtDims(viewer.dims))  # napari's sliders
+    sliders = QtDims(viewer.dims)
+    qtbot.addWidget(sliders)
     before = viewer.add_image(np.zeros((slices, 8, 8)), scale=(3, 1, 1), translate=(-3.0 * slices, 0, 0))
     viewer.add_image(np.zeros((21, 8, 8)), translate=(-20, 0, 0))
     viewer.dims.set_point(0, -10.0)
