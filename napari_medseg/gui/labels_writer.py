@@ -199,8 +199,8 @@ class LabelsWriter(QObject):
 
     def _put_away(self, scan: Scan, layer: Labels | None) -> None:
         """Nothing is shown in a layer of the preview; it stays in sight, and empty, while the next preview is awaited."""
-        held = self.of(scan)
-        if layer is None or held.shows is not None or layer not in (held.preview, held.outline):
+        held = self._of.get(id(scan))
+        if layer is None or held is None or held.shows is not None or layer not in (held.preview, held.outline):
             return
         if self._awaited is not scan or (self._grows and layer is held.preview):
             show(layer, False)
