@@ -29,7 +29,7 @@ def refine(
     out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the rounds' labels, the final ones and the model.", show_default=False)] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says (medseg 1, salah2023 3).")] = None,
     base: Annotated[str | None, typer.Option(help=BASE_HELP, show_default=False)] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`: such as medseg, network (one, plainly), salah2023.")] = "medseg",
+    recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`: medseg, network (one, plainly), salah2023, ...")] = "medseg",
     network: Annotated[str | None, typer.Option(metavar="ID", help=NETWORK_HELP, show_default=False)] = None,
     dims: Annotated[int | None, typer.Option(min=2, max=3, help="Whether that network sees single slices (2) or volumes (3).", show_default="3")] = None,
     loss: Annotated[str | None, typer.Option(metavar="SPEC", help=LOSS_HELP, show_default="cross-entropy and Dice")] = None,
