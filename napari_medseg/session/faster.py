@@ -27,6 +27,8 @@ MODEL = "model.safetensors"
 CURVE = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3)
 MOST = 24
 """Cases that a curve is measured with, the best labelled ones; more take longer and tell little more."""
+WINDOWS = 48
+"""That filters are weighed by."""
 BEST = ("verified", "corrected", "weak", "new")
 
 
@@ -257,7 +259,7 @@ def _request(model: Path, asked: RefineRequest) -> PruneRequest:
         if all(patients.get(case.id, case.id) in checked for case in cases):
             judges = frozenset()  # somebody has to say what can go
         cases = tuple(replace(case, labels=verified[case.id]) if case.id in judges else case for case in cases)
-    return PruneRequest(model, cases, 1.0, CURVE, points=_home(model) / MEASURED, patients=dict(patients), judges=judges)
+    return PruneRequest(model, cases, 1.0, CURVE, patients=dict(patients), judges=judges, samples=WINDOWS, points=_home(model) / MEASURED)
 
 
 def last_kept(model: Path) -> Path | None:

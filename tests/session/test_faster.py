@@ -28,6 +28,7 @@ def model(tmp_path):
 def measured(session, owner, ball, model, monkeypatch):
     """The curve of one smaller model, measured with two open scans."""
     monkeypatch.setattr(module, "CURVE", (0.6,))
+    monkeypatch.setattr(module, "WINDOWS", 2)
     for n in range(2):
         scan = session.open(replace(ball, array=ball.array + n, name=f"ball {n}"))
         scan.preview = Preview(scan.axes.apply((ball.array > 150).astype(np.uint8)), "test", (session.label_class,), finished=True, made=Making("levelset"))
@@ -40,6 +41,7 @@ def measured(session, owner, ball, model, monkeypatch):
     return session.faster
 
 
+@pytest.mark.slow  # a process of its own loads torch, and two models are timed for some seconds each
 def test_a_point_of_the_curve_is_kept_beside_the_round_s_own_model(session, measured, model):
     _, small = measured.curve.points
     assert "The whole model" in measured.words()
