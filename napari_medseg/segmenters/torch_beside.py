@@ -13,6 +13,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
 ENDS = {"linux": ".so", "darwin": ".dylib"}
 FIRST, ALL = "libtorch_global_deps", "libtorch"
 """What torch loads first, seen by all libraries after it; and what all of its own hang on."""
@@ -21,8 +23,20 @@ FIRST, ALL = "libtorch_global_deps", "libtorch"
 def load() -> None:
     """Import torch, on a thread that the window does not wait for."""
     if "torch" not in sys.modules:
+        _settle_scipy()
         _load_libraries()
     import torch  # noqa: F401
+
+
+def _settle_scipy() -> None:
+    """Let scipy find out of every type that comes whether it is a tensor: it does so once for each, and fails where torch is half loaded then.
+
+    Else a NIfTI file could not be saved, nor napari's camera turned, while torch was loaded on another thread.
+    """
+    from scipy.spatial.transform import Rotation
+
+    for angle in (0, 0.0, [0.0], (0.0,), np.zeros(1), np.int64(0), np.float32(0), np.float64(0)):
+        Rotation.from_euler("x", angle)
 
 
 def _load_libraries() -> bool:

@@ -15,6 +15,27 @@ import torch
 print(torch.ones(2).sum().item(), torch.nn.functional.conv1d(torch.ones(1, 1, 4), torch.ones(1, 1, 2)).shape[-1])
 """
 
+BESIDE = """
+import sys, threading
+import numpy as np
+from scipy.spatial.transform import Rotation
+from napari_medseg.segmenters import torch_beside
+loading = threading.Thread(target=torch_beside.load)
+loading.start()
+half = 0
+while loading.is_alive():
+    if "torch" in sys.modules and not hasattr(sys.modules["torch"], "Tensor"):
+        half += 1
+        for angle in (0, 0.0, [0.0], (0.0,), np.zeros(1), np.float32(0)):
+            Rotation.from_euler("x", angle).as_matrix()
+assert half
+"""
+
+
+def test_scipy_works_on_while_torch_is_half_loaded():
+    done = subprocess.run([sys.executable, "-c", BESIDE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="torch does it itself there")
 def test_what_was_loaded_ahead_is_what_torch_works_with():
