@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import Loss, Seen, require
+from napari_medseg.refine.losses.limits import require
+from napari_medseg.refine.losses.loss import Loss, Seen
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def test_rows_make_the_text_and_the_text_makes_the_rows(form, session, desk):
 
 @pytest.mark.parametrize(("typed", "said"), [
     ("dice +", "ends where a loss should follow"), ("nonsense", "there is no loss 'nonsense'"),
-    ("focal(width=2)", "has no setting 'width'"), ("-1*ce", "cannot count"),
+    ("focal(width=2)", "has no setting 'width'"), ("-1*ce", "cannot count"), ("boundary", "without another loss"), ("tversky(alpha=-1)", "0 or more"),
 ])
 def test_a_loss_that_cannot_be_read_is_said_in_place_and_refused_at_the_start(form, session, desk, typed, said):
     form.loss.text.setText(typed)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from napari_medseg import catalogue
 from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError
 from napari_medseg.refine.losses.building import build
+from napari_medseg.refine.losses.limits import LIMITS, require_settings
 from napari_medseg.refine.losses.spec import Term, terms
 
 
@@ -56,3 +58,10 @@ def test_a_sum_counts_each_part_as_often_as_asked():
     parts = [float(build(words)(logits, targets, weights)) for words in ("ce", "dice", "boundary(spacing=[2, 1])")]
     whole = float(build("ce + 0.5*dice + 0.01*boundary", spacing=(2.0, 1.0))(logits, targets, weights))
     assert whole == pytest.approx(parts[0] + parts[1] / 2 + parts[2] / 100)
+
+
+def test_what_a_recipe_allows_as_settings_is_what_the_catalogue_has():
+    entries = catalogue.load().of_kind("loss")
+    assert set(LIMITS) == {entry.id for entry in entries if entry.parameters}
+    for entry in entries:
+        require_settings(entry.id, entry.parameters)

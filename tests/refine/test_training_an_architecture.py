@@ -240,6 +240,11 @@ def test_a_network_held_near_its_base_moves_less(tmp_path):
     ({"dims": 2}, InvalidInputError, "none is named"),
     ({"loss": "dice + nonsense"}, CatalogueError, "there is no loss 'nonsense'"),
     ({"loss": "dice +"}, InvalidInputError, "ends where a loss should follow"),
+    ({"loss": "boundary"}, InvalidInputError, "boundary cannot teach a network without another loss beside"),
+    ({"loss": "0.5*hausdorff + boundary"}, InvalidInputError, "hausdorff and boundary cannot teach"),
+    ({"loss": "ce + tversky(alpha=-1)"}, InvalidInputError, "alpha, beta must be 0 or more"),
+    ({"loss": "focal(gamma=[1, 2])"}, InvalidInputError, "one number where several belong"),
+    ({"loss": "ce + boundary(spacing=[1, 1])"}, InvalidInputError, "spacing holds 2 numbers, and the network sees 3 axes"),
     ({"mixup": -1.0}, InvalidInputError, "mixup between"),
     ({"proximal": -0.1}, InvalidInputError, "proximal must lie"),
 ])

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import LEAST, Loss, Seen, require, require_spacing
+from napari_medseg.refine.losses.limits import require, require_settings
+from napari_medseg.refine.losses.loss import LEAST, Loss, Seen
 
 ROUND = 1e-8  # added under the root, so that it has a gradient at 0
 
@@ -42,9 +43,7 @@ class ActiveContour(Loss):
     spacing: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        require(self.region > 0, "region", "above 0")
-        require(self.length >= 0, "length", "0 or more")
-        require_spacing(self.spacing)
+        require_settings("active-contour", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -77,8 +76,7 @@ class LevelSet(Loss):
     spacing: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        require(self.length >= 0, "length", "0 or more")
-        require_spacing(self.spacing)
+        require_settings("level-set-term", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""

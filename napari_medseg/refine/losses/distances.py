@@ -17,7 +17,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import Loss, Seen, require, require_spacing
+from napari_medseg.refine.losses.limits import require, require_settings
+from napari_medseg.refine.losses.loss import Loss, Seen
 
 HALF = 0.5  # voxel from the middle of the last one inside to the outline; also the share from which on a voxel is the object's
 
@@ -37,7 +38,7 @@ class Boundary(Loss):
     spacing: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        require_spacing(self.spacing)
+        require_settings("boundary", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -70,8 +71,7 @@ class Hausdorff(Loss):
     spacing: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        require(self.alpha > 0, "alpha", "above 0")
-        require_spacing(self.spacing)
+        require_settings("hausdorff", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""

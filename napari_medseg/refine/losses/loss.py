@@ -13,7 +13,6 @@ Imports torch: only modules that are themselves loaded on demand may import this
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -99,24 +98,3 @@ class Loss(ABC):
     @abstractmethod
     def of(self, seen: Seen) -> Tensor:
         """The loss of a batch, a scalar; 0 where no voxel is known."""
-
-
-def require(possible: bool, setting: str, wanted: str) -> None:
-    """Refuse a setting that makes no loss.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    if not possible:
-        raise InvalidInputError(f"{setting} must be {wanted}", where="loss", todo="Correct it, or leave it out for the usual value")
-
-
-def require_spacing(spacing: Sequence[float] | None) -> None:
-    """Refuse a spacing that nothing can be measured with.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    require(spacing is None or (len(spacing) > 0 and all(side > 0 for side in spacing)), "spacing", "above 0, in mm")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import LEAST, Loss, Seen, require
+from napari_medseg.refine.losses.limits import require_settings
+from napari_medseg.refine.losses.loss import LEAST, Loss, Seen
 from napari_medseg.refine.losses.overlap import Dice, overlaps
 
 
@@ -31,7 +32,7 @@ class ExponentialLogarithmic(Loss):
     Raises
     ------
     InvalidInputError
-        When a share is below 0 or a gamma not above 0.
+        When a share is below 0, both are 0, or a gamma is not above 0.
     """
 
     dice: float = 0.8
@@ -40,8 +41,7 @@ class ExponentialLogarithmic(Loss):
     gamma_ce: float = 1.0
 
     def __post_init__(self) -> None:
-        require(min(self.dice, self.ce) >= 0, "dice, ce", "0 or more")
-        require(min(self.gamma_dice, self.gamma_ce) > 0, "gamma_dice, gamma_ce", "above 0")
+        require_settings("exponential-logarithmic", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -81,8 +81,7 @@ class Combo(Loss):
     beta: float = 0.5
 
     def __post_init__(self) -> None:
-        require(0 <= self.alpha <= 1, "alpha", "between 0 and 1")
-        require(0 < self.beta < 1, "beta", "between 0 and 1")
+        require_settings("combo", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_medseg.refine.losses.loss import Loss, Seen, require
+from napari_medseg.refine.losses.limits import require_settings
+from napari_medseg.refine.losses.loss import Loss, Seen
 
 
 def overlaps(seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,8 +46,7 @@ class Tversky(Loss):
     smooth: float = 1.0
 
     def __post_init__(self) -> None:
-        require(min(self.alpha, self.beta) >= 0 < self.alpha + self.beta, "alpha, beta", "0 or more, and not 0 both")
-        require(self.smooth > 0, "smooth", "above 0")
+        require_settings("tversky", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -72,7 +72,7 @@ class Dice(Loss):
     smooth: float = 1.0
 
     def __post_init__(self) -> None:
-        require(self.smooth > 0, "smooth", "above 0")
+        require_settings("dice", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -97,7 +97,7 @@ class Jaccard(Loss):
     smooth: float = 1.0
 
     def __post_init__(self) -> None:
-        require(self.smooth > 0, "smooth", "above 0")
+        require_settings("jaccard", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -124,7 +124,7 @@ class GeneralisedDice(Loss):
     smooth: float = 1e-5
 
     def __post_init__(self) -> None:
-        require(self.smooth > 0, "smooth", "above 0")
+        require_settings("generalised-dice", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""

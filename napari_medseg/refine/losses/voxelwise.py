@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from napari_medseg.errors import InvalidInputError
-from napari_medseg.refine.losses.loss import LEAST, Loss, Seen, require
+from napari_medseg.refine.losses.limits import require_settings
+from napari_medseg.refine.losses.loss import LEAST, Loss, Seen
 
 SURE = 1e-12  # less doubt than this is none
 
@@ -44,7 +45,7 @@ class WeightedCrossEntropy(Loss):
     weight: float | Sequence[float] = 2.0
 
     def __post_init__(self) -> None:
-        require(all(value > 0 for value in self._each()), "weight", "above 0, one number or one for each class")
+        require_settings("weighted-ce", vars(self))
 
     def _each(self) -> tuple[float, ...]:
         return (self.weight,) if isinstance(self.weight, (int, float)) else tuple(self.weight)
@@ -78,7 +79,7 @@ class BalancedCrossEntropy(Loss):
     beta: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.beta is None or 0 < self.beta < 1, "beta", "between 0 and 1")
+        require_settings("balanced-ce", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -113,8 +114,7 @@ class Focal(Loss):
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        require(0 < self.alpha < 1, "alpha", "between 0 and 1")
-        require(self.gamma >= 0, "gamma", "0 or more")
+        require_settings("focal", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""
@@ -147,8 +147,7 @@ class Conservative(Loss):
     enough: float = 0.99
 
     def __post_init__(self) -> None:
-        require(self.scale > 0, "scale", "above 0")
-        require(1 / math.e < self.enough < 1, "enough", "between 0.37 and 1")
+        require_settings("conservative", vars(self))
 
     def of(self, seen: Seen) -> Tensor:
         """See `Loss.of`."""

@@ -110,7 +110,7 @@ class Medseg:
             what = "dims, parameters and start are those of a network of the catalogue, and none is named"
             raise InvalidInputError(what, where="recipe", todo="Give network too, an id from `medseg catalogue`")
         if self.loss:
-            require_loss(self.loss)
+            require_loss(self.loss, self.dims)
 
     def updates_for(self, cases: int) -> int:
         """Steps of the optimiser in a round on this many scans."""
@@ -144,18 +144,25 @@ def require_network(name: str, dims: int, parameters: Mapping[str, Any]) -> None
         raise InvalidInputError(str(error), where="parameters", todo=f"Give what {name} takes, as JSON") from error
 
 
-def require_loss(spec: str) -> None:
-    """Refuse what names no loss; loads no torch.
+def require_loss(spec: str, dims: int | None = None) -> None:
+    """Refuse what names no loss, settings that make none, and losses that teach nothing without another beside them; loads no torch.
+
+    Parameters
+    ----------
+    spec : str
+    dims : 2 or 3, optional
+        Axes of what the network sees, for losses that are told a spacing.
 
     Raises
     ------
     InvalidInputError, CatalogueError, UnavailableError
     """
+    from napari_medseg.refine.losses.limits import require_settings
     from napari_medseg.refine.losses.spec import terms
 
-    known = catalogue.load()
-    for term in terms(spec):
-        entry = known.find(term.name, "loss")
+    known, wanted = catalogue.load(), terms(spec)
+    entries = [known.find(term.name, "loss") for term in wanted]
+    for term, entry in zip(wanted, entries, strict=True):
         odd = sorted(set(term.settings) - set(entry.parameters))
         if odd:
             todo = f"Use {', '.join(entry.parameters)}" if entry.parameters else "Leave it out"
@@ -163,6 +170,15 @@ def require_loss(spec: str) -> None:
         missing = entry.needs()
         if missing:
             raise UnavailableError(f"needs {', '.join(missing)}", where=entry.title, todo=catalogue.install_hint(missing))
+        require_settings(entry.id, {**entry.parameters, **term.settings})
+        sides = term.settings.get("spacing")
+        if dims and isinstance(sides, list) and len(sides) != dims:
+            what = f"spacing holds {len(sides)} numbers, and the network sees {dims} axes"
+            raise InvalidInputError(what, where=term.name, todo=f"Give {dims}, or leave it out for that of the scans")
+    if not any(entry.capabilities.get("alone", True) for entry in entries):
+        names = " and ".join(dict.fromkeys(entry.id for entry in entries))
+        todo = f"Add one that does, such as ce + dice + 0.1*{entries[0].id}"
+        raise InvalidInputError(f"{names} cannot teach a network without another loss beside", where="loss", todo=todo)
 
 
 def network(**overrides: Any) -> Medseg:
