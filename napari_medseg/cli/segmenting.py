@@ -16,7 +16,7 @@ from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_prompts
 from napari_medseg.annotation.classes import palette
 from napari_medseg.cli.answer import Answer, answering, shown
-from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
+from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, model_in, named_values, output, tell, told_by_class, voxels_by_class
 from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError, UnwritableFileError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.io.atomic import replacing
@@ -32,7 +32,7 @@ MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg
 @answering
 def segment(
     image: Image,
-    with_: Annotated[str, typer.Option("--with", help="A segmenter's id from `medseg catalogue`, or a model that `medseg refine` wrote.", show_default=False)],
+    with_: Annotated[str, typer.Option("--with", help="A segmenter's id from `medseg catalogue`, or what `medseg refine` wrote.", show_default=False)],
     out: Output,
     prompts: Annotated[Path | None, typer.Option(help="JSON file of points, boxes, lassos, scribbles or a mask, in LPS mm.")] = None,
     probabilities: Annotated[Path | None, typer.Option(help="Write the probabilities too, float32, one channel a class.")] = None,
@@ -199,7 +199,7 @@ def _one_segmenter(name: str, answers: Mapping[str, str]) -> Segmenter:
         built: Segmenter = entry.build(**answers)
         return built
     _only_asked(answers, [], name)
-    refined: Segmenter = parts.find("unet", "segmenter").build(model=name)
+    refined: Segmenter = parts.find("unet", "segmenter").build(model=str(model_in(Path(name))))
     return refined
 
 
