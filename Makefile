@@ -21,13 +21,14 @@ run: $(READY)
 		echo "No display: running the same job without a window."; $(BIN)/medseg demo --out medseg-demo; \
 	fi
 
-# Tests without a window run beside those with one: two cores have room for both.
+# Tests without a window run beside those with one: two cores have room for both. Those of the commands, processes of their own, come last beside them.
 test: $(READY)
-	@echo "Tests: those without a window, and beside them those with one on PyQt5, then on PyQt6."
+	@echo "Tests: those without a window, and beside them those with one on PyQt5, on PyQt6, and those of the commands."
 	@export QT_QPA_PLATFORM=offscreen QT_API=pyqt5 PYTEST_QT_API=pyqt5; \
-	$(PYTEST) -m "not qt" & rest=$$!; failed=0; \
+	$(PYTEST) -m "not qt" --ignore tests/cli --ignore tests/faults & rest=$$!; failed=0; \
 	$(PYTEST) -m qt || failed=1; \
 	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m qt || failed=1; \
+	$(PYTEST) -m "not qt" tests/cli tests/faults || failed=1; \
 	wait $$rest || failed=1; \
 	exit $$failed
 
