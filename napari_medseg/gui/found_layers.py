@@ -67,6 +67,7 @@ class FoundLayers:
         """The scan is closed."""
         for held in (self._of, self._shown, self._called):
             held.pop(id(scan), None)
+        self._turns.forget(scan)
 
     def lost(self, layer: Layer) -> bool:
         """A layer was removed from the viewer; whether it was one of these. It comes back with what is found next."""
@@ -108,7 +109,7 @@ class FoundLayers:
         show(layer, bool(found))
         chosen = sorted(sorted(found, key=lambda each: -each.score)[:MOST], key=lambda each: (each.index, each.label))
         for first in range(0, len(chosen), AT_A_TURN):
-            self._turns.add(partial(self._draw, scan, called, chosen[first : first + AT_A_TURN]))
+            self._turns.add(partial(self._draw, scan, called, chosen[first : first + AT_A_TURN]), scan)
 
     def recolour(self) -> None:
         """Classes may have other names or colours: what is written and drawn follows."""

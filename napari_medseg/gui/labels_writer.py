@@ -122,6 +122,7 @@ class LabelsWriter(QObject):
     def forget(self, scan: Scan) -> None:
         """The scan is closed; its label layers stay with the person, unwired."""
         self._awaited = None if self._awaited is scan else self._awaited
+        self._turns.forget(scan)
         held = self._of.pop(id(scan), None)
         for layer in held.all() if held is not None else ():
             self._unwire(layer)
@@ -160,14 +161,14 @@ class LabelsWriter(QObject):
         held, preview = self.of(scan), scan.preview
         if preview is None:
             held.shows = None
-            self._turns.add(lambda: self._put_away(scan, held.outline))
-            self._turns.add(lambda: self._put_away(scan, held.preview))
+            self._turns.add(lambda: self._put_away(scan, held.outline), scan)
+            self._turns.add(lambda: self._put_away(scan, held.preview), scan)
             return
         if held.shows is not preview:
             known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
             held.shows = preview
             self._put_in(self._outline(scan, preview.labels), preview.labels, f"{scan.name} {preview.title} outline", known.values())
-            self._turns.add(lambda: self._fill_in(scan, preview, known.values()))
+            self._turns.add(lambda: self._fill_in(scan, preview, known.values()), scan)
             return
         for layer in (held.outline, held.preview):
             if layer is not None and layer.data is preview.labels and layer.visible:
@@ -180,7 +181,7 @@ class LabelsWriter(QObject):
             return
         held.filled = preview
         known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
-        self._turns.add(lambda: self._fill_in(scan, preview, known.values()))
+        self._turns.add(lambda: self._fill_in(scan, preview, known.values()), scan)
 
     def _fill_in(self, scan: Scan, preview: Preview, classes: Collection[LabelClass]) -> None:
         held = self.of(scan)
@@ -217,15 +218,15 @@ class LabelsWriter(QObject):
         if before is not None and before is not scan:
             self._rest.start()
         if scan is not None and scan.preview is None:
-            self._turns.add(lambda: self._lay_out(scan, self._outline))
-            self._turns.add(lambda: self._lay_out(scan, self._fill))
+            self._turns.add(lambda: self._lay_out(scan, self._outline), scan)
+            self._turns.add(lambda: self._lay_out(scan, self._fill), scan)
 
     def _tidy(self) -> None:
         """Put the layers of previews that nobody awaits out of sight."""
         for scan in self._session.scans:
             held = self._of.get(id(scan))
             for layer in (held.outline, held.preview) if held is not None else ():
-                self._turns.add(partial(self._put_away, scan, layer))
+                self._turns.add(partial(self._put_away, scan, layer), scan)
 
     def _lay_out(self, scan: Scan, make: Callable[[Scan, Array], Labels]) -> None:
         if scan in self._session.scans and self._awaited is scan and scan.preview is None:

@@ -81,6 +81,7 @@ class MeasureLayers:
         for held in (self._points, self._lines, self._shown, self._waiting):
             held.pop(id(scan), None)
         self._asked.discard(id(scan))
+        self._turns.forget(scan)
 
     def lost(self, layer: Layer) -> bool:
         """A layer was removed from the viewer; whether it was one of these. It comes back when what it shows next changes."""
@@ -98,8 +99,8 @@ class MeasureLayers:
         if id(scan) not in self._asked:
             self._asked.add(id(scan))
             for make in (self._make_lines, self._make_points):
-                self._turns.add(partial(make, scan))
-            self._turns.add(partial(self._draw_waiting, scan))
+                self._turns.add(partial(make, scan), scan)
+            self._turns.add(partial(self._draw_waiting, scan), scan)
 
     def move(self, scan: Scan) -> None:
         """The scan lies on another display grid."""

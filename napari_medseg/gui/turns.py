@@ -21,7 +21,7 @@ class Turns(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[tuple[Callable[[], None], object]] = deque()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._next)
@@ -29,11 +29,15 @@ class Turns(QObject):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, piece: Callable[[], None]) -> None:
-        """Do this in a turn of its own, after what waits already."""
-        self._waiting.append(piece)
+    def add(self, piece: Callable[[], None], about: object = None) -> None:
+        """Do this in a turn of its own, after what waits already; `about`: what it is done for, such as a scan."""
+        self._waiting.append((piece, about))
         if not self._timer.isActive():
             self._timer.start(PAUSE_MS)
+
+    def forget(self, about: object) -> None:
+        """What was to be done for this waits no more: a machine with no time between two turns would keep a scan, with its layers, long after it was closed."""
+        self._waiting = deque(each for each in self._waiting if each[1] is not about)
 
     def close(self) -> None:
         """Forget what waits."""
@@ -42,7 +46,7 @@ class Turns(QObject):
 
     def _next(self) -> None:
         if self._waiting:
-            piece = self._waiting.popleft()
+            piece, _ = self._waiting.popleft()
             if self._waiting:
                 self._timer.start(PAUSE_MS)
             piece()

@@ -1,5 +1,9 @@
 """Layers that a tool will need are there before it is used, each made in a turn of its own, so that the first click waits for none of them."""
 
+import gc
+import weakref
+from functools import partial
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QObject
@@ -31,6 +35,21 @@ def test_work_that_can_wait_is_done_one_piece_a_turn(qtbot):
     turns.close()
     qtbot.wait(30)
     assert len(done) == 3
+
+
+def test_work_for_what_is_gone_waits_no_more_and_nothing_is_held_for_it(qtbot):
+    class Thing:
+        pass
+
+    parent, done, first, other = QObject(), [], Thing(), Thing()
+    turns, gone = Turns(parent), weakref.ref(first)
+    for thing in (first, other, first):
+        turns.add(partial(done.append, thing), thing)
+    turns.forget(first)
+    del first, thing
+    gc.collect()
+    assert gone() is None
+    qtbot.waitUntil(lambda: not len(turns) and done == [other])
 
 
 def test_a_layer_that_is_shown_already_is_not_shown_again(viewer):

@@ -64,6 +64,17 @@ def test_a_scan_that_was_closed_is_gone_with_its_layers_and_nobody_listens_to_it
     assert callbacks(viewer) == before
 
 
+def test_a_scan_that_is_closed_with_a_tool_in_hand_has_no_layers_waiting_for_it(viewer, dock, desk, session, ball, qtbot):
+    data, keywords, _ = layer_data(ball)
+    viewer.add_image(data, **keywords)
+    scan = session.current
+    desk.arm("scribbles")
+    desk.arm("seeds")
+    assert len(desk.writer._turns)
+    session.close(scan)  # in the same turn of the event loop: nothing that waits was done
+    assert not len(desk.writer._turns)
+
+
 def test_a_dock_that_was_closed_leaves_the_viewer_as_it_was(viewer, ball):
     before = callbacks(viewer)
     dock = MedsegWidget(viewer)
