@@ -45,9 +45,9 @@ class _NoWheel(QObject):
         return False
 
 
-def unscrolled(field: QWidget) -> None:
-    """A field on a page that scrolls: the wheel is its own only once it was clicked into."""
-    field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+def unscrolled(field: QWidget, focus: Qt.FocusPolicy = Qt.FocusPolicy.StrongFocus) -> None:
+    """A field on a page that scrolls: the wheel is its own only once it was clicked into, or come to by Tab where `focus` says so."""
+    field.setFocusPolicy(focus)
     field.installEventFilter(_NoWheel(field))
 
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLine
 
 from napari_medseg.catalogue import Catalogue
 from napari_medseg.errors import MedsegError
+from napari_medseg.gui.fields import unscrolled
 from napari_medseg.gui.style import combo, quiet
 from napari_medseg.session.network_choices import LOSSES, LossRow, Offer, loss_fault, loss_rows, loss_text, offers
 
@@ -117,7 +118,7 @@ class _Row(QWidget):
         self._offers = {offer.id: offer for offer in offered}
         self._changed = changed
         self._quiet = False
-        self.factor = QDoubleSpinBox()
+        self.factor = _Factor()
         self.factor.setAccessibleName("Weight")
         self.factor.setToolTip("How much it counts")
         self.factor.setRange(0.001, 1000)
@@ -127,6 +128,7 @@ class _Row(QWidget):
         self.factor.setKeyboardTracking(False)
         self.factor.setFixedWidth(76)
         self.factor.valueChanged.connect(self._tell)
+        unscrolled(self.factor)
         self.loss = combo("What counts")
         self.loss.setAccessibleName("Loss")
         self.loss.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -134,6 +136,7 @@ class _Row(QWidget):
         for offer in offered:
             add_offer(self.loss, offer)
         self.loss.activated.connect(self._on_loss)
+        unscrolled(self.loss, self.loss.focusPolicy())
         self.settings = QLineEdit()
         self.settings.setAccessibleName("Settings")
         self.settings.editingFinished.connect(self._tell)
@@ -163,7 +166,7 @@ class _Row(QWidget):
         self.settings.setText(row.settings)
         self.settings.setEnabled(bool(self._offers[row.name].settings))
         usual = ", ".join(f"{name}={value:g}" for name, value in known.items())
-        self.settings.setPlaceholderText(usual or "no settings")
+        self.settings.setPlaceholderText(usual or "none")
         self.settings.setToolTip(f"Usually {usual}" if usual else "It has no settings")
         self.less.setEnabled(not alone)
         self._quiet = False
@@ -177,6 +180,15 @@ class _Row(QWidget):
     def _tell(self) -> None:
         if not self._quiet:
             self._changed()
+
+
+class _Factor(QDoubleSpinBox):
+    """A number without the zeros that nobody typed: there is room for few digits beside a theme's buttons."""
+
+    def textFromValue(self, value: float) -> str:
+        """As it is shown."""
+        text, point = super().textFromValue(value), str(self.locale().decimalPoint())
+        return text.rstrip("0").removesuffix(point) if point in text else text
 
 
 def add_offer(box: QComboBox, offer: Offer) -> None:

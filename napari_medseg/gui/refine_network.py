@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.fields import unscrolled
 from napari_medseg.gui.loss_builder import LossBuilder, add_offer
 from napari_medseg.gui.style import combo
 from napari_medseg.session.network_choices import NetworkChoices, Offer, offers, takes_networks
@@ -51,6 +52,9 @@ class RefineNetwork(QWidget):
         self.near.setMinimumWidth(72)
         self.near.setKeyboardTracking(False)
         self.near.valueChanged.connect(self._on_near)
+        unscrolled(self.near)
+        for box in (self.network, self.dims):
+            unscrolled(box, box.focusPolicy())
         self.inside = QWidget()
         self.form = QFormLayout()
         self.form.setContentsMargins(0, 0, 0, 0)

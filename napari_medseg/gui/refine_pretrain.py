@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.fields import unscrolled
 from napari_medseg.gui.style import SPACING, button, combo, quiet
 from napari_medseg.session.guide import progress
 from napari_medseg.session.network_choices import takes_networks
@@ -50,6 +51,8 @@ class RefinePretrain(QWidget):
         self.updates.setKeyboardTracking(False)
         self.updates.setMinimumWidth(72)
         self.updates.valueChanged.connect(self._on_updates)
+        unscrolled(self.updates)
+        unscrolled(self.task, self.task.focusPolicy())
         self.run = button(START, "", self._on_run)
         self.left = quiet()
         self.found = quiet()

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.fields import unscrolled
 from napari_medseg.gui.folder_field import FolderField
 from napari_medseg.gui.refine_network import RefineNetwork
 from napari_medseg.gui.refine_pretrain import RefinePretrain
@@ -47,6 +48,9 @@ class RefineSetup(QWidget):
         self.whole = quiet("Or whole folders: scans, and label maps with the same file names")
         self.network = RefineNetwork(desk)
         self.pretrain = RefinePretrain(desk)
+        unscrolled(self.rounds)
+        for box in (self.recipe, self.base):
+            unscrolled(box, box.focusPolicy())
         self.inside = QWidget()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)

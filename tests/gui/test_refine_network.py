@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_medseg.catalogue import Entry
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.gui.loss_builder import LossBuilder
 from napari_medseg.gui.refine_network import RefineNetwork
+from napari_medseg.gui.refine_setup import RefineSetup
 from napari_medseg.session import engines
 from napari_medseg.session.network_choices import LossRow, NetworkChoices, loss_fault, loss_rows, loss_text, offers
 from napari_medseg.session.refining_left import _choices, _plain
@@ -92,6 +97,7 @@ def test_rows_make_the_text_and_the_text_makes_the_rows(form, session, desk):
     builder.rows[1].factor.setValue(0.5)
     desk.refreshed.emit()
     assert builder.text.text() == session.refine.network.loss == "ce + 0.5*dice"
+    assert [row.factor.text() for row in builder.rows] == ["1", "0.5"]
     builder.add.click()
     desk.refreshed.emit()
     assert len(builder.rows) == 3
@@ -135,6 +141,27 @@ def test_staying_near_the_base_is_asked_once_there_is_one(form, session, desk, t
     assert not form.near.isHidden()
     form.near.setValue(0.1)
     assert session.refine.network.settings == {"proximal": 0.1}
+
+
+def test_the_wheel_scrolls_the_page_and_changes_neither_network_nor_loss_nor_rounds(form, dock, session, desk):
+    session.refine.base = Path("model.safetensors")
+    session.refining.choose_network(network="unet-lite", dims=2, loss="ce + 0.5*dice", proximal=0.1)
+    desk.refreshed.emit()
+    chosen, rounds = session.refine.network, session.refine.rounds
+    setup = dock.findChild(RefineSetup)
+    before = setup.pretrain.task.currentIndex(), setup.pretrain.updates.value()
+    row = form.loss.rows[1]
+    boxes = (form.network, form.dims, row.loss, setup.recipe, setup.base, setup.pretrain.task)
+    for field in (*boxes, form.near, row.factor, setup.rounds, setup.pretrain.updates):
+        field.clearFocus()
+        at = QPointF(field.rect().center())
+        for notch in (-120, 120, 120):
+            turn = QPoint(0, notch)
+            QApplication.sendEvent(field, QWheelEvent(
+                at, at, turn, turn, Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+            ))
+    assert (session.refine.network, session.refine.rounds, session.refine.recipe) == (chosen, rounds, "medseg")
+    assert (setup.pretrain.task.currentIndex(), setup.pretrain.updates.value()) == before
 
 
 def test_it_fits_the_dock(form, session, desk):
