@@ -138,7 +138,8 @@ class Study(StudyAdopting):
         from napari_medseg.session.autosave import Autosave
 
         readonly = project.readonly
-        self._project, self.folder, self.title, self.readonly = project, project.folder, project.title, readonly
+        title = project.title or project.folder.name[:-len(SUFFIX)]
+        self._project, self.folder, self.title, self.readonly = project, project.folder, title, readonly
         self.cases, self.busy, self.saved, self.current, self.versions = cases, "", "", "", []
         self._autosave = None if readonly else Autosave(project, self._store, self._on_written, self._on_unwritten, lambda: self.session.choices.autosave_s)
         self.preferences = preferences.opened(project.folder)

@@ -639,3 +639,11 @@ def test_only_time_between_acts_counts_as_work():
     now[0] += 3
     clock.act()
     assert clock.take() == 0
+
+
+def test_a_study_without_a_title_is_called_by_its_folder(desks, tmp_path):
+    Project.create(tmp_path / "livers").close()
+    desk = desks()
+    desk.study.open(tmp_path / "livers.medseg")
+    desk.settle()
+    assert (desk.study.title, desk.session.notice) == ("livers", "Opened livers")
