@@ -254,7 +254,7 @@ def test_settings_that_make_no_sense_are_refused_before_anything_starts(wrong, e
 
 
 def test_parameters_that_the_network_does_not_know_are_refused_when_it_is_made():
-    with pytest.raises(CatalogueError, match="wrong parameters"):
+    with pytest.raises(InvalidInputError, match=r"unexpected keyword argument 'depth'.*It has widths"):
         learnt(network(network="unet-lite", parameters={"depth": 3}).method(), [example()])
 
 

@@ -46,6 +46,11 @@ def build(name: str, *, in_channels: int = 1, classes: int = 1, dims: int = 3, s
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the cards' generators too
         try:
             network = entry.build(in_channels=in_channels, classes=classes, dims=dims, **parameters)
+        except CatalogueError as error:
+            if not parameters or not isinstance(error.__cause__, TypeError):
+                raise
+            what = f"is not made from these parameters ({error.__cause__})"
+            raise InvalidInputError(what, where=name, todo=f"It has {', '.join(entry.parameters) or 'none'}") from error
         except ValueError as error:
             if isinstance(error, MedsegError):
                 raise
