@@ -12,7 +12,7 @@ from napari_medseg.segmenters.networks.detection.detector import Detector
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
 from napari_medseg.segmenters.volumetric.members import Architecture, described, new_member
 from napari_medseg.segmenters.volumetric.model import VolumetricModel
-from napari_medseg.segmenters.volumetric.plan import planned_for
+from napari_medseg.segmenters.volumetric.plan import VolumetricPlan, planned_for
 from napari_medseg.testing.network_conformance import phantom
 from napari_medseg.volume import Geometry, Volume
 
@@ -30,7 +30,7 @@ def scan(seed: int = 10_000, spacing=(4.0, 1.0, 1.0), direction=(1.0, 0, 0, 0, 1
 @cache
 def weights() -> dict[str, torch.Tensor]:
     """Of an HMR-Net that finds both balls."""
-    member, _ = _fresh()
+    member, _ = fresh()
     network = member.network.train()
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     for update in range(UPDATES):
@@ -45,7 +45,8 @@ def weights() -> dict[str, torch.Tensor]:
 MEAN, SD = (float(v) for v in (scan()[0].array.mean(), scan()[0].array.std()))  # near enough to what each scan is normalised by
 
 
-def _fresh() -> tuple[Architecture, object]:
+def fresh() -> tuple[Architecture, VolumetricPlan]:
+    """An HMR-Net that has learnt nothing, and the plan of a model of it."""
     small = {"width": 8, "features": 8, "filters": [8, 16], "hidden": 64, "points": 24, "stride": 4}
     network = described("hmr-net", in_channels=1, classes=2, dims=2, axis=0, parameters=small)
     plan = planned_for(network, fingerprint([scan()], (1, 2)), [1, 2], ["bright", "dark"])
@@ -54,10 +55,10 @@ def _fresh() -> tuple[Architecture, object]:
 
 def trained(members: int = 1) -> VolumetricModel:
     """A model of one network, or of several that are alike."""
-    _, plan = _fresh()
+    _, plan = fresh()
     networks = []
     for _ in range(members):
-        member, _ = _fresh()
+        member, _ = fresh()
         member.load_state_dict(weights())
         assert isinstance(member.network.eval(), Detector)
         networks.append(member)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_medseg import catalogue
 from napari_medseg.errors import InvalidInputError, UnwritableFileError
 from napari_medseg.io.atomic import advice, replacing
 from napari_medseg.refine.card import model_card
@@ -64,7 +65,7 @@ def export_model(
     MissingFileError, SegmenterError
         When it is no model.
     InvalidInputError
-        When the folder holds something, or a format is none of these.
+        When the folder holds something, a format is none of these, or the network finds objects and a format other than safetensors is asked for.
     UnavailableError
         When ONNX is asked for and the packages that write it are missing.
     UnwritableFileError
@@ -80,6 +81,8 @@ def export_model(
     folder = Path(folder)
     kind = plan_kind(source)
     plan = read_plan(source, kind).model_dump(mode="json")
+    if set(formats) & {"torchscript", "onnx"}:
+        _require_maps(plan, source)
     plan["training"] = shareable(plan["training"])
     plan["title"], plan["licence"] = title or plan["title"], licence or plan["licence"]
     _empty(folder)
@@ -131,6 +134,16 @@ def plan_kind(source: Path) -> Any:
     from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
 
     return VolumetricPlan
+
+
+def _require_maps(plan: Mapping[str, Any], source: Path) -> None:
+    """Refuse networks that find objects: a traced one would hold on to the objects of the window it was traced with."""
+    entries, network = catalogue.load().entries, plan["network"]
+    for part in network.get("parts", [network]):
+        entry = entries.get(part.get("name", ""))
+        if entry is not None and entry.kind == "network" and entry.capabilities.get("answers") == "objects":
+            what = f"holds '{entry.id}', which finds objects and cannot be saved as TorchScript or ONNX"
+            raise InvalidInputError(what, where=source, todo="Leave --format out: the folder's model.safetensors is the model")
 
 
 def _weights(source: Path, folder: Path, kind: Any, plan: dict[str, Any]) -> Path:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import InvalidInputError
+from napari_medseg.refine.export import export_model
 from napari_medseg.segmenters.found import Finder, Found, collected
 from napari_medseg.segmenters.opening import open_model
 from napari_medseg.segmenters.volumetric.finding import Flat, agreed, find, merged, starts
+from napari_medseg.segmenters.volumetric.model import VolumetricModel
 from napari_medseg.volume import orient
 
 SIZE = 100, 100
@@ -140,3 +142,12 @@ def test_an_object_as_json_is_plain_numbers_in_millimetres(found):
     assert len(told["box_mm"]) == 4
     assert told["axis"] == "z"
     np.testing.assert_allclose(told["box_mm"], found[0].box_mm, atol=6e-4)
+
+
+@pytest.mark.parametrize("form", ["torchscript", "onnx"])
+def test_a_model_that_finds_objects_is_not_exported_into_a_form_that_would_hold_on_to_them(form, tmp_path):
+    member, plan = detectors.fresh()
+    model = VolumetricModel(plan, [member], "cpu").save(tmp_path / "model", {"title": "Balls"})
+    with pytest.raises(InvalidInputError, match="'hmr-net', which finds objects and cannot be saved"):
+        export_model(model, tmp_path / "out", formats=[form])
+    assert not (tmp_path / "out").exists()
