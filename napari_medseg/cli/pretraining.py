@@ -74,8 +74,13 @@ def pretrain(
     if ended.plan is None:
         raise InvalidInputError("nothing came of it", where=network, todo="Try another network")
     facts = {"encoder": str(ended.file), **_facts(ended.plan), "left_out": ended.warning}
-    told = f"{ended.plan.words}: {ended.plan.learnt:.0%} of the error is gone; wrote {ended.file}"
+    told = f"{ended.plan.words}: {_came(ended.plan.learnt)}; wrote {ended.file}"
     return Answer(facts, "\n".join(filter(None, [ended.warning, told])))
+
+
+def _came(learnt: float) -> str:
+    """What a pre-training brought; below 0 it left more error than it found."""
+    return f"{learnt:.0%} of the error is gone" if learnt > 0 else "no better than doing nothing: give it more --updates"
 
 
 def _facts(plan: EncoderPlan) -> dict[str, Any]:

@@ -57,11 +57,12 @@ def prune(
     if result is None:
         raise InvalidInputError("nothing came of it", where=model, todo="Try another model")
     lines = [_told(point) for point in result.points]
+    told = f"{len(result.judged_by)} case{'s' if len(result.judged_by) != 1 else ''}"
     facts = {
         "model": str(result.file), "chosen": _facts(result.chosen), "curve": [_facts(point) for point in result.points], "judged_by": list(result.judged_by),
         "window": list(result.window),
     }
-    return Answer(facts, "\n".join([*lines, f"Dice on {len(result.judged_by)} cases that did not say what goes; wrote {result.file}"]))
+    return Answer(facts, "\n".join([*lines, f"Dice on {told} that did not say what goes; wrote {result.file}"]))
 
 
 def _facts(point: Point) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from napari_medseg.cli.pretraining import _came
 from napari_medseg.io import read, read_labels
 
 
@@ -57,6 +58,11 @@ def test_models_and_mirror_images_are_averaged_and_the_uncertainty_is_written(me
     assert "left-right" in refused.answer["error"]["todo"]
     refused = medseg("segment", study.image, "--with", model, "-o", "out.nii.gz", "--probabilities", "a.nii.gz", "--uncertainty", "a.nii.gz", "--json")
     assert refused.answer["error"]["what"] == "two results would be one file"
+
+
+@pytest.mark.parametrize(("learnt", "said"), [(0.62, "62% of the error is gone"), (0.0, "no better than doing nothing"), (-12.4, "no better than doing")])
+def test_a_pretraining_that_brought_nothing_says_so(learnt, said):
+    assert said in _came(learnt)
 
 
 POINTED = """
