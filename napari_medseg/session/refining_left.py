@@ -110,8 +110,9 @@ class Left:
                     self._said.add(str(error))
                     session.report(error)
             if self._read_in != folder:
+                earlier = [choices for choices in waited if _plain(choices) not in self._written]  # what was asked for since is known
                 self._read_in, self._written = folder, [_plain(choices) for choices in waited]
-                self.waiting = (*self.waiting, *(Asked(session, choices) for choices in waited))
+                self.waiting = (*self.waiting, *(Asked(session, choices) for choices in earlier))
 
         title = "Looking for trainings that were cut off"
         session.jobs.start("unfinished", title, look, apply=_ignore, done=done, failed=_ignore, own_thread=True, quiet=True)
