@@ -111,8 +111,8 @@ def test_what_a_class_learnt_goes_on_under_its_value_and_a_new_class_begins_anew
     ({"parameters": {"widths": [4, 6, 10]}}, "weights that are not those of the network"),
     ({"parameters": {"widths": [60_000, 60_000, 60_000]}}, "weights that are not those of the network"),
     ({"parameters": {"widths": [4]}}, "cannot be made"),
-    ({"parameters": {"depth": 3}}, "cannot be built here"),
-    ({"parameters": {"widths": "many"}}, "cannot be built here"),
+    ({"parameters": {"depth": 3}}, "is not made from these parameters"),
+    ({"parameters": {"widths": "many"}}, "is not made from these parameters"),
     ({"in_channels": 3}, "weights that are not those of the network"),
     ({"dims": 2}, "weights that are not those of the network"),
 ])
