@@ -244,9 +244,10 @@ def _require_same(plan: Mapping[str, Any], base: Mapping[str, Any], where: Path)
 
 
 def _require_fitting(weights: Mapping[str, Tensor], base: Mapping[str, Tensor], where: Path, *, whole: bool) -> None:
+    strange = sorted(n for n, value in weights.items() if n not in base or value.shape != base[n].shape or value.dtype != base[n].dtype)
+    if strange:
+        raise InvalidInputError(f"holds weights that the base does not have ({strange[0]})", where=where, todo="Give the base that this site began from")
     for name, value in weights.items():
-        if name not in base or value.shape != base[name].shape or value.dtype != base[name].dtype:
-            raise InvalidInputError(f"holds weights that the base does not have ({name})", where=where, todo="Give the base that this site began from")
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise InvalidInputError(f"holds weights that are no numbers ({name})", where=where, todo="Train again; this model is of no use")
     if whole and len(weights) != len(base):
