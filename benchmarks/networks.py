@@ -7,7 +7,7 @@ is its own; its row goes into the file as it comes, and a row that is there is n
 - `budget`: one round of 200 updates of each network, plainly trained (recipe `network`), in each number of dimensions it has; `--seeds 0 1 2` for several.
   `medseg` is the product's own recipe, `own` its network plainly trained, `bound` the same on the true masks.
 - `super`: a super image of slices against its twin in 3D.
-- `prune`: the product's own network, well trained on true masks, at falling shares of its work.
+- `prune`: the product's own network and two of the catalogue's, well trained on true masks, at falling shares of their work.
 - `pretrain`: with an encoder that has learnt from the scans alone, against as many updates on labels, and as many in all.
 - `losses`: every loss, one round each, on the product's own network.
 - `export`: every network as TorchScript and ONNX, and by how much it then answers otherwise.
@@ -49,6 +49,7 @@ LOSSES = (
     "combo", "generalised-dice + 0.01*boundary", "dice + 0.01*hausdorff", "active-contour", "ce + 0.1*level-set-term", "ce + dice",
 )
 TWINS = {"super-image": "unet-lite"}  # the network inside, in 3D
+PRUNED = (("own", 3), ("unet-lite", 2), ("segresnet", 3))
 PARTS = ("budget", "super", "prune", "pretrain", "losses", "export")
 
 Job = dict[str, Any]
@@ -69,7 +70,7 @@ def jobs(part: str, seeds: Sequence[int], quick: bool) -> Iterator[Job]:
             for name in (word for pair in TWINS.items() for word in pair):
                 yield {"name": name, "dims": 3, "seed": seed, "updates": updates}
     elif part == "prune":
-        yield from ({"name": "own", "dims": 3, "seed": seed, "updates": 4 if quick else LONG} for seed in seeds)
+        yield from ({"name": name, "dims": dims, "seed": seed, "updates": 4 if quick else LONG} for seed in seeds for name, dims in PRUNED)
     elif part == "pretrain":
         yield from ({"name": name, "dims": 3, "seed": seed, "updates": updates} for seed in seeds for name in ("efficientnet-b3", "segresnet"))
     elif part == "losses":
@@ -142,7 +143,7 @@ def prune(job: Job, scans: Sequence[Scan], held: Sequence[Scan]) -> dict[str, An
     from napari_medseg.refine.pruning.curve import CURVE, PruneRequest
     from napari_medseg.refine.pruning.pruning import prune as pruned
 
-    learned, seconds = trained({**job, "name": BOUND}, scans, [scan.truth for scan in scans])
+    learned, seconds = trained(job, scans, [scan.truth for scan in scans])
     with tempfile.TemporaryDirectory() as folder:
         file = learned.model.save(Path(folder), {})
         cases = tuple(Case(s.name, s.image, Volume(s.truth.astype(np.uint8), s.image.geometry, name=s.name)) for s in (*scans, *held))
@@ -239,7 +240,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             f"| {p['asked']:.0%} | {p['share']:.0%} | {p['parameters']:,} | {p['dice']:.3f} | {p['ms']:.0f} | {p['whole_ms']:.0f} | {p['faster']:.2f} |"
             for p in row["curve"]
         ]
-        parts.append(f"prune, seed {row['seed']}\n\n" + "\n".join(lines))
+        parts.append(f"prune {row['name']}, {row['dims']}D, seed {row['seed']}\n\n" + "\n".join(lines))
     for row in (row for row in rows if row["part"] in ("pretrain", "export")):
         kept = {name: value for name, value in row.items() if name not in ("part", "updates", "memory_mb", "threads", "load")}
         parts.append(f"{row['part']}: {json.dumps(kept)}")
