@@ -30,7 +30,7 @@ def model_card(plan: Mapping[str, Any], files: Iterable[str], figures: Mapping[s
     figures : mapping
         Further figures, by their name.
     """
-    training = plan["training"]
+    training, files = plan["training"], list(files)
     parts = [
         f"# {plan['title']}",
         "**For research. Not a medical device:** it is not cleared for diagnosis or treatment, and a person must check every outline it makes.",
@@ -48,6 +48,7 @@ def model_card(plan: Mapping[str, Any], files: Iterable[str], figures: Mapping[s
         "Verified labels and held-out cases were never learnt from; Dice on refined cases is not a figure for unseen patients.",
         _bullets(figures),
         "## Files", _bullets({f"`{name}`": FILES[name] for name in dict.fromkeys(files) if name in FILES}),
+        *(["## In other programs", _elsewhere(plan)] if "model.json" in files else []),
         "```\nmedseg segment scan.nii.gz --with THIS_FOLDER -o proposal.nii.gz\n```",
         f"Weights: SHA-256 `{plan['sha256']}`.",
     ]
@@ -66,6 +67,20 @@ def _sight(plan: Mapping[str, Any]) -> dict[str, Any]:
         "median shape of the training scans (z, y, x)": " x ".join(map(str, facts["shape"])) + " voxels",
         "median volume of what was labelled": f"{facts['object_mm3'] / 1000:.3g} ml",
     }
+
+
+def _elsewhere(plan: Mapping[str, Any]) -> str:
+    """What the network alone leaves to whoever runs it."""
+    told = ["`model.pt` and `model.onnx` hold the network alone; `model.json` says what it must be shown."]
+    if "fingerprint" in plan:
+        told.append(
+            "napari-medseg smooths a scan finer than the spacing above before it resamples it, and looks at one up to 1.3 patches wide whole, not window by "
+            "window: another program answers otherwise there."
+        )
+    if plan.get("cleanup"):
+        steps = ", ".join(f"{name.replace('_', ' ')}: {_value(value)}" for name, value in plan["cleanup"].items())
+        told.append(f"What is labelled is then cleaned up ({steps}), which another program must do itself.")
+    return " ".join(told)
 
 
 def _data(training: Mapping[str, Any]) -> dict[str, Any]:

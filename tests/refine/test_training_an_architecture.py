@@ -245,6 +245,7 @@ def test_a_network_held_near_its_base_moves_less(tmp_path):
     ({"loss": "ce + tversky(alpha=-1)"}, InvalidInputError, "alpha, beta must be 0 or more"),
     ({"loss": "focal(gamma=[1, 2])"}, InvalidInputError, "one number where several belong"),
     ({"loss": "ce + boundary(spacing=[1, 1])"}, InvalidInputError, "spacing holds 2 numbers, and the network sees 3 axes"),
+    ({"network": "hmr-net", "dims": 2, "loss": "ce + dice"}, InvalidInputError, "learns from a loss of its own"),
     ({"mixup": -1.0}, InvalidInputError, "mixup between"),
     ({"proximal": -0.1}, InvalidInputError, "proximal must lie"),
 ])

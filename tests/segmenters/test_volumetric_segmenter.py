@@ -62,6 +62,7 @@ def test_torchscript_answers_as_the_model_does_on_its_own_grid(saved, tmp_path):
 
     export_model(saved, tmp_path / "out", formats=("torchscript",))
     image, _ = scan(shape=load_volumetric(saved, "cpu").described.patch, modality="CT", seed=4)
+    assert "1.3 patches wide" in (tmp_path / "out" / "README.md").read_text()
     ours = collect(open_model(tmp_path / "out").predict(image, device="cpu"), image.geometry.shape)
     theirs = collect(TorchScriptSegmenter(tmp_path / "out" / "model.pt").predict(image, device="cpu"), image.geometry.shape)
     assert ours.shape == theirs.shape
@@ -77,3 +78,4 @@ def test_the_card_says_how_it_sees_a_scan(saved, tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "spacing (z, y, x): 1 x 1 x 1 mm" in card
     assert "median volume" in card
+    assert "other programs" not in card  # no file of theirs is there

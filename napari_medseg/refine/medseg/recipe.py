@@ -106,6 +106,9 @@ class Medseg:
             raise InvalidInputError(f"no network has {self.dims} dimensions", where="dims", todo="Give 2 (single slices) or 3")
         if self.network:
             require_network(self.network, self.dims, self.parameters)
+            if self.loss and finds_objects(self.network):
+                todo = "Leave the loss out, or choose another network"
+                raise InvalidInputError("finds objects and learns from a loss of its own", where=self.network, todo=todo)
         elif self.dims != 3 or self.parameters or self.start:
             what = "dims, parameters and start are those of a network of the catalogue, and none is named"
             raise InvalidInputError(what, where="recipe", todo="Give network too, an id from `medseg catalogue`")
@@ -142,6 +145,11 @@ def require_network(name: str, dims: int, parameters: Mapping[str, Any]) -> None
         check_parameters(dict(parameters))
     except ValueError as error:
         raise InvalidInputError(str(error), where="parameters", todo=f"Give what {name} takes, as JSON") from error
+
+
+def finds_objects(network: str) -> bool:
+    """Whether a network of the catalogue answers with objects, from a loss of its own."""
+    return catalogue.load().find(network, "network").capabilities.get("answers") == "objects"
 
 
 def require_loss(spec: str, dims: int | None = None) -> None:

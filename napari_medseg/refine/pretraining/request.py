@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from napari_medseg import catalogue
 from napari_medseg.errors import InvalidInputError
-from napari_medseg.refine.medseg.recipe import require_network
+from napari_medseg.refine.medseg.recipe import finds_objects, require_network
 from napari_medseg.refine.pretraining.encoder_plan import EncoderPlan
 from napari_medseg.volume import Volume
 
@@ -94,7 +93,7 @@ class PretrainRequest:
         if not self.images:
             raise InvalidInputError("there is no scan to learn from", where="pre-training", todo="Give scans; they need no labels")
         require_network(self.network, self.dims, self.parameters)
-        if catalogue.load().find(self.network, "network").capabilities.get("answers") == "objects":
+        if finds_objects(self.network):
             raise InvalidInputError("finds objects, and only networks that answer with maps can be pre-trained", where=self.network, todo="Choose another one")
 
     def ticks(self) -> Iterator[PretrainTick]:
