@@ -56,7 +56,7 @@ def run_window(arguments: Sequence[str]) -> None:
         raise UnavailableError("no Qt binding is installed", where="window", todo=install_hint(["napari-medseg[pyqt6]"]))
     if not has_display():
         raise UnavailableError("there is no display", where="window", todo="Run `medseg demo --out medseg-demo`, or any other command: none needs a window")
-    command = [sys.executable, "-m", "napari_medseg.gui", *arguments]
+    command = [sys.executable, "-m", "napari_medseg.gui", "--starter", str(os.getpid()), *arguments]
     code = subprocess.run(command, env={**_preferred_binding(), **os.environ}, check=False).returncode
     if code:
         raise MedsegError(f"the window ended with code {code}", where="window", todo="See the lines above, and `medseg doctor`")

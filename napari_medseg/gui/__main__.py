@@ -14,7 +14,8 @@ parser.add_argument("--series", help="which series of a folder: UID, number or d
 parser.add_argument("--sample", choices=sorted(FILES), help="open a sample scan")
 parser.add_argument("--review", help="folder of a blinded review to answer")
 parser.add_argument("--rater", default="", help="who answers it")
+parser.add_argument("--starter", type=int, help="number of the process that started this one: the window closes when that is gone")
 
 if __name__ == "__main__":
     options = parser.parse_args()
-    sys.exit(main(options.sample, options.paths, options.series, options.review, options.rater))
+    sys.exit(main(options.sample, options.paths, options.series, options.review, options.rater, options.starter))

@@ -59,12 +59,19 @@ def show_cases(viewer: Any) -> None:
         window.add_plugin_dock_widget(PLUGIN, CASES)
 
 
-def main(sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None, review: str | None = None, rater: str = "") -> int:
-    """Run the window until it is closed."""
+def main(
+    sample: str | None = None, paths: Sequence[str | Path] = (), series: str | None = None, review: str | None = None, rater: str = "",
+    starter: int | None = None,
+) -> int:
+    """Run the window until it is closed, or until the process `starter` is gone."""
     import napari
 
     logging.getLogger("napari_medseg").setLevel(logging.INFO)
-    open_window(sample, paths, series, review=review, rater=rater)
+    viewer = open_window(sample, paths, series, review=review, rater=rater)
+    if starter is not None:
+        from napari_medseg.gui.starter import Starter
+
+        Starter(starter, viewer.window._qt_window)
     napari.run()
     return 0
 
