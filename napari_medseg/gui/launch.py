@@ -77,10 +77,12 @@ def main(
 
 
 def _lay_out(viewer: Any, dock: Any, width: int) -> None:
-    """Fill a small screen, put the docks where they were left or give ours its width, and show the whole scan once the canvas has its final size."""
+    """Fill a small screen, put the docks where they were left or give ours its width, and show the whole scan as the canvas takes its final size."""
     from qtpy.QtCore import Qt, QTimer
 
     from napari_medseg.gui.dock_layout import DockLayout
+    from napari_medseg.gui.first_fit import FirstFit
+    from napari_medseg.gui.ortho_frame import find_canvas
 
     window = dock.window()
     layout = DockLayout(window)
@@ -90,6 +92,8 @@ def _lay_out(viewer: Any, dock: Any, width: int) -> None:
     def settle() -> None:
         if not layout.restore():
             window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
-        viewer.reset_view()
+        canvas = find_canvas(window)
+        if canvas is not None:
+            FirstFit(canvas, viewer.reset_view)
 
     QTimer.singleShot(300, settle)
