@@ -92,6 +92,14 @@ class ProjectLockedError(ProjectError):
     """A study that another window or command is writing to; says who."""
 
 
+class CaseClaimedError(ProjectLockedError):
+    """A case of a shared study that somebody else works on; says who."""
+
+
+class StudyServerError(ProjectError, ConnectionError):
+    """A study whose database server does not answer, or lets nobody in."""
+
+
 class ProjectDamagedError(ProjectError):
     """A study whose database cannot be believed; it can go back to the last copy."""
 
@@ -110,3 +118,7 @@ class SegmenterError(MedsegError, RuntimeError):
 
 class TrainingError(MedsegError, RuntimeError):
     """A training run that could not start or go on."""
+
+
+class RemoteError(MedsegError, ConnectionError):
+    """A server that cannot be reached, is not who it should be, or refuses."""

@@ -1,0 +1,210 @@
+"""A server that runs: where it listens, TLS, and clients that connect and say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import logging.handlers
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from napari_medseg.cluster.server.tokens import Tokens, usual_file
+from napari_medseg.errors import InvalidInputError, MissingFileError, UnavailableError, UnreadableFileError
+
+HELLO_S = 15.0
+"""Seconds that a client may take for the head of a request."""
+PORT = 8433
+MOST_CONNECTIONS = 256
+HINT = 'Install it with: python -m pip install "napari-medseg[server]"'
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server runs.
+
+    Attributes
+    ----------
+    host, port : str, int
+        Port 0 takes a free one.
+    cert, key : Path or None
+        For TLS, PEM.
+    insecure : bool
+        Whether it may listen to other machines without TLS.
+    users : Path
+        Tokens.
+    log : Path or None
+        Audit log; None for the usual place.
+    device : str
+    memory : int
+        Bytes that scans may take.
+    networks : int
+        Segmenters that stay built.
+    rate : float
+        Requests a second of one user.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    cert: Path | None = None
+    key: Path | None = None
+    insecure: bool = False
+    users: Path = field(default_factory=usual_file)
+    log: Path | None = None
+    device: str = "auto"
+    memory: int = 8 << 30
+    networks: int = 4
+    rate: float = 200.0
+
+
+class Running:
+    """One server in this process.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    UnavailableError
+        When a package is missing.
+    InvalidInputError
+        When it would listen to other machines without TLS, or the address cannot be had.
+    MissingFileError, UnreadableFileError
+        When certificate or key are not there or are none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        try:
+            import blosc2  # noqa: F401
+            import fastapi  # noqa: F401
+            import uvicorn
+        except ImportError as error:
+            raise UnavailableError(f"needs {error.name}", where="The server", todo=HINT) from error
+        from napari_medseg.cluster.server.answers import Answers
+        from napari_medseg.cluster.server.app import Room, make
+        from napari_medseg.cluster.server.store import Store
+
+        _require_safe(settings)
+        self._socket = _listening(settings)
+        self.room = Room(Store(settings.memory), Answers(settings.device, settings.networks), Tokens(settings.users))
+        _keep_log(settings.log)
+        config = uvicorn.Config(
+            make(self.room, rate=settings.rate), http=_impatient(), ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
+            proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=2, limit_concurrency=MOST_CONNECTIONS,
+            ssl_certfile=settings.cert, ssl_keyfile=settings.key,
+        )
+        try:
+            config.load()
+        except (ssl.SSLError, OSError) as error:
+            self._socket.close()
+            todo = "Give --tls-cert and --tls-key as PEM files that belong together"
+            raise UnreadableFileError("is no certificate, or does not fit its key", where=settings.cert or "", todo=todo) from error
+        if config.ssl is not None:
+            config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._server = uvicorn.Server(config)
+        self._secure = settings.cert is not None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as clients write it."""
+        host, port = self._socket.getsockname()[:2]
+        return f"{'https' if self._secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def run(self) -> None:
+        """Serve until the process is told to stop, or `stop` is called."""
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> Callable[[], None]:
+        """Serve on a thread of its own; gives what ends it at once, whoever is in the middle of something."""
+        thread = threading.Thread(target=self.run, name="medseg-server", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            self._server.config.timeout_graceful_shutdown = 0
+            self._server.should_exit = True
+            thread.join(10)
+            self._socket.close()
+
+        return stop
+
+
+def usual_log() -> Path:
+    """Where the audit log is kept unless another place is named."""
+    return platformdirs.user_log_path("napari-medseg", appauthor=False) / "server-audit.log"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _require_safe(settings: Settings) -> None:
+    if (settings.cert is None) != (settings.key is None):
+        raise InvalidInputError("needs both --tls-cert and --tls-key", where="TLS", todo="Give both, or neither")
+    for path in (settings.cert, settings.key):
+        if path is not None and not path.is_file():
+            raise MissingFileError("is not there", where=path, todo="Check the path")
+    if settings.cert is None and not is_loopback(settings.host) and not settings.insecure:
+        todo = "Give --tls-cert and --tls-key; --insecure sends scans and tokens readable for everybody on the way"
+        raise InvalidInputError("would listen to other machines without TLS", where=settings.host, todo=todo)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where others could take the address over
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((settings.host, settings.port))
+    except (OSError, OverflowError) as error:
+        taken.close()
+        todo = "Choose another --port, or end what listens there"
+        raise InvalidInputError(f"cannot be listened on ({error})", where=f"{settings.host}:{settings.port}", todo=todo) from error
+    return taken
+
+
+def _keep_log(path: Path | None) -> None:
+    path = path or usual_log()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = logging.getLogger("napari_medseg.audit")
+    for old in list(log.handlers):
+        log.removeHandler(old)
+        old.close()
+    lines = logging.handlers.RotatingFileHandler(path, maxBytes=16 << 20, backupCount=8, encoding="utf-8", delay=True)
+    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _impatient() -> type[Any]:
+    """The HTTP of uvicorn that hangs up on who connects, or comes back, and does not say what they want in time."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._hello = self.loop.call_later(HELLO_S, self._hang_up)
+
+        def _hang_up(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.close()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._hello.cancel()
+            super().connection_lost(error)
+
+    return Impatient
