@@ -6,6 +6,7 @@ import typer
 
 from napari_medseg.cli import (
     about,
+    cohort,
     comparing,
     exchanging,
     exporting,
@@ -30,6 +31,7 @@ __all__ = ["app"]
 
 project_app = typer.Typer(help="A study on disk: its cases, their label versions and their history.", rich_markup_mode=None, no_args_is_help=True)
 exchange_app = typer.Typer(help="Weights travel instead of scans: sites train one base and share what changed.", rich_markup_mode=None, no_args_is_help=True)
+cohort_app = typer.Typer(help="One piece of work over very many scans, on several processes or a Dask cluster.", rich_markup_mode=None, no_args_is_help=True)
 weak_app = typer.Typer(help="Weak labels from seeds, scribbles or a few annotated slices, and their clean-up.", rich_markup_mode=None, no_args_is_help=True)
 
 app.command()(about.demo)
@@ -54,6 +56,9 @@ app.command()(exporting.export_model)
 app.add_typer(exchange_app, name="exchange")
 for each in (exchanging.export, exchanging.merge, exchanging.apply):
     exchange_app.command()(each)
+app.add_typer(cohort_app, name="cohort")
+for many in (cohort.segment, cohort.measure):
+    cohort_app.command()(many)
 app.command()(measuring.measure)
 app.command()(comparing.compare)
 app.command()(statistics.statistics)

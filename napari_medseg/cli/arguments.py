@@ -120,13 +120,6 @@ def named_values(given: list[str], example: str) -> dict[str, str]:
     return found
 
 
-def model_in(path: Path) -> Path:
-    """The model of a whole run's folder, or the path itself."""
-    from napari_medseg.refine.folder import MODEL
-
-    return path / MODEL if (path / MODEL).is_dir() else path
-
-
 def uint8(labels: Volume, path: Path) -> LabelArray:
     """Label values of one byte.
 

@@ -10,8 +10,9 @@ import typer
 
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import Device, device_of, model_in, named_values
+from napari_medseg.cli.arguments import Device, device_of, named_values
 from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError, MissingFileError
+from napari_medseg.segmenters.named import MODEL_OR_ID, model_in
 
 if TYPE_CHECKING:
     from napari_medseg.refine import RefineRun
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 BASE_HELP = "What each round starts from: a model that the recipe wrote, or a segmenter's id; else nothing (medseg) or the U-Net that ships (salah2023)."
 NETWORK_HELP = "A network's id from `medseg catalogue`, in place of the recipe's own; with --recipe network it is trained plainly."
 LOSS_HELP = 'What is made small: losses from `medseg catalogue`, such as "ce + 0.5*dice" or "focal(gamma=2) + tversky(alpha=0.3, beta=0.7)".'
-MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
 
 
 @answering

@@ -42,7 +42,7 @@ def measure(
     folders = [path.is_dir() and not is_omezarr(path) for path in (pred, truth)]
     if folders[0] != folders[1]:
         raise UnreadableFileError("one is a folder and the other a file", where=f"{pred.name}, {truth.name}", todo="Give two masks or two folders of masks")
-    tables = _tables(csv, folders[0])
+    tables = tables_at(csv, folders[0])
     if folders[0]:
         pairs, missing = pairs_of(pred, truth)
         facts, text, summary = _many(list(shown(measured(pairs, tolerance))), missing)
@@ -53,28 +53,34 @@ def measure(
     if not folders[0]:
         facts = {"classes": facts["classes"], "confusion": rows[0]["confusion"]}
     if tables:
-        _write(tables, rows, summary)
+        write_tables(tables, rows, summary)
         facts["csv"] = tables
     return Answer({**facts, "tolerance_mm": tolerance}, text)
 
 
-def _many(cases: Sequence[Measured], missing: Sequence[str]) -> tuple[dict[str, Any], str, Summaries]:
+def summed(cases: Sequence[Measured]) -> tuple[dict[str, Any], str, Summaries]:
+    """The figures of many cases: for JSON, the means for a person, and the summaries."""
     summary = over_cases([case.classes for case in cases])
     means = {value: {name: figure.mean for name, figure in row.items()} for value, row in summary.items()}
     overall = summarise(over_classes(case.classes).get("dice") for case in cases)
     facts = {
         "classes": means, "summary": {value: {name: figure.as_dict() for name, figure in row.items()} for value, row in summary.items()},
         "dice_over_classes": overall.as_dict(), "confusion": errors_of(added([case.confusion for case in cases])).as_dict(),
-        "cases": [_case(case) for case in cases], "not_predicted": missing,
+        "cases": [_case(case) for case in cases],
     }
-    lines = [f"{case.id}:\n{_told(case.classes)}" for case in cases]
-    lines.append(f"{len(cases)} {'case' if len(cases) == 1 else 'cases'}, means:")
+    lines = [f"{len(cases)} {'case' if len(cases) == 1 else 'cases'}, means:"]
     lines += [f"class {value}: {name} {told_summary(row[name])}" for value, row in summary.items() for name in SHOWN_FIRST]
     if len(summary) > 1:
         lines.append(f"all classes: dice {told_summary(overall)}")
+    return facts, "\n".join(lines), summary
+
+
+def _many(cases: Sequence[Measured], missing: Sequence[str]) -> tuple[dict[str, Any], str, Summaries]:
+    facts, means, summary = summed(cases)
+    lines = [*(f"{case.id}:\n{_told(case.classes)}" for case in cases), means]
     if missing:
         lines.append(f"not predicted, and in no mean: {', '.join(missing)}")
-    return facts, "\n".join(lines), summary
+    return {**facts, "not_predicted": missing}, "\n".join(lines), summary
 
 
 def _case(case: Measured, name: str = "") -> dict[str, Any]:
@@ -85,7 +91,14 @@ def _told(classes: Mapping[str, Mapping[str, float | None]]) -> str:
     return "\n".join(f"class {value}: {told(row)}" for value, row in classes.items()) or "both masks are empty"
 
 
-def _tables(csv: Path | None, folders: bool) -> list[Path]:
+def tables_at(csv: Path | None, folders: bool) -> list[Path]:
+    """The tables that are to be written, for folders a second one of means.
+
+    Raises
+    ------
+    UnwritableFileError
+        When there is no such folder.
+    """
     if csv is None:
         return []
     if not csv.parent.is_dir():
@@ -93,7 +106,8 @@ def _tables(csv: Path | None, folders: bool) -> list[Path]:
     return [csv, csv.with_name(f"{csv.stem}-summary{csv.suffix}")] if folders else [csv]
 
 
-def _write(tables: Sequence[Path], cases: Sequence[Mapping[str, Any]], summary: Summaries) -> None:
+def write_tables(tables: Sequence[Path], cases: Sequence[Mapping[str, Any]], summary: Summaries) -> None:
+    """Write the figures of cases, and into a second table their means."""
     names = list(dict.fromkeys(name for case in cases for row in case["classes"].values() for name in row))
     write_table(tables[0], ["case", "class", *names], (
         [case["id"], value, *(row[name] for name in names)] for case in cases for value, row in case["classes"].items()

@@ -11,9 +11,10 @@ import numpy as np
 import typer
 
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, mask, model_in, numbers, output, scan, told_by_class, uint8, voxels_by_class
+from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, mask, numbers, output, scan, told_by_class, uint8, voxels_by_class
 from napari_medseg.errors import InvalidInputError, NoLabelsError
 from napari_medseg.io import read_labels, require_writable, write
+from napari_medseg.segmenters.named import model_in
 
 
 @answering

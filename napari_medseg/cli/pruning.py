@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import model_in
 from napari_medseg.errors import InvalidInputError, MissingFileError
+from napari_medseg.segmenters.named import model_in
 
 if TYPE_CHECKING:
     from napari_medseg.refine.pruning.curve import Point

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,21 +12,19 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_prompts
 from napari_medseg.annotation.classes import palette
 from napari_medseg.cli.answer import Answer, answering, shown
-from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, model_in, named_values, output, tell, told_by_class, voxels_by_class
-from napari_medseg.errors import InvalidInputError, MissingFileError, NoLabelsError, UnwritableFileError
+from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
+from napari_medseg.errors import InvalidInputError, NoLabelsError, UnwritableFileError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.io.atomic import replacing
 from napari_medseg.segmenters.found import Finder, Findings, collected
 from napari_medseg.segmenters.looking import Look, Looker
 from napari_medseg.segmenters.looking import collected as looked
+from napari_medseg.segmenters.named import Named
 from napari_medseg.segmenters.protocol import Capabilities, Prediction, Segmenter, collect, to_labels
 from napari_medseg.volume import FloatArray, Geometry, Volume
-
-MODEL_OR_ID = "Choose a folder that `medseg refine` wrote, or an id from `medseg catalogue`"
 
 
 @answering
@@ -57,7 +55,7 @@ def segment(
     _outputs(image, out, probabilities, uncertainty)
     _beside(image, objects, looks)
     started = time.monotonic()
-    segmenter = _segmenter(with_, named_values(answers or [], "folder=my_model"), also or [], mirror or [])
+    segmenter = Named(with_, tuple(named_values(answers or [], "folder=my_model").items()), tuple(also or ()), tuple(mirror or ())).build()
     volume = read(image)
     tell(volume)
     asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
@@ -172,45 +170,6 @@ def _uncertainty(maps: FloatArray) -> FloatArray:
     from napari_medseg.segmenters.uncertainty import entropy
 
     return entropy(maps)
-
-
-def _segmenter(name: str, answers: Mapping[str, str], also: list[str], mirror: list[str]) -> Segmenter:
-    """The segmenter of this name, averaged with others and over mirror images where asked."""
-    members = [_one_segmenter(name, answers), *(_one_segmenter(other, {}) for other in also)]
-    if mirror:
-        from napari_medseg.segmenters.mirrored import mirrored
-
-        members = [mirrored(member, mirror) for member in members]
-    if len(members) == 1:
-        return members[0]
-    from napari_medseg.segmenters.ensemble import Ensemble
-
-    return Ensemble(members)
-
-
-def _one_segmenter(name: str, answers: Mapping[str, str]) -> Segmenter:
-    """The catalogue's segmenter of this id built with these answers, else the model at this path."""
-    parts = catalogue.load()
-    if not Path(name).exists() or (name in parts.entries and parts.entries[name].kind == "segmenter"):
-        if _looks_like_path(name):
-            raise MissingFileError("there is no model here", where=Path(name), todo=MODEL_OR_ID)
-        entry = parts.find(name, "segmenter")
-        _only_asked(answers, [ask.name for ask in entry.asks], entry.title)
-        built: Segmenter = entry.build(**answers)
-        return built
-    _only_asked(answers, [], name)
-    refined: Segmenter = parts.find("unet", "segmenter").build(model=str(model_in(Path(name))))
-    return refined
-
-
-def _only_asked(answers: Mapping[str, str], names: list[str], title: str) -> None:
-    unknown = sorted(set(answers) - set(names))
-    if unknown:
-        raise InvalidInputError(f"does not ask for {', '.join(unknown)}", where=title, todo=f"It asks for: {', '.join(names) or 'nothing'}")
-
-
-def _looks_like_path(name: str) -> bool:
-    return "/" in name or "\\" in name or name.endswith(".safetensors")
 
 
 def _check_prompts(prompts: Prompts | None, grid: Geometry, can: Capabilities, name: str) -> None:

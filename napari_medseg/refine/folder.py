@@ -22,13 +22,14 @@ from napari_medseg.refine.cases import Case, read_label_map
 from napari_medseg.refine.examples import Word
 from napari_medseg.refine.inputs import Inputs
 from napari_medseg.refine.trust import locked
+from napari_medseg.segmenters.named import MODEL
 from napari_medseg.volume import LabelArray
 
 if TYPE_CHECKING:
     from napari_medseg.refine.checkpoint import Checkpoints
     from napari_medseg.refine.method import Model
 
-FINAL, MODEL, MODELS, RECORD, CHECKPOINT = "final", "model", "models", "rounds.json", "checkpoint"
+FINAL, MODELS, RECORD, CHECKPOINT = "final", "models", "rounds.json", "checkpoint"
 
 
 class RunFolder:
