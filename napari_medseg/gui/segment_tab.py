@@ -17,13 +17,16 @@ from napari_medseg.gui.segment_advanced import SegmentAdvanced
 from napari_medseg.gui.segment_doubt import DoubtRow
 from napari_medseg.gui.segment_looks import LooksRow
 from napari_medseg.gui.segment_prompts import PromptTools
+from napari_medseg.gui.server_form import ServerForm
 from napari_medseg.gui.style import button, combo, mark, quiet
 from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
+from napari_medseg.session.servers import name_of
 
 WARM_AFTER_MS = 1000  # once the tab stands
 LEAST = 84  # pixels of a button, whose name may be a model's: it is cut short rather than widening the dock
 DEVICES = (("auto", "Automatic"), ("cpu", "Processor"), ("cuda", "NVIDIA GPU"), ("mps", "Apple GPU"))
+ADD = ("add", "A server…")
 LIVE = (
     "On: every click, box or stroke is answered at once. Off: they wait for Run (G).",
     "On: while it runs, the slices you scroll to come first. Off: the slice in view at the start, then the others.",
@@ -38,17 +41,16 @@ class SegmentTab(QWidget):
         self._desk = desk
         session = desk.session
         self._shown: object = None
+        self._devices: object = None
         self.engines = combo("What outlines this scan; greyed out where a package is missing")
         self.engines.setAccessibleName("Segmenter")
         self.engines.activated.connect(lambda i: session.set(engine=self.engines.itemData(i)))
         self.about, self.free = _line(), _line()
         self.missing = quiet()
         self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works")
+        self.device = combo("Where it runs. Automatic takes a graphics card when there is one; the processor always works; a server is a card elsewhere")
         self.device.setAccessibleName("Device")
-        for key, title in DEVICES:
-            self.device.addItem(title, key)
-        self.device.activated.connect(lambda i: session.set(device=self.device.itemData(i)))
+        self.device.activated.connect(lambda i: self._on_device(self.device.itemData(i)))
         self.live = QCheckBox("Live")
         self.live.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.live.toggled.connect(self._on_live)
@@ -61,6 +63,7 @@ class SegmentTab(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Segmenter", self.engines)
         form.addRow("Runs on", runs_on)
+        self.server = ServerForm(desk)
         self.form = EngineForm(desk)
         self.tools = PromptTools(desk)
         self.run = button("Run", "", self._on_run)
@@ -78,7 +81,7 @@ class SegmentTab(QWidget):
         column.setContentsMargins(4, 4, 4, 2)
         column.setSpacing(4)
         column.addLayout(form)
-        for part in (self.about, self.missing, self.form, self.tools):
+        for part in (self.server, self.about, self.missing, self.form, self.tools):
             column.addWidget(part)
         column.addLayout(running)
         for part in (self.doubt, self.looks, self.advanced):
@@ -99,7 +102,7 @@ class SegmentTab(QWidget):
         if (rows, session.engine) != self._shown:
             self._shown = (rows, session.engine)
             self._fill(rows)
-        self.device.setCurrentIndex([key for key, _ in DEVICES].index(session.device))
+        self._show_devices()
         self.free.setText(session.devices)
         self.free.setToolTip("What it ran on last, and the memory that was free then")
         quietly(self.live, "setChecked", session.segment.live)
@@ -135,6 +138,30 @@ class SegmentTab(QWidget):
             if row.id == self._desk.session.engine:
                 self.engines.setCurrentIndex(index)
         self.engines.blockSignals(was)
+
+    def _show_devices(self) -> None:
+        session = self._desk.session
+        rows = (*DEVICES, *((server.address, name_of(server.address)) for server in session.servers.known), ADD)
+        if rows != self._devices:
+            self._devices = rows
+            was = self.device.blockSignals(True)
+            self.device.clear()
+            for key, title in rows:
+                self.device.addItem(title, key)
+            self.device.insertSeparator(len(DEVICES))
+            self.device.blockSignals(was)
+        shown = ADD[0] if session.servers.adding else session.servers.chosen or session.device
+        self.device.setCurrentIndex(self.device.findData(shown))
+
+    def _on_device(self, key: str) -> None:
+        session = self._desk.session
+        if key == ADD[0]:
+            session.servers.begin()
+        elif any(server.address == key for server in session.servers.known):
+            session.servers.choose(key)
+        else:
+            session.servers.choose("")
+            session.set(device=key)
 
     def _on_live(self, on: bool) -> None:
         session = self._desk.session

@@ -17,6 +17,7 @@ from napari_medseg.session import patches, preferences
 from napari_medseg.session.making import Making
 from napari_medseg.session.naming import classes_for
 from napari_medseg.session.patches import Patch
+from napari_medseg.session.servers import name_of
 from napari_medseg.session.state import Learned, Preview, Scan
 from napari_medseg.volume import Array
 
@@ -31,6 +32,8 @@ REFINED, FASTER = "refined", "refined-faster"
 PROMPTABLE = "promptable"
 """Engine id of the one that outlines whatever it is pointed at; the first choice where it is there."""
 MIRROR = ("left-right",)
+HERE = ("folder", "file", "consent")
+"""Kinds of questions whose answers mean something on this machine only; on a server, whoever runs it has settled them."""
 KINDS = ("points", "boxes", "lassos", "scribbles", "mask")
 
 
@@ -85,11 +88,14 @@ class Wanted:
         A refinement's, in place of the base model.
     mirrored : bool
         Whether the mean with the mirrored scan is taken.
+    server : str
+        Address of the server that it runs on; "" for this machine.
     """
 
     engines: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     model: Path | None = None
     mirrored: bool = False
+    server: str = ""
 
     def build(self, catalogue: Catalogue) -> Segmenter:
         """Make it; loads what is slow.
@@ -98,7 +104,11 @@ class Wanted:
         ------
         UnavailableError, CatalogueError, InvalidInputError, MissingFileError
             When a package, an answer or a model is missing, or the parts do not go together.
+        RemoteError
+            When the server's token is not known.
         """
+        if self.server:
+            return self._elsewhere()
         members: list[Segmenter] = []
         for number, (name, answers) in enumerate(self.engines):
             given = dict(answers) | ({"model": self.model} if self.model is not None and not number else {})
@@ -112,6 +122,14 @@ class Wanted:
         from napari_medseg.segmenters.ensemble import Ensemble
 
         return Ensemble(members)
+
+    def _elsewhere(self) -> Segmenter:
+        from napari_medseg.cluster.remote.segmenter import remote_segmenter
+
+        if self.model is not None:
+            todo = "Choose this machine under 'Runs on', or a segmenter that the server has"
+            raise InvalidInputError("is on this machine, and models are not sent to a server", where="Your refined model", todo=todo)
+        return remote_segmenter(self.server, [(name, dict(answers)) for name, answers in self.engines], MIRROR if self.mirrored else ())
 
     def recorded(self) -> dict[str, Any]:
         """What a version tells of it besides the engine's id; answers are a person's own files and stay here."""
@@ -128,17 +146,17 @@ def is_interactive(entry: Entry | None) -> bool:
     return entry is not None and bool(takes(entry)) and not entry.capabilities.get("classes")
 
 
-def engine_of(entry: Entry) -> Engine:
-    """A catalogue entry as a row of the list; looks for its packages, and loads nothing."""
+def engine_of(entry: Entry, server: str = "") -> Engine:
+    """A catalogue entry as a row of the list; looks for its packages unless it runs on a server, and loads nothing."""
     can = entry.capabilities
     classes = tuple(str(n) for n in can.get("classes") or ())
-    remote = bool(can.get("remote"))
-    return Engine(entry.id, entry.title, entry.summary, entry.licence, entry.needs(), takes(entry), is_interactive(entry), classes, remote)
+    remote, missing = bool(server or can.get("remote")), () if server else entry.needs()
+    return Engine(entry.id, entry.title, entry.summary, entry.licence, missing, takes(entry), is_interactive(entry), classes, remote)
 
 
 def engines(session: Session) -> list[Engine]:
     """What the Segment tab lists."""
-    rows = [engine_of(entry) for entry in session.catalogue.of_kind("segmenter")]
+    rows = [engine_of(entry, session.servers.chosen) for entry in session.catalogue.of_kind("segmenter")]
     rows.sort(key=lambda row: row.id != PROMPTABLE)
     if session.refine.model is not None:
         summary = f"What your last refinement wrote ({session.refine.model.parent.parent.name})."
@@ -188,7 +206,7 @@ def chosen_engine(session: Session) -> Engine | None:
     if session.engine in (REFINED, FASTER):
         return next((row for row in engines(session) if row.id == session.engine), None)
     entry = entry_of(session)
-    return engine_of(entry) if entry is not None else None
+    return engine_of(entry, session.servers.chosen) if entry is not None else None
 
 
 def combinable(session: Session) -> list[Engine]:
@@ -210,18 +228,20 @@ def wanted(session: Session) -> Wanted:
     CatalogueError, InvalidInputError, MissingFileError
         When there is no such engine, or something it asks for was not given.
     """
-    entry, choices = chosen_entry(session), session.segment
+    entry, choices, server = chosen_entry(session), session.segment, session.servers.chosen
     offered = {row.id for row in combinable(session)}
     entries = [entry, *(session.catalogue.find(name, "segmenter") for name in choices.combined if name in offered)]
     parts = []
     for each in entries:
-        missing = each.needs()
+        missing = () if server else each.needs()
         if missing:
             raise UnavailableError(f"needs {', '.join(missing)}", where=each.title, todo=install_hint(missing))
-        given = answered(each.asks, session.answers.get(each.id, {}), each.title)
+        asks = tuple(ask for ask in each.asks if not server or ask.kind not in HERE)
+        told = session.answers.get(each.id, {})
+        given = answered(asks, {ask.name: told[ask.name] for ask in asks if ask.name in told}, each.title)
         parts.append((each.id, tuple(sorted(given.items()))))
     own = {REFINED: session.refine.model, FASTER: session.faster.kept}
-    return Wanted(tuple(parts), own.get(session.engine), choices.mirrored)
+    return Wanted(tuple(parts), own.get(session.engine), choices.mirrored, server)
 
 
 def start(session: Session) -> None:
@@ -313,7 +333,7 @@ def _keep(session: Session, scan: Scan, preview: Preview, found: tuple[Found, ..
 
 def tell_devices(session: Session, device: str) -> None:
     """Let the session know what networks run on; called beside an engine only, since it loads torch."""
-    words = device_in_words(device)
+    words = name_of(session.servers.chosen) if session.servers.chosen else device_in_words(device)
     session.jobs.dispatch(lambda: session.tell_devices(words))
 
 

@@ -36,6 +36,7 @@ from napari_medseg.session.remembering import Remembering, settle
 from napari_medseg.session.resting import Resting
 from napari_medseg.session.reviewing import Reviewing
 from napari_medseg.session.scribbles_live import LiveScribbles
+from napari_medseg.session.servers import Servers
 from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
 from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
@@ -139,6 +140,7 @@ class Session:
         self.segment = SegmentChoices()
         self.device = "auto"
         self.devices = ""
+        self.servers = Servers(self)
         self.preparing = ""
         self.catalogue = catalogue.load()
         self.engine = segmenting.first_choice(self.catalogue)
