@@ -1,4 +1,4 @@
-"""Brings a part of a scrolled page into view when there is something new in it, and never under the hand of a person who is at work there."""
+"""Brings a part of a scrolled page into view when there is something new in it: at once where the person has just asked for it, else never under their hand."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class IntoView(QObject):
         self._part: QWidget | None = None
         self._seen: tuple[QPoint, int] | None = None
         self._placed: int | None = None
+        self._asked = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look)
 
-    def want(self, part: QWidget) -> None:
-        """Bring a part of the page into view soon."""
-        self._part, self._seen, self._placed = part, None, None
+    def want(self, part: QWidget, *, asked: bool = False) -> None:
+        """Bring a part of the page into view soon; `asked`: the person has just done what brings it, so that a page that moves is the answer to that."""
+        self._part, self._seen, self._placed, self._asked = part, None, None, asked
         self._timer.start(SOON_MS)
 
     def again(self) -> None:
@@ -58,16 +59,22 @@ class IntoView(QObject):
             self._part = None
             return
         now = QCursor.pos(), bar.value()
-        if self._placed is None and area.rect().contains(area.mapFromGlobal(now[0])) and now != self._seen:
+        if self._placed is None and not self._asked and area.rect().contains(area.mapFromGlobal(now[0])) and now != self._seen:
             self._seen = now
             self._timer.start(REST_MS)
             return
-        bar.setValue(max(0, part.mapTo(self._page, QPoint(0, 0)).y() - MARGIN))
+        bar.setValue(self._nearest(area, part))
         if self._placed is None:
             self._placed = bar.value()
             self._timer.start(SETTLE_MS)
         else:
             self._part = None
+
+    def _nearest(self, area: QScrollArea, part: QWidget) -> int:
+        """Where to scroll: no farther than it takes, and its beginning first where there is no room for all of it."""
+        top, now = part.mapTo(self._page, QPoint(0, 0)).y(), area.verticalScrollBar().value()
+        first, last = max(0, top - MARGIN), top + part.height() + MARGIN - area.viewport().height()
+        return min(max(now, last), first)
 
     def _is_in_view(self, area: QScrollArea, part: QWidget) -> bool:
         """All of it, or as much as there is room for."""

@@ -17,7 +17,6 @@ class LossPlot(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(94)
         self.setToolTip("Training loss by update, lower is better; each dashed line begins a round, which starts from the base model again")
         self._plot = pg.PlotWidget(background=None)
         self._plot.setMouseEnabled(False, False)

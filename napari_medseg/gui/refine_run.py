@@ -15,6 +15,7 @@ from napari_medseg.session.guide import next_step
 if TYPE_CHECKING:
     from napari_medseg.gui.loss_plot import LossPlot
 
+CURVE_HEIGHT = 94
 START = "Start refinement"
 PLOT = "napari_medseg.gui.loss_plot"
 
@@ -42,7 +43,9 @@ class RefineRun(QWidget):
         row.addWidget(self.run, 3)
         row.addWidget(self.pause, 2)
         row.addWidget(self.queue, 2)
-        self.curve = QVBoxLayout()
+        self.curve = QWidget()  # there from the start of a training: what came with the first loss would push the page about
+        self.curve.setFixedHeight(CURVE_HEIGHT)
+        QVBoxLayout(self.curve).setContentsMargins(0, 0, 0, 0)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -50,7 +53,7 @@ class RefineRun(QWidget):
         column.addWidget(self.waiting)
         column.addWidget(self.warning)
         column.addWidget(self.glimpse)
-        column.addLayout(self.curve)
+        column.addWidget(self.curve)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -75,13 +78,14 @@ class RefineRun(QWidget):
         if running and self._loads is None:  # it takes a while, and the first loss comes only after some seconds
             self._loads = threading.Thread(target=lambda: importlib.import_module(PLOT), name="medseg plot", daemon=True)
             self._loads.start()
+        self.curve.setVisible(running or bool(session.refine.losses))  # rounds of another day have no curve here
         self._draw()
 
     def _draw(self) -> None:
         choices = self._desk.session.refine
         now = len(choices.losses), id(choices.losses)
         if self._plot is not None:
-            self._plot.setVisible(bool(choices.losses))  # rounds of another day have no curve here
+            self._plot.setVisible(bool(choices.losses))
         if not choices.losses or now == self._drawn or (self._loads is not None and self._loads.is_alive()):
             return
         self._drawn = now
@@ -89,7 +93,7 @@ class RefineRun(QWidget):
             from napari_medseg.gui.loss_plot import LossPlot
 
             self._plot = LossPlot()
-            self.curve.addWidget(self._plot)
+            self.curve.layout().addWidget(self._plot)
         self._plot.show_losses(choices.losses, choices.round_starts)
 
     def _on_run(self) -> None:

@@ -25,7 +25,7 @@ class RefineTab(QWidget):
         super().__init__()
         self._desk = desk
         self._seen = 0
-        self._offered = self._learns = False
+        self._offered = self._trains = False
         self.view = IntoView(self)
         self.cases = RefineCases(desk)
         self.setup = RefineSetup(desk)
@@ -49,15 +49,14 @@ class RefineTab(QWidget):
         """Bring what has just come into view, once it has its place."""
         refining = self._desk.session.refining
         rows, offered = refining.rows, bool(refining.left) and not refining.is_training
-        learns = refining.is_training and bool(self._desk.session.refine.losses)
         seen = sum(1 + bool(row.changes) for row in rows if row.figures.round)
         if seen > self._seen:
             self.view.want(self.rounds)
         if offered and not self._offered:
             self.view.want(self.unfinished)
-        if learns and not self._learns:
-            self.view.want(self.running)
-        self._seen, self._offered, self._learns = seen, offered, learns
+        if refining.is_training and not self._trains:
+            self.view.want(self.running, asked=True)
+        self._seen, self._offered, self._trains = seen, offered, refining.is_training
 
     def showEvent(self, event: QShowEvent) -> None:
         """What came while the person was elsewhere."""

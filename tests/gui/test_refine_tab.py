@@ -1,18 +1,24 @@
 """The Refine tab as a view: it shows what the session knows, and its buttons call the session."""
 
+import threading
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint
+from qtpy.QtGui import QCursor
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_medseg.gui import key_acts
+from napari_medseg.gui.into_view import MARGIN, IntoView
 from napari_medseg.gui.refine_tab import RefineTab
 from napari_medseg.gui.weak_tab import WeakTab
 from napari_medseg.refine import RoundFigures
 from napari_medseg.refine.kept import Unfinished
 from napari_medseg.session.history import change
+from napari_medseg.session.jobs import TRAINING
 from napari_medseg.session.refining import Row
 from napari_medseg.session.refining_left import Asked
 from napari_medseg.session.refining_runs import Training
@@ -240,6 +246,60 @@ def test_nothing_scrolls_behind_the_back_of_a_person_in_another_tab(dock, tab, r
     dock.tabs.setCurrentIndex(dock._keys.index("refine"))
     qtbot.waitUntil(lambda: not tab.view.waits)
     assert bar.value() < before
+
+
+@pytest.fixture
+def training(session, qtbot):
+    """Starts a training that goes on until the test ends."""
+    over = threading.Event()
+
+    def train():
+        while not over.wait(0.01):
+            yield SimpleNamespace(fraction=0.0, message="learning")
+
+    yield lambda: session.jobs.start(TRAINING, "Refining", train, apply=lambda tick: None, done=lambda: None, failed=session.report, own_thread=True)
+    over.set()
+    qtbot.waitUntil(lambda: not session.refining.is_training)
+
+
+def test_a_training_comes_into_view_when_it_is_started_and_the_page_stays_when_its_first_loss_comes(dock, tab, desk, session, qtbot, training):
+    area = shown(dock, qtbot)
+    bar, running = area.verticalScrollBar(), tab.running
+    qtbot.waitUntil(lambda: bar.maximum() > 0 and not tab.view.waits)
+    bar.setValue(0)
+    QCursor.setPos(area.mapToGlobal(QPoint(30, 30)))  # over the page, where Start has just been pressed
+    training()
+    desk.refreshed.emit()
+    qtbot.waitUntil(lambda: not tab.view.waits)
+    place = running.mapTo(area.viewport(), QPoint(0, 0)).y()
+    assert place == MARGIN, "its beginning, where there is no room for all of it"
+    session.refine.losses = [0.9, 0.8]
+    desk.refreshed.emit()
+    qtbot.waitUntil(lambda: running.curve.layout().count() == 1)
+    qtbot.wait(120)
+    assert not tab.view.waits
+    assert running.mapTo(area.viewport(), QPoint(0, 0)).y() == place
+
+
+def test_a_part_comes_into_view_by_the_shortest_way(qtbot):
+    area, page, column = QScrollArea(), QWidget(), QVBoxLayout()
+    parts = [QWidget() for _ in range(5)]
+    for part in parts:
+        part.setFixedHeight(100)
+        column.addWidget(part)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    page.setLayout(column)
+    area.setWidget(page)
+    area.setFixedSize(120, 254)
+    qtbot.addWidget(area)
+    area.show()
+    qtbot.waitExposed(area)
+    view, bar = IntoView(page), area.verticalScrollBar()
+    for part, place in ((parts[3], 400 + MARGIN - area.viewport().height()), (parts[4], bar.maximum()), (parts[2], 200 - MARGIN), (parts[0], 0)):
+        view.want(part, asked=True)
+        qtbot.waitUntil(lambda: not view.waits)
+        assert bar.value() == place
 
 
 def test_what_waited_is_offered_by_another_name(tab, desk, session, qtbot):

@@ -70,7 +70,7 @@ def test_a_refinement_trains_draws_its_loss_and_proposes(viewer, dock, desk, ses
     desk.refreshed.emit()
     tab = dock.findChild(RefineTab)
     assert len(session.refine.losses) > 5
-    assert tab.running.curve.count() == 1
+    assert tab.running.curve.layout().count() == 1
     assert tab.rounds.table.rowCount() == 2
     assert session.refine.model is not None
     assert session.engine == REFINED
