@@ -141,7 +141,7 @@ def _places(candidates: Sequence[Candidate], done: Mapping[str, Collection[int]]
             if index not in settled:
                 rows.append((one, index, {name: float(values[index]) for name, values in hints.items()}))
                 looks.append(None if look is None else look[index])
-    if known and all(look is not None for look in looks):
+    if rows and known and all(look is not None for look in looks):
         for row, far in zip(rows, _novelty(np.array(looks), np.array(known)), strict=True):
             row[2]["novelty"] = float(far)
     ranks = {name: _ranks([known_of.get(name) for _, _, known_of in rows]) for name in WEIGHTS}

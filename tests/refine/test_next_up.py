@@ -56,6 +56,13 @@ def test_a_slice_that_looks_unlike_the_corrected_ones_is_new():
     assert places[0].reason == "it looks unlike the slices corrected so far"
 
 
+def test_where_every_slice_is_settled_there_is_nothing_to_correct():
+    image = np.random.default_rng(0).normal(100, 5, (20, 24, 24)).astype(np.float32)
+    everything = {"a": range(20), "b": range(20)}
+    assert rank([candidate("a", image=image), candidate("b", image=image)], everything) == ()
+    assert rank_cases([candidate("a", image=image)], everything) == ()
+
+
 def test_what_is_corrected_already_is_left_out():
     other = without(without(organ(), 5, 10), 12, 4)
     places = rank([candidate("a", others=(other,))], {"a": [5]}, count=20)
