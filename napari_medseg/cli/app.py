@@ -21,6 +21,7 @@ from napari_medseg.cli import (
     reporting,
     reviewing,
     segmenting,
+    serving,
     statistics,
     weak,
     weak_tidy,
@@ -64,5 +65,6 @@ app.command()(comparing.compare)
 app.command()(statistics.statistics)
 app.command()(reporting.report)
 app.command()(reviewing.review)
+app.command()(serving.serve)
 app.command()(about.catalogue)
 app.command()(about.doctor)

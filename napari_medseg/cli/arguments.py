@@ -21,6 +21,8 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="The mask to write 
 
 Device = Annotated[str, typer.Option(help="auto (the preferences' device, else a graphics card where there is one), cpu, cuda, cuda:1 or mps.")]
 
+DeviceOrServer = Annotated[str, typer.Option(help="As auto, cpu, cuda, cuda:1 or mps; or https://host:port of a `medseg serve`, where the scan is sent.")]
+
 
 def device_of(wanted: str) -> str:
     """The device that was asked for; for "auto" the one of the preferences, unless this machine has none of that kind, which is said."""

@@ -15,7 +15,8 @@ import typer
 from napari_medseg.annotation import LabelClass, Prompts, default_classes, read_prompts
 from napari_medseg.annotation.classes import palette
 from napari_medseg.cli.answer import Answer, answering, shown
-from napari_medseg.cli.arguments import Device, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
+from napari_medseg.cli.arguments import DeviceOrServer, Image, Output, device_of, drawn_on, named_values, output, tell, told_by_class, voxels_by_class
+from napari_medseg.cluster.remote.address import is_address
 from napari_medseg.errors import InvalidInputError, NoLabelsError, UnwritableFileError
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.io.atomic import replacing
@@ -37,7 +38,7 @@ def segment(
     uncertainty: Annotated[Path | None, typer.Option(help="Write how uncertain each voxel is too, float32, 0 to 1 bit.")] = None,
     objects: Annotated[Path | None, typer.Option(help="Write what it found as a JSON file: class, score, box and outline of each object, LPS mm.")] = None,
     looks: Annotated[Path | None, typer.Option(help="Write where it looks into a folder, a map for each gate of the network, float32, 0-1.")] = None,
-    device: Device = "auto",
+    device: DeviceOrServer = "auto",
     answers: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the segmenter asks for, see `medseg catalogue`.")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another segmenter or model, averaged with the first; may be given several times.")] = None,
     mirror: Annotated[list[str] | None, typer.Option(help="Average over mirror images too: left-right, front-back, head-feet; several are allowed.")] = None,
@@ -50,12 +51,16 @@ def segment(
 
     Example: medseg segment scan.nii.gz --with nnunet --set folder=nnUNetTrainer__nnUNetPlans__3d_fullres -o proposal.nii.gz
 
+    Example: medseg segment scan.nii.gz --with promptable --prompts clicks.json -o lesion.nii.gz --device https://gpu.hospital.example:8433
+
     Example: medseg segment scan.nii.gz --with study/model --also unet --mirror left-right -o proposal.nii.gz --probabilities chance.nii.gz
     """
     _outputs(image, out, probabilities, uncertainty)
     _beside(image, objects, looks)
     started = time.monotonic()
-    segmenter = Named(with_, tuple(named_values(answers or [], "folder=my_model").items()), tuple(also or ()), tuple(mirror or ())).build()
+    named = Named(with_, tuple(named_values(answers or [], "folder=my_model").items()), tuple(also or ()), tuple(mirror or ()))
+    away = is_address(device)
+    segmenter = _on_server(device, named) if away else named.build()
     volume = read(image)
     tell(volume)
     asked = _with_maps(None if prompts is None else read_prompts(prompts), volume.geometry)
@@ -63,10 +68,12 @@ def segment(
     finder = None if objects is None else _finder(segmenter)
     looker = None if looks is None else _looker(segmenter)
     _check_prompts(asked, volume.geometry, can, with_)
-    from napari_medseg.segmenters.devices import choose
+    chosen = device
+    if not away:
+        from napari_medseg.segmenters.devices import choose
 
-    device = device_of(device)
-    chosen = choose(device)
+        device = device_of(device)
+        chosen = choose(device)
     progress: Iterator[Prediction] = shown(segmenter.predict(volume, asked, device=device))
     maps = collect(progress, volume.geometry.shape)  # "auto" may fall back to the processor when the card is full
     classes = _classes(can, asked)
@@ -84,6 +91,15 @@ def segment(
         {"classes": found, "names": [each.name for each in classes], "device": chosen, "segmenter": segmenter.title, "seconds": seconds, **counted},
         f"{out}: {told_by_class(found)}; {segmenter.title} on {chosen}, {seconds:.1f} s",
     )
+
+
+def _on_server(address: str, named: Named) -> Segmenter:
+    """The same of a server's catalogue; the scan leaves this machine."""
+    from napari_medseg.cluster.remote.segmenter import remote_segmenter
+
+    if named.models:
+        raise InvalidInputError("is a model on this machine, which a server does not take", where=named.models[0], todo="Give an id of the server's catalogue")
+    return remote_segmenter(address, [(named.name, dict(named.answers)), *((other, {}) for other in named.also)], named.mirror)
 
 
 def _finder(segmenter: Segmenter) -> Finder:

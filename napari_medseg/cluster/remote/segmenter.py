@@ -36,8 +36,8 @@ class RemoteSegmenter:
     server : Server
     spec : Spec
         Which of the server's catalogue, and what a person answered to what it asks.
-    give_up_s : float
-        How long a server that went is tried again.
+    give_up_s : float, optional
+        How long a server that went is tried again; `GIVE_UP_S` when not given.
 
     Raises
     ------
@@ -45,9 +45,9 @@ class RemoteSegmenter:
         When httpx or blosc2 is missing.
     """
 
-    def __init__(self, server: Server, spec: Spec, *, give_up_s: float = GIVE_UP_S) -> None:
+    def __init__(self, server: Server, spec: Spec, *, give_up_s: float | None = None) -> None:
         self.server, self.spec = server, spec
-        self._give_up_s = give_up_s
+        self._give_up_s = GIVE_UP_S if give_up_s is None else give_up_s
         self._connection = Connection(server)
         self._scans = Scans(self._connection)
         self._can: Can | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -54,11 +55,12 @@ class Room:
     store: Store
     answers: Answers
     tokens: Tokens
+    audit: logging.Logger
 
 
 def make(room: Room, *, rate: float = 200.0) -> App:
     """The whole application, guarded."""
-    return Guard(interface(room), room.tokens, rate)
+    return Guard(interface(room), room.tokens, room.audit, rate)
 
 
 def interface(room: Room) -> FastAPI:

@@ -15,8 +15,6 @@ from typing import Any
 from napari_medseg.cluster.server.tokens import Tokens
 from napari_medseg.errors import UnreadableFileError
 
-audit = logging.getLogger("napari_medseg.audit")
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -62,12 +60,14 @@ class Guard:
     ----------
     app : ASGI application
     tokens : Tokens
+    audit : Logger
+        Gets a line of JSON for each request: who, what, when, how much; never a name of a scan, nor a path.
     rate : float
         Requests a second that one user may send.
     """
 
-    def __init__(self, app: App, tokens: Tokens, rate: float = 200.0) -> None:
-        self._app, self._tokens, self._rate = app, tokens, rate
+    def __init__(self, app: App, tokens: Tokens, audit: logging.Logger, rate: float = 200.0) -> None:
+        self._app, self._tokens, self._audit, self._rate = app, tokens, audit, rate
         self._users: dict[str, Bucket] = {}
         self._strangers: OrderedDict[str, Bucket] = OrderedDict()
         self._nonces: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -99,27 +99,23 @@ class Guard:
             route = getattr(scope.get("route"), "path", "unknown")
             told = {"user": user or "", "act": f"{scope['method']} {route}", "status": line.status, "in": line.came, "out": line.went}
             told |= {"ms": round((time.monotonic() - began) * 1000)} | ({} if user else {"from": line.address})
-            audit.info(json.dumps(told))
+            self._audit.info(json.dumps(told))
 
     def _known(self, scope: Scope, line: _Line) -> tuple[str | None, tuple[int, str, str] | None]:
         """Whose request it is, and what to answer at once."""
         given = line.headers.get(b"authorization", b"").decode("latin-1")
-        address = line.address
-        with self._lock:
-            stranger = self._strangers.get(address)
-            if stranger is not None and stranger.left < 1 and not stranger.take():
-                return None, (429, "sent too many wrong tokens", "Wait a minute")
         try:
             user = self._tokens.user(given.removeprefix("Bearer ")) if given.startswith("Bearer ") else None
         except UnreadableFileError:
             return None, (503, "cannot read its list of users", "Tell whoever runs the server")
         if user is None:
             with self._lock:
-                bucket = self._strangers.setdefault(address, Bucket(FAILURES / 60, FAILURES))
-                bucket.take()
-                self._strangers.move_to_end(address)
+                allowed = self._strangers.setdefault(line.address, Bucket(FAILURES / 60, FAILURES)).take()
+                self._strangers.move_to_end(line.address)
                 while len(self._strangers) > 4096:
                     self._strangers.popitem(last=False)
+            if not allowed:
+                return None, (429, "got too many wrong tokens from this address", "Wait a minute")
             return None, (401, "does not know this token" if given else "wants a token", "Ask whoever runs the server for one (medseg serve --add-user NAME)")
         if user.expires < time.time():
             return None, (401, "says that this token has expired", "Ask whoever runs the server for a new one")

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import logging.handlers
+import secrets
 import socket
 import ssl
 import threading
@@ -94,8 +95,7 @@ class Running:
 
         _require_safe(settings)
         self._socket = _listening(settings)
-        self.room = Room(Store(settings.memory), Answers(settings.device, settings.networks), Tokens(settings.users))
-        _keep_log(settings.log)
+        self.room = Room(Store(settings.memory), Answers(settings.device, settings.networks), Tokens(settings.users), _audit_log(settings.log))
         config = uvicorn.Config(
             make(self.room, rate=settings.rate), http=_impatient(), ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=2, limit_concurrency=MOST_CONNECTIONS,
@@ -120,7 +120,11 @@ class Running:
 
     def run(self) -> None:
         """Serve until the process is told to stop, or `stop` is called."""
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            for lines in self.room.audit.handlers:
+                lines.close()
 
     def start(self) -> Callable[[], None]:
         """Serve on a thread of its own; gives what ends it at once, whoever is in the middle of something."""
@@ -176,18 +180,17 @@ def _listening(settings: Settings) -> socket.socket:
     return taken
 
 
-def _keep_log(path: Path | None) -> None:
+def _audit_log(path: Path | None) -> logging.Logger:
+    """A log of this server alone, in files of 16 MB."""
     path = path or usual_log()
     path.parent.mkdir(parents=True, exist_ok=True)
-    log = logging.getLogger("napari_medseg.audit")
-    for old in list(log.handlers):
-        log.removeHandler(old)
-        old.close()
+    log = logging.getLogger(f"{__name__}.audit.{secrets.token_hex(4)}")
+    log.setLevel(logging.INFO)
+    log.propagate = False
     lines = logging.handlers.RotatingFileHandler(path, maxBytes=16 << 20, backupCount=8, encoding="utf-8", delay=True)
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(lines)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    return log
 
 
 def _impatient() -> type[Any]:
