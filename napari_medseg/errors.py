@@ -108,6 +108,10 @@ class UnavailableError(MedsegError, ImportError):
     """A part whose package or weights are not there; `todo` holds the command that brings them."""
 
 
+class ArchiveError(MedsegError, ConnectionError):
+    """A hospital's archive that does not answer, refuses, or says what makes no sense. Says nothing of a patient."""
+
+
 class CatalogueError(MedsegError, ValueError):
     """An unknown or faulty entry of plugins.yaml."""
 

@@ -1,13 +1,15 @@
 """What every test stands on: the sample scans, and a guard that Qt tests run on the binding that was asked for.
 
 Hypothesis draws the same examples on every run; `--hypothesis-profile=search` draws new ones, ten times as many. `--faults-long` makes the tests of
-faults as long as a release needs: thousands of spoilt files, hundreds of killed processes; `--networks-whole` leaves nothing out of the suite of networks.
+faults as long as a release needs: thousands of spoilt files, hundreds of killed processes; `--networks-whole` leaves nothing out of the suite of networks,
+`--stores-whole` nothing out of the suite of studies whose database is on a server.
 """
 
 import os
 from pathlib import Path
 
 import numpy as np
+import postgres
 import pytest
 from hypothesis import settings
 
@@ -25,6 +27,7 @@ settings.load_profile("gate")
 
 def pytest_addoption(parser):
     parser.addoption("--faults-long", action="store_true", help="spoil 2,000 files a format and kill 200 processes, instead of a few")
+    parser.addoption("--stores-whole", action="store_true", help="run every test of studies on PostgreSQL too, not only those of what differs there")
     parser.addoption("--networks-whole", action="store_true", help="train and export the networks that take long, too")
 
 
@@ -39,6 +42,15 @@ def binding():
     assert qtpy.API_NAME.lower() == wanted, f"QT_API={wanted}, but qtpy took {qtpy.API_NAME}"
     from_pytest_qt = os.environ.get("PYTEST_QT_API", "").lower()
     assert from_pytest_qt == wanted, f"set PYTEST_QT_API={wanted} too; it is '{from_pytest_qt}'"
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The address of a PostgreSQL database, one for all tests."""
+    if why := postgres.missing():
+        pytest.skip(why)
+    with postgres.postgres() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

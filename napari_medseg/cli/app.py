@@ -14,6 +14,7 @@ from napari_medseg.cli import (
     learning,
     learning_sets,
     measuring,
+    pacs,
     pretraining,
     project,
     proposing,
@@ -23,6 +24,7 @@ from napari_medseg.cli import (
     segmenting,
     serving,
     statistics,
+    team,
     weak,
     weak_tidy,
 )
@@ -33,6 +35,7 @@ __all__ = ["app"]
 project_app = typer.Typer(help="A study on disk: its cases, their label versions and their history.", rich_markup_mode=None, no_args_is_help=True)
 exchange_app = typer.Typer(help="Weights travel instead of scans: sites train one base and share what changed.", rich_markup_mode=None, no_args_is_help=True)
 cohort_app = typer.Typer(help="One piece of work over very many scans, on several processes or a Dask cluster.", rich_markup_mode=None, no_args_is_help=True)
+pacs_app = typer.Typer(help="A hospital's archive: look for scans, pull a series, give a segmentation back.", rich_markup_mode=None, no_args_is_help=True)
 weak_app = typer.Typer(help="Weak labels from seeds, scribbles or a few annotated slices, and their clean-up.", rich_markup_mode=None, no_args_is_help=True)
 
 app.command()(about.demo)
@@ -46,6 +49,8 @@ weak_app.command()(weak_tidy.cleanup)
 app.add_typer(project_app, name="project")
 for one in (project.init, project.add, project.history, project.restore, project.export, project.check, project.recover, project.replay):
     project_app.command()(one)
+for shared in (team.claim, team.release, team.who):
+    project_app.command()(shared)
 project_app.command("list")(project.list_)
 app.command()(segmenting.segment)
 app.command()(learning.refine)
@@ -60,6 +65,10 @@ for each in (exchanging.export, exchanging.merge, exchanging.apply):
 app.add_typer(cohort_app, name="cohort")
 for many in (cohort.segment, cohort.measure):
     cohort_app.command()(many)
+app.add_typer(pacs_app, name="pacs")
+pacs_app.command("test")(pacs.ask)
+for to_archive in (pacs.find, pacs.pull, pacs.push):
+    pacs_app.command()(to_archive)
 app.command()(measuring.measure)
 app.command()(comparing.compare)
 app.command()(statistics.statistics)

@@ -34,6 +34,7 @@ def init(
     class_: Annotated[list[str] | None, typer.Option("--class", help="A class by name, numbered from 1; may be given several times.")] = None,
     title: Annotated[str, typer.Option(help="What people call the study; name no patient.")] = "",
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Let exports hold the scans' names.")] = False,
+    database: Annotated[str, typer.Option(help="For a team: postgresql://HOST/DATABASE, where every member writes.", show_default=False)] = "",
     user: User = "",
 ) -> Answer:
     """Begin a study: an empty folder NAME.medseg with its label schema.
@@ -43,11 +44,11 @@ def init(
     from napari_medseg.project import Project
 
     schema = _schema(classes, class_ or [])
-    with Project.create(study, title=title, classes=schema, user=_who(user)) as project:
+    with Project.create(study, title=title, classes=schema, user=_who(user), database=database) as project:
         if keep_names:
             project.keep_names = True
         return Answer(
-            {"folder": project.folder, "title": project.title, "classes": [_class(c) for c in project.classes]},
+            {"folder": project.folder, "title": project.title, "shared": project.shared, "classes": [_class(c) for c in project.classes]},
             f"{project.folder}: made, with {len(project.classes)} classes. Add scans with `medseg project add {project.folder} SCAN`.",
         )
 
@@ -75,7 +76,7 @@ def add(
     if labels is not None and not labels.is_dir() and len(found) != 1:
         raise InvalidInputError(f"is one label map for {len(found)} scans", where=labels, todo="Give a folder of label maps under the scans' file names")
     cases, notes = [], []
-    with _opened(study, user) as project:
+    with opened(study, user) as project:
         for path, which, info in found:
             try:
                 case = project.add(path, series=which, info=info)
@@ -101,7 +102,7 @@ def list_(
 
     Example: medseg project list liver --status weak
     """
-    with _opened(study, readonly=True) as project:
+    with opened(study, readonly=True) as project:
         cases = [case for case in project.cases() if status in (None, case.status)]
         unsaved = {one.case for one in project.unsaved()}
         title, classes = project.title, project.classes
@@ -120,7 +121,7 @@ def history(
 
     Example: medseg project history liver case-0001
     """
-    with _opened(study, readonly=True) as project:
+    with opened(study, readonly=True) as project:
         versions, ml = project.versions(case), project.case(case).geometry.voxel_ml
         log = project.events(case) if events else []
     facts: dict[str, Any] = {"case": case, "versions": [_version(version, ml) for version in versions]}
@@ -137,7 +138,7 @@ def restore(study: StudyFolder, case: CaseId, version: Number, user: User = "") 
 
     Example: medseg project restore liver case-0001 2
     """
-    with _opened(study, user) as project:
+    with opened(study, user) as project:
         made = project.restore(case, version)
         ml = project.case(case).geometry.voxel_ml
     return Answer({"case": case, "version": _version(made, ml)}, f"{case}: version {version} is the latest again, as version {made.number}")
@@ -156,7 +157,7 @@ def export(
 
     Example: medseg project export liver -o out --kind verified
     """
-    with _opened(study, lazily=True) as project:
+    with opened(study, lazily=True) as project:
         files = project.export(out, suffix=suffix, kinds=_kinds(kind), cases=case or None, images=images)
     return Answer({"files": files}, f"{len(files)} files in {out}")
 
@@ -177,7 +178,7 @@ def check(
 
     problems: list[Problem] = []
     try:
-        with _opened(study, user, readonly=not repair) as project:
+        with opened(study, user, readonly=not repair) as project:
             problems += project.check(repair=repair, told=told)
     except ProjectDamagedError:
         if not repair:
@@ -210,7 +211,7 @@ def recover(
     if case is None:
         if discard or out is not None:
             raise typer.BadParameter("name the case", param_hint="CASE")
-        with _opened(study, readonly=True) as project:
+        with opened(study, readonly=True) as project:
             found = project.unsaved()
         facts = [
             {"case": one.case, "parent": one.parent, "written": one.written.isoformat(timespec="seconds"), "voxels_changed": one.voxels_changed,
@@ -221,7 +222,7 @@ def recover(
         return Answer({"unsaved": facts}, "\n".join(lines) or "no unsaved work")
     if out is not None:
         output(out)
-    with _opened(study, user, readonly=out is not None) as project:
+    with opened(study, user, readonly=out is not None) as project:
         labels = project.recover(case)
         if out is not None:
             write(labels, out)
@@ -251,7 +252,7 @@ def replay(
 
     if out is not None:
         output(out)
-    with _opened(study, readonly=True) as project:
+    with opened(study, readonly=True) as project:
         done = again(project, case, version)
     if out is not None:
         write(done.labels, out)
@@ -260,7 +261,7 @@ def replay(
 
 
 @contextmanager
-def _opened(study: Path, user: str = "", *, readonly: bool = False, lazily: bool = False) -> Iterator[Project]:
+def opened(study: Path, user: str = "", *, readonly: bool = False, lazily: bool = False) -> Iterator[Project]:
     """The study, open; `lazily` for what can do without writing while somebody else does."""
     from napari_medseg.errors import ProjectLockedError
     from napari_medseg.project import Project
@@ -320,7 +321,7 @@ def _facts(case: Case) -> dict[str, Any]:
     return {
         "id": case.id, "status": case.status, "modality": case.modality, "versions": case.versions, "latest": case.latest, "last_editor": case.last_editor,
         "seconds": case.seconds, "added": case.added.isoformat(timespec="seconds"), "is_there": case.is_there, "shape_zyx": case.geometry.shape,
-        "spacing_mm_zyx": case.geometry.spacing,
+        "spacing_mm_zyx": case.geometry.spacing, "claimed_by": case.claimed,
     }
 
 
@@ -339,7 +340,8 @@ def _event(event: Event) -> dict[str, Any]:
 def _line(case: Case) -> str:
     made = "no labels" if case.latest is None else f"{case.versions} version{'s' if case.versions != 1 else ''}, the last by {case.last_editor or 'nobody'}"
     gone = "" if case.is_there else "  (the scan is not where it was)"
-    return f"{case.id}  {case.status:<9}  {made}, {case.seconds / 60:.0f} min  {format_shape(case.geometry.shape)}  {case.name}{gone}"
+    taken = f"  claimed by {case.claimed}" if case.claimed else ""
+    return f"{case.id}  {case.status:<9}  {made}, {case.seconds / 60:.0f} min  {format_shape(case.geometry.shape)}  {case.name}{gone}{taken}"
 
 
 def _told(version: Version, voxel_ml: float) -> str:

@@ -114,6 +114,26 @@ class LockedFrame(_Frame):
             self.text.setText(locked.why)
 
 
+class TakenFrame(_Frame):
+    """The case in work, when somebody else of the team has it."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self.again = button("Open again", "Open the case anew, with what was saved since; it is yours when nobody has it any more", study.again)
+        self.column.addWidget(self.again)
+
+    def refresh(self) -> None:
+        """Say who has it."""
+        study = self._study
+        case = study.case(study.current) if study.taken else None
+        self.setVisible(case is not None)
+        if case is not None:
+            if case.claimed:
+                self.text.setText(f"{case.claimed} is working on {case.name}. You are looking: what you draw is not kept.")
+            else:
+                self.text.setText(f"{case.name} is free now. Open it again to work on it: what you drew meanwhile is not kept.")
+
+
 class NameFrame(_Frame):
     """Who works here, asked once."""
 

@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_medseg.gui.case_frames import LockedFrame, NameFrame, UnsavedFrame
+from napari_medseg.gui.case_frames import LockedFrame, NameFrame, TakenFrame, UnsavedFrame
 from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
 from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.export_menu import add_export
@@ -90,6 +90,7 @@ class CasesDock(Dock):
         self.name = NameFrame(self.study)
         self.unsaved = UnsavedFrame(self.study)
         self.locked = LockedFrame(self.study)
+        self.taken = TakenFrame(self.study)
         self.pages = QStackedWidget()
         self.pages.addWidget(self._empty_page())
         self.pages.addWidget(self._table_page())
@@ -97,7 +98,7 @@ class CasesDock(Dock):
         column.setContentsMargins(6, 4, 6, 6)
         column.setSpacing(SPACING)
         column.addLayout(head)
-        for part in (self.name, self.locked, self.unsaved):
+        for part in (self.name, self.locked, self.taken, self.unsaved):
             column.addWidget(part)
         column.addWidget(self.pages, 1)
         self.desk.refreshed.connect(self.refresh)
@@ -206,7 +207,7 @@ class CasesDock(Dock):
         facts = "only to look" if study.readonly else f"{verified} of {count} verified"
         self.title.setText(f"{study.title}: {facts}" if study.is_open else study.busy or "No study")
         self.title.setToolTip(str(study.folder or ""))
-        for part in (self.name, self.locked, self.unsaved, self.history):
+        for part in (self.name, self.locked, self.taken, self.unsaved, self.history):
             part.refresh()
         self.pages.setCurrentIndex(1 if study.is_open else 0)
         if not study.is_open:
@@ -231,7 +232,7 @@ class CasesDock(Dock):
         scan = study.scan
         for part in (self.before, self.next):
             part.setEnabled(count > 0)
-        self.verify.setEnabled(scan is not None and scan.has_labels and not study.readonly)
+        self.verify.setEnabled(scan is not None and scan.has_labels and not study.readonly and not study.taken)
         self.add.setEnabled(not study.readonly)
         mark(self.next, "primary", step.action == "next")
         mark(self.verify, "primary", step.action == "verify")

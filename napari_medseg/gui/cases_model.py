@@ -117,9 +117,10 @@ class CasesModel(QAbstractTableModel):
         if key == "seconds":
             return clock(case.seconds) if case.seconds >= 1 else ""
         mark = " •" if case.has_unsaved else ""
+        taken = f"claimed by {case.claimed}" if case.claimed else ""
         new = "proposal" if case.id in self._study.proposals else ""
-        small = " · ".join(part for part in (new, f"{ml} ml" if ml else "", case.last_editor, clock(case.seconds) if case.seconds >= 1 else "") if part)
-        return f"{case.name}{mark}" + (f"\n{small}" if small and not self.wide else "")
+        small = " · ".join(part for part in (taken, new, f"{ml} ml" if ml else "", case.last_editor, clock(case.seconds) if case.seconds >= 1 else "") if part)
+        return f"{case.name}{mark}" + (f"\n{small}" if small and not self.wide else f"\n{taken}" if taken else "")
 
     def _tip(self, case: Case) -> str:
         amount = self._study.amounts.get(case.id, Amount())
@@ -133,6 +134,8 @@ class CasesModel(QAbstractTableModel):
             lines.append("• work that is not in a version yet")
         if case.id in self._study.proposals:
             lines.append("A refinement proposes new labels: open the case to look at them")
+        if case.claimed:
+            lines.append(f"{case.claimed} is working on it; it opens to look")
         if not case.is_there:
             lines.append("The scan is not where it was: `medseg project relocate` tells where it is now")
         return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from napari_medseg.project.journal import Draft
 from napari_medseg.project.project import Project
-from napari_medseg.project.records import KINDS, STATUSES, Case, Event, Kind, Problem, Review, Run, Status, Unsaved, VerifiedSlice, Version
+from napari_medseg.project.records import KINDS, STATUSES, Case, Claim, Event, Kind, Problem, Review, Run, Status, Unsaved, VerifiedSlice, Version
 
-__all__ = ["KINDS", "STATUSES", "Case", "Draft", "Event", "Kind", "Problem", "Project", "Review", "Run", "Status", "Unsaved", "VerifiedSlice", "Version"]
+__all__ = [
+    "KINDS", "STATUSES", "Case", "Claim", "Draft", "Event", "Kind", "Problem", "Project", "Review", "Run", "Status", "Unsaved", "VerifiedSlice", "Version",
+]

@@ -12,31 +12,32 @@ from napari_medseg.errors import InvalidInputError, ProjectError
 from napari_medseg.io.atomic import put
 from napari_medseg.io.series import SeriesInfo
 from napari_medseg.project import rows
+from napari_medseg.project.claims import Claims
 from napari_medseg.project.durable import writing
 from napari_medseg.project.layout import case_key
 from napari_medseg.project.records import Case, status_of
 from napari_medseg.project.sources import Source, fingerprint, pick, read_sources, require_readable, source_of, write_sources
-from napari_medseg.project.study import Study
 from napari_medseg.volume import require_same_grid
 
 RULERS = "rulers of case"  # the setting that holds them
 
 
-class Cases(Study):
+class Cases(Claims):
     """Adding scans, finding them, telling about them."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        try:
-            self._sources = read_sources(self._layout.sources)
-        except ProjectError as error:  # labels are worth more than knowing where the scans lie
-            self._sources = {}
-            self.notice = f"{error.where} {error.what}: this study does not know where its scans lie"
+        self._sources: dict[str, Source] = {}
+        self._sources_seen: tuple[int, int] | None = None
+        self._look_at_sources()
 
     def cases(self) -> list[Case]:
         """Every case, by id."""
+        if self.shared:
+            self._look_at_sources()
         with self._database.reading() as connection:
-            return [self._case(row) for row in rows.cases(connection)]
+            taken = {one.case: one.who for one in self._claims(connection) if not one.mine}
+            return [replace(self._case(row), claimed=taken.get(row.id, "")) for row in rows.cases(connection)]
 
     def case(self, case_id: str) -> Case:
         """One case.
@@ -46,8 +47,11 @@ class Cases(Study):
         ProjectError, InvalidInputError
             When the study has none of this id.
         """
+        if self.shared:
+            self._look_at_sources()
         with self._database.reading() as connection:
-            return self._case(self._row(connection, case_id))
+            taken = {one.case: one.who for one in self._claims(connection, [case_id]) if not one.mine}
+            return replace(self._case(self._row(connection, case_id)), claimed=taken.get(case_id, ""))
 
     def add(self, path: Path | str, *, series: str = "", name: str = "", info: SeriesInfo | None = None) -> Case:
         """Add a scan; one that is known already, here or elsewhere, is the case it was.
@@ -78,6 +82,8 @@ class Cases(Study):
         with self._mutex:
             self.notice = ""
             with self._database.writing() as connection:
+                if self.shared:
+                    self._look_at_sources()
                 known = next((row for row in rows.cases(connection) if row.fingerprint == mark or self._is_at(row, wanted)), None)
                 case = rows.add_case(connection, info.modality, info.geometry, mark) if known is None else known.id
                 there = known is not None and case in self._sources and self._sources[case].is_there(self.folder)
@@ -121,6 +127,8 @@ class Cases(Study):
         require_same_grid(case.geometry, found.geometry, path)
         with self._mutex, self._database.writing() as connection:
             mark = fingerprint(path, found, self._salt)
+            if self.shared:
+                self._look_at_sources()
             same = mark == self._row(connection, case.id).fingerprint
             self.notice = "" if same else f"it has the grid of {case.id}, but is not the file that was added"
             rows.log(connection, self.user, "relocated", case.id, same=same)
@@ -159,11 +167,24 @@ class Cases(Study):
 
         Raises
         ------
-        InvalidInputError, UnwritableFileError
+        InvalidInputError, UnwritableFileError, CaseClaimedError
         """
         with self._mutex, self._database.writing() as connection:
             key = self._row(connection, case_id).id
+            self._require_free(connection, key)
             rows.set_setting(connection, f"{RULERS} {key}", [ruler.as_dict() for ruler in rulers])
+
+    def _look_at_sources(self) -> None:
+        """Read where the scans lie, unless the file is as it was."""
+        path = self._layout.sources
+        try:
+            found = path.stat() if path.exists() else None
+            seen = None if found is None else (found.st_mtime_ns, found.st_size)
+            if seen != self._sources_seen:
+                self._sources, self._sources_seen = read_sources(path), seen
+        except ProjectError as error:  # labels are worth more than knowing where the scans lie
+            self._sources = {}
+            self.notice = f"{error.where} {error.what}: this study does not know where its scans lie"
 
     def _write_sources(self, sources: dict[str, Source]) -> None:
         try:

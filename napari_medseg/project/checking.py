@@ -15,7 +15,7 @@ from napari_medseg.project import folder, rows
 from napari_medseg.project.arrays import checksum, read_labels, read_record
 from napari_medseg.project.durable import writing
 from napari_medseg.project.journal import read_journal
-from napari_medseg.project.layout import Layout, case_key
+from napari_medseg.project.layout import Layout, case_key, is_writer
 from napari_medseg.project.naming import joined
 from napari_medseg.project.records import Problem, Version
 from napari_medseg.project.sources import read_sources
@@ -63,9 +63,10 @@ def _version(project: Project, layout: Layout, version: Version) -> Iterator[Pro
 
 def _orphans(project: Project, layout: Layout, repair: bool) -> Iterator[Problem]:
     """Version folders that the database does not know, as after it was replaced by an older copy: they are taken back in."""
-    known = {(case.id, version.number) for case in project.cases() for version in project.versions(case.id)}
-    for case, number, path in layout.groups():
-        if (case, number) in known or layout.saving(case, number).exists():
+    found = [(case, number, path) for case, number, path in layout.groups() if not layout.saving(case, number).exists()]
+    known = {(case.id, version.number) for case in project.cases() for version in project.versions(case.id)}  # asked last: others may be saving
+    for case, number, path in found:
+        if (case, number) in known:
             continue
         where = layout.inside(path)
         what = f"version {number} of {case} is not in the database"
@@ -142,7 +143,7 @@ def _strange(layout: Layout) -> Iterator[Problem]:
     homes = [path for path in layout.labels.iterdir() if path.is_dir() and _is_case(path.name)] if layout.labels.is_dir() else []
     for parent in (layout.labels, layout.drafts, *homes):
         for path in sorted(parent.iterdir()) if parent.is_dir() else ():
-            ours = path in known or path in homes or path.suffix == ".saving"
+            ours = path in known or path in homes or path.suffix == ".saving" or (parent == layout.drafts and is_writer(path))
             if not ours and not path.name.startswith(".") and path.name.lower() not in OTHERS:
                 yield Problem("does not belong here", layout.inside(path), "Move it out of the study")
 

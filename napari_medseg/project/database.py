@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ class Database:
         When the file was made by a newer version of this program; ProjectDamagedError when it is missing, damaged or none of ours.
     """
 
+    shared = False
+    """Whether several may write to it at once."""
+
     def __init__(self, layout: Layout, *, readonly: bool = False, network: bool | None = None) -> None:
         self.path = layout.database
         self.readonly = readonly
@@ -62,14 +65,14 @@ class Database:
             schema.metadata.create_all(connection, tables=[schema.steps])
             _climb(connection, 0)
 
+    def drop(self) -> None:
+        """Nothing: the file goes with its folder."""
+
     def open(self) -> None:
         """Look whether the file is a whole study database, and take the steps it lacks, after a copy of it."""
-        if not self.path.is_file():
-            raise ProjectDamagedError("is missing", where=self.path, todo=REPAIR)
+        self._require_there()
         with self.reading() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if found != "ok":
-                raise damaged(self.path)
+            self._require_sound(connection)
             at = self._step(connection)
         if at > len(schema.STEPS):
             raise ProjectError(
@@ -82,8 +85,11 @@ class Database:
                 raise ProjectError("was written by an older version of napari-medseg", where=self._layout.folder, todo=todo)
             self.backup(f"step-{at}")
             with self.writing() as connection:
+                at = self._step(connection)  # somebody else may have been first
                 _climb(connection, at)
-                connection.execute(insert(schema.events).values(author="", action="migrated", created=None, details={"from": at, "to": len(schema.STEPS)}))
+                if at < len(schema.STEPS):
+                    told = {"from": at, "to": len(schema.STEPS)}
+                    connection.execute(insert(schema.events).values(author="", action="migrated", created=None, details=told))
         with self.reading() as connection:
             self._require_own_parts(connection)
 
@@ -111,7 +117,7 @@ class Database:
         with writing(folder):
             folder.mkdir(exist_ok=True)
             path = folder / f"project-{datetime.now(UTC):%Y%m%d-%H%M%S}-{reason}.db"
-            with _translated(self.path), sqlite3.connect(path) as copy, self.reading() as connection:
+            with self._translated(), sqlite3.connect(path) as copy, self.reading() as connection:
                 source: Any = connection.connection.driver_connection
                 source.backup(copy)
             copy.close()
@@ -132,12 +138,12 @@ class Database:
             When the database is damaged; also for what was read from it and makes no sense.
         """
         try:
-            with _translated(self.path), self.engine.begin() as connection:
+            with self._translated(), self._looking() as connection:
                 yield connection
         except MedsegError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise damaged(self.path) from error
+            raise self._damaged() from error
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -150,10 +156,18 @@ class Database:
         ProjectError
             When the database is damaged.
         """
-        if self.readonly:
-            raise UnwritableFileError("is open read-only", where=self._layout.folder, todo="Open it for writing, or save a copy elsewhere")
-        with _translated(self.path), self.engine.connect().execution_options(medseg_writes=True) as connection, connection.begin():
+        self._require_writing()
+        with self._translated(), self.engine.connect().execution_options(medseg_writes=True) as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def holding(self, case: str = "") -> Iterator[None]:
+        """Nobody else writes a version of this case meanwhile, or changes anything when no case is given: a study with one writer needs nothing for it."""
+        yield
+
+    def now(self, connection: Connection) -> datetime:
+        """The time that all who share the study go by."""
+        return datetime.now(UTC)
 
     def integrity(self) -> list[str]:
         """What SQLite itself finds wrong; empty when nothing."""
@@ -162,6 +176,25 @@ class Database:
             return wrong + [f"a row of {row[0]} points to nothing in {row[2]}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
 
     # -- how it is opened ----------------------------------------------------------------------------------------------------------------------------------
+
+    def _require_writing(self) -> None:
+        if self.readonly:
+            raise UnwritableFileError("is open read-only", where=self._layout.folder, todo="Open it for writing, or save a copy elsewhere")
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise ProjectError("was closed", where=self._layout.folder, todo="Open it again")
+
+    def _require_there(self) -> None:
+        if not self.path.is_file():
+            raise ProjectDamagedError("is missing", where=self.path, todo=REPAIR)
+
+    def _require_sound(self, connection: Connection) -> None:
+        if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
+            raise self._damaged()
+
+    def _looking(self) -> AbstractContextManager[Connection]:
+        return self.engine.begin()
 
     def _engine(self) -> Engine:
         engine = create_engine("sqlite+pysqlite://", creator=self._connect, poolclass=_pool())
@@ -173,8 +206,7 @@ class Database:
         return engine
 
     def _connect(self) -> sqlite3.Connection:
-        if not self._is_open:
-            raise ProjectError("was closed", where=self._layout.folder, todo="Open it again")
+        self._require_open()
         if not self.readonly:
             connection = self._raw(self.path.absolute().as_uri())
             connection.execute(f"PRAGMA journal_mode={self._journal}")
@@ -208,18 +240,38 @@ class Database:
 
     def _require_own_parts(self, connection: Connection) -> None:
         """Refuse tables that are missing and triggers or views that this program did not make: they would run when it writes."""
-        found = {str(name): (str(kind), str(sql)) for kind, name, sql in connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master")}
-        missing = set(schema.metadata.tables) - {name for name, (kind, _) in found.items() if kind == "table"}
-        active = {name: sql for name, (kind, sql) in found.items() if kind in ("trigger", "view")}
-        if missing:
+        tables, are_ours = self._parts(connection)
+        if missing := set(schema.metadata.tables) - tables:
             raise ProjectDamagedError(f"lacks the table {min(missing)}", where=self.path, todo=REPAIR)
-        if active != schema.TRIGGERS:
+        if not are_ours:
             raise ProjectDamagedError("has triggers or views other than this program's own", where=self.path, todo=REPAIR)
 
+    def _parts(self, connection: Connection) -> tuple[set[str], bool]:
+        """The tables there are, and whether triggers and views are this program's."""
+        found = {str(name): (str(kind), str(sql)) for kind, name, sql in connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master")}
+        active = {name: sql for name, (kind, sql) in found.items() if kind in ("trigger", "view")}
+        return {name for name, (kind, _) in found.items() if kind == "table"}, active == schema.TRIGGERS
 
-def damaged(path: Path) -> ProjectDamagedError:
-    """The error of a database that cannot be believed."""
-    return ProjectDamagedError("is damaged", where=path, todo=REPAIR)
+    def _damaged(self) -> ProjectDamagedError:
+        return ProjectDamagedError("is damaged", where=self.path, todo=REPAIR)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Faults of the database, and of what was read from it, as errors for people."""
+        path = self.path
+        try:
+            yield
+        except (exc.SQLAlchemyError, sqlite3.Error) as error:
+            original = getattr(error, "orig", None) or error
+            said = str(original)
+            if "locked" in said or "busy" in said:
+                raise UnwritableFileError("is busy with another program", where=path, todo="Close the program that has it open, then try again") from error
+            if isinstance(original, sqlite3.OperationalError) and any(text in said for text in _FULL):
+                todo = "Make space, or save a copy elsewhere; earlier versions are unchanged"
+                raise UnwritableFileError("the disk is full", where=path, todo=todo) from error
+            if "readonly" in said or "unable to open" in said:
+                raise UnwritableFileError("may not be written", where=path, todo="Check the folder's permissions, or save a copy elsewhere") from error
+            raise self._damaged() from error
 
 
 def _climb(connection: Connection, at: int) -> None:
@@ -232,20 +284,3 @@ def _pool() -> Any:
     from sqlalchemy.pool import QueuePool
 
     return QueuePool
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Faults of SQLite, and of what was read from it, as errors for people."""
-    try:
-        yield
-    except (exc.SQLAlchemyError, sqlite3.Error) as error:
-        original = getattr(error, "orig", None) or error
-        said = str(original)
-        if "locked" in said or "busy" in said:
-            raise UnwritableFileError("is busy with another program", where=path, todo="Close the program that has it open, then try again") from error
-        if isinstance(original, sqlite3.OperationalError) and any(text in said for text in _FULL):
-            raise UnwritableFileError("the disk is full", where=path, todo="Make space, or save a copy elsewhere; earlier versions are unchanged") from error
-        if "readonly" in said or "unable to open" in said:
-            raise UnwritableFileError("may not be written", where=path, todo="Check the folder's permissions, or save a copy elsewhere") from error
-        raise damaged(path) from error

@@ -41,11 +41,13 @@ class Drafts(Reviews):
         Raises
         ------
         ProjectError
-            When there is unsaved work on another version: recover or discard that first.
+            When there is unsaved work on another version: recover or discard that first. CaseClaimedError when somebody else works on the case.
         """
         self._require_writer()
         with self._mutex:
             case = self.case(case_id)
+            with self._database.reading() as connection:
+                self._require_free(connection, case.id)
             base = self._base(case.id, parent, case.geometry)
             open_draft = self._drafts.get(case.id)
             if open_draft is not None:
@@ -157,6 +159,8 @@ class Drafts(Reviews):
     def _drop_settled_drafts(self) -> None:
         for case_id, _ in self._layout.journals():
             with suppress(ProjectError, NoLabelsError, InvalidInputError):
+                with self._database.reading() as connection:
+                    self._require_free(connection, case_id)  # another window of the same person may be writing it
                 self._drop_settled_draft(case_id)
 
     def _drop_settled_draft(self, case_id: str) -> None:

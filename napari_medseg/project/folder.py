@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +14,13 @@ from napari_medseg.annotation import LabelClass, classes_to_dicts
 from napari_medseg.errors import MissingFileError, ProjectDamagedError, ProjectError, UnwritableFileError
 from napari_medseg.io.atomic import put
 from napari_medseg.project import rows
+from napari_medseg.project.address import Address, write_address
 from napari_medseg.project.arrays import remove_group
-from napari_medseg.project.database import Database
+from napari_medseg.project.database import DAY, Database
 from napari_medseg.project.durable import flush_tree, looking, read_json, write_json, writing
 from napari_medseg.project.layout import PART, SUFFIX, Layout
 from napari_medseg.project.sources import write_sources
+from napari_medseg.project.stores import database_of
 
 FORMAT = "napari-medseg study"
 LAYOUT = 1
@@ -30,13 +33,13 @@ def study_path(folder: Path | str) -> Path:
     return folder if folder.name.endswith(SUFFIX) else folder.with_name(f"{folder.name}{SUFFIX}")
 
 
-def create(folder: Path, title: str, classes: Iterable[LabelClass], user: str) -> Layout:
-    """Make a study: under another name first, so that a half-made one never counts.
+def create(folder: Path, title: str, classes: Iterable[LabelClass], user: str, address: Address | None = None) -> Layout:
+    """Make a study: under another name first, so that a half-made one never counts. With an address its database is on that server.
 
     Raises
     ------
-    UnwritableFileError
-        When something is there already, or the disk refuses.
+    UnwritableFileError, StudyServerError
+        When something is there already, or the disk or the server refuses.
     """
     with writing(folder):
         if folder.is_symlink() or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -47,12 +50,14 @@ def create(folder: Path, title: str, classes: Iterable[LabelClass], user: str) -
             made.folder.mkdir()
             for inner in (made.labels, made.drafts, made.backups):
                 inner.mkdir()
-            _fill(made, title, classes, user)
+            _fill(made, title, classes, user, address)
             flush_tree(made.folder)
             if folder.is_dir():
                 folder.rmdir()
             put(made.folder, folder)
         except BaseException:
+            if made.store.exists():
+                _drop(made)
             shutil.rmtree(made.folder, ignore_errors=True)
             raise
     return Layout(folder)
@@ -88,31 +93,42 @@ def _found(path: Path) -> Layout:
 
 
 def sweep(layout: Layout, database: Database) -> None:
-    """Take away what a writer that died left half-written; what counts is never touched."""
+    """Take away what a writer that died left half-written; what counts is never touched, nor what another writer has under way."""
+    eldest = time.time() - DAY if database.shared else float("inf")
     with writing(layout.folder):
-        for folder in (layout.folder, layout.drafts, layout.labels, *_case_folders(layout)):
+        for folder in (layout.folder, layout.drafts, layout.labels):
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name.startswith(PART) or _REPLACING.fullmatch(path.name):
+                if _is_half(path) and _changed(path) < eldest:
                     _delete(path)
         for folder in _case_folders(layout):
-            for marker in sorted(folder.glob("*.saving")):
-                if marker.stem.isdecimal():
-                    settle(layout, database, folder.name, int(marker.stem))
+            if any(_is_half(path) or path.suffix == ".saving" for path in folder.iterdir()):
+                with database.holding(folder.name):
+                    _sweep_case(layout, database, folder)
+
+
+def _sweep_case(layout: Layout, database: Database, folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        if _is_half(path):
+            _delete(path)
+    for marker in sorted(folder.glob("*.saving")):
+        if marker.stem.isdecimal():
+            settle(layout, database, folder.name, int(marker.stem))
 
 
 def settle(layout: Layout, database: Database, case: str, number: int) -> None:
     """End a save: the version stays if its row is in the database, else its folder goes."""
-    with database.reading() as connection:
-        committed = bool(rows.versions(connection, case, number))
-    group = layout.group(case, number)
-    if not committed and group.is_dir():
-        remove_group(group)
-    layout.saving(case, number).unlink(missing_ok=True)
+    with database.holding(case):
+        with database.reading() as connection:
+            committed = bool(rows.versions(connection, case, number))
+        group = layout.group(case, number)
+        if not committed and group.is_dir():
+            remove_group(group)
+        layout.saving(case, number).unlink(missing_ok=True)
 
 
-def new_database(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) -> None:
+def new_database(layout: Layout, title: str, classes: Iterable[LabelClass], user: str, address: Address | None = None) -> None:
     """Make an empty database where none is."""
-    database = Database(layout, network=True)  # a rollback journal until it is opened in its place
+    database = database_of(layout, address, network=True)  # a rollback journal until it is opened in its place
     try:
         database.create()
         with database.writing() as connection:
@@ -125,7 +141,7 @@ def new_database(layout: Layout, title: str, classes: Iterable[LabelClass], user
 
 def is_whole(layout: Layout) -> bool:
     """Whether the database opens and every row of it makes sense; one of a newer program is an error, not damage."""
-    database = Database(layout)
+    database = database_of(layout)
     try:
         database.open()
         if database.integrity():
@@ -139,14 +155,36 @@ def is_whole(layout: Layout) -> bool:
         database.close()
 
 
-def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str) -> None:
-    new_database(layout, title, classes, user)
+def _fill(layout: Layout, title: str, classes: Iterable[LabelClass], user: str, address: Address | None) -> None:
+    new_database(layout, title, classes, user, address)
+    if address is not None:
+        write_address(layout.store, address)
     write_sources(layout.sources, {})
     write_json(layout.marker, {"format": FORMAT, "layout": LAYOUT})
 
 
 def _case_folders(layout: Layout) -> list[Path]:
     return [path for path in layout.labels.glob("case-*") if path.is_dir() and not path.is_symlink()]
+
+
+def _drop(layout: Layout) -> None:
+    """Take the database of a study that never was from its server."""
+    database = database_of(layout)
+    try:
+        database.drop()
+    finally:
+        database.close()
+
+
+def _is_half(path: Path) -> bool:
+    return path.name.startswith(PART) or _REPLACING.fullmatch(path.name) is not None
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # just put in its place
+        return float("inf")
 
 
 def _delete(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where things lie in a study folder. Every path is made from a case's number, a version's number or a fixed name, never from a stored text.
 
 - `project.json`: what this folder is
+- `store.json`: where a team's study has its database; then there is no `project.db`, and drafts lie in a folder for each person
 - `project.db`: cases, versions, slices marked as right, runs, reviews, the audit log
 - `sources.json`: where the scans lie and what they are called; never exported
 - `labels/case-0001/0001.ome.zarr/`: one label version, written once
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,11 +49,29 @@ def case_key(case: str) -> int:
     return int(found[1])
 
 
+def writer_of(user: str) -> str:
+    """The folder of a person's drafts in a study that a team shares."""
+    return hashlib.sha256(user.encode()).hexdigest()[:16]
+
+
+def is_writer(path: Path) -> bool:
+    """Whether a folder's name is such a one."""
+    return path.is_dir() and not path.is_symlink() and re.fullmatch("[0-9a-f]{16}", path.name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one study folder."""
+    """The paths of one study folder.
+
+    Attributes
+    ----------
+    folder : Path
+    writer : str
+        Whose drafts are meant, in a study that a team shares; "" in one's own.
+    """
 
     folder: Path
+    writer: str = ""
 
     @property
     def marker(self) -> Path:
@@ -69,6 +89,11 @@ class Layout:
         return self.folder / "sources.json"
 
     @property
+    def store(self) -> Path:
+        """Says where a team's study has its database."""
+        return self.folder / "store.json"
+
+    @property
     def labels(self) -> Path:
         """Label versions."""
         return self.folder / "labels"
@@ -76,7 +101,7 @@ class Layout:
     @property
     def drafts(self) -> Path:
         """Autosaved work."""
-        return self.folder / "drafts"
+        return self.folder / "drafts" / self.writer if self.writer else self.folder / "drafts"
 
     @property
     def backups(self) -> Path:

@@ -1,10 +1,11 @@
-"""One writer a study. The system's own file lock is what counts, so it is free the moment its process ends, however it ends."""
+"""Who may write. A study of one's own has one writer: the system's own file lock is what counts, so it is free the moment its process ends, however it ends."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import platform
+import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_medseg.errors import ProjectError, ProjectLockedError
-from napari_medseg.project.durable import read_json, unwritable, write_json
+from napari_medseg.project.durable import read_json, unwritable, write_json, writing
 from napari_medseg.project.layout import Layout
 
 
@@ -66,6 +67,25 @@ class WriterLock:
             with suppress(OSError):
                 self._layout.holder.unlink(missing_ok=True)
             self._lock.release()
+
+
+class Sharing:
+    """The right to write to a study that a team shares: anybody's who may write to its folder. The database keeps them apart.
+
+    Raises
+    ------
+    UnwritableFileError
+        When the folder cannot be written.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        with writing(layout.folder):
+            layout.drafts.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=layout.drafts):
+                pass
+
+    def release(self) -> None:
+        """Nothing is held."""
 
 
 def holder(path: Path) -> str:

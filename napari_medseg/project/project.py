@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -10,20 +13,22 @@ from napari_medseg.annotation import LabelClass
 from napari_medseg.errors import UnwritableFileError
 from napari_medseg.project import folder as folders
 from napari_medseg.project import rows
+from napari_medseg.project.address import parse
 from napari_medseg.project.checking import examine, rescue
-from napari_medseg.project.database import Database
 from napari_medseg.project.drafts import Drafts
 from napari_medseg.project.durable import looking
 from napari_medseg.project.exporting import export
-from napari_medseg.project.layout import Layout
-from napari_medseg.project.locking import WriterLock, login_name
+from napari_medseg.project.layout import Layout, writer_of
+from napari_medseg.project.locking import Sharing, WriterLock, login_name
 from napari_medseg.project.records import Kind, Problem
+from napari_medseg.project.stores import database_of
 
 
 class Project(Drafts):
     """A study: cases, their label versions, autosaved drafts and an audit log, in one folder.
 
-    One writer at a time; any number may look. Methods may be called from any thread. What a method saved is on the disk when it returns.
+    One writer at a time, any number may look; a study whose database is on a server has many writers, who claim cases.
+    Methods may be called from any thread. What a method saved is on the disk when it returns.
 
     Attributes
     ----------
@@ -36,7 +41,7 @@ class Project(Drafts):
     """
 
     @classmethod
-    def create(cls, folder: Path | str, *, title: str = "", classes: Iterable[LabelClass] = (), user: str = "") -> Self:
+    def create(cls, folder: Path | str, *, title: str = "", classes: Iterable[LabelClass] = (), user: str = "", database: str = "") -> Self:
         """Make a study and open it.
 
         Parameters
@@ -49,14 +54,20 @@ class Project(Drafts):
             What the values mean in every case.
         user : str
             Who works; the login name when not given.
+        database : str
+            For a team: `postgresql://HOST/DATABASE`, see `address.parse`; what MEDSEG_STUDY_DATABASE says when not given, else a file in the folder.
 
         Raises
         ------
         UnwritableFileError
             When the folder holds something, or the disk refuses.
+        InvalidInputError, UnavailableError, StudyServerError
+            When that is no address or holds a password, psycopg is missing, or the server does not answer.
         """
         path = folders.study_path(folder)
-        folders.create(path, title, classes, user or login_name())
+        url = database or os.environ.get("MEDSEG_STUDY_DATABASE", "")
+        address = parse(url, f"study_{secrets.token_hex(8)}") if url else None
+        folders.create(path, title, classes, user or login_name(), address)
         return cls.open(path, user=user)
 
     @classmethod
@@ -72,11 +83,13 @@ class Project(Drafts):
         ProjectLockedError
             When somebody else is writing to it; says who.
         """
-        layout = folders.find(folder)
-        user, notice, lock = user or login_name(), "", None
+        layout, user, notice = folders.find(folder), user or login_name(), ""
+        lock: WriterLock | Sharing | None = None
+        if layout.store.exists():
+            layout = replace(layout, writer=writer_of(user))
         if not readonly:
             try:
-                lock = WriterLock(layout, user)
+                lock = Sharing(layout) if layout.writer else WriterLock(layout, user)
             except UnwritableFileError as error:
                 notice = f"{layout.folder.name} {error.what}; it is open for looking only"
         try:
@@ -98,10 +111,13 @@ class Project(Drafts):
         Raises
         ------
         MissingFileError, ProjectError, ProjectLockedError, UnwritableFileError
-            When it is no study, another one writes to it, or the disk refuses.
+            When it is no study, another one writes to it, or the disk refuses; when the database on a team's server is damaged, which the server's keeper
+            restores.
         """
         layout = folders.find(folder)
         user = user or login_name()
+        if layout.store.exists():
+            return cls.open(folder, user=user), []
         lock = WriterLock(layout, user)
         try:
             problems = [] if folders.is_whole(layout) else rescue(layout)
@@ -111,8 +127,8 @@ class Project(Drafts):
             raise
 
     @classmethod
-    def _open(cls, layout: Layout, lock: WriterLock | None, user: str, notice: str) -> Self:
-        database = Database(layout, readonly=lock is None)
+    def _open(cls, layout: Layout, lock: WriterLock | Sharing | None, user: str, notice: str) -> Self:
+        database = database_of(layout, readonly=lock is None)
         try:
             with looking(layout.folder):
                 database.open()

@@ -57,6 +57,8 @@ class Case:
         Whether the scan is where it was last.
     has_unsaved : bool
         Whether a draft lies beside its versions.
+    claimed : str
+        Who else works on it, "Ann on ward3"; "" for nobody.
     """
 
     id: str
@@ -71,6 +73,7 @@ class Case:
     added: datetime
     is_there: bool
     has_unsaved: bool
+    claimed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +256,7 @@ class Event:
     author : str
     action : str
         "created", "added", "saved", "restored", "relocated", "classes", "discarded", "exported", "ran", "repaired", "migrated", "settings",
-        "marked", "unmarked", "side", "reviewed".
+        "marked", "unmarked", "side", "reviewed", "claimed", "released".
     case : str
         "" when it is about the whole study.
     number : int or None
@@ -268,6 +271,33 @@ class Event:
     case: str
     number: int | None
     details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A case that somebody works on.
+
+    Attributes
+    ----------
+    case : str
+    author, machine : str
+    since, until : datetime
+        UTC; it ends by itself unless it is renewed.
+    mine : bool
+        Whether the study that was asked may write to the case.
+    """
+
+    case: str
+    author: str
+    machine: str
+    since: datetime
+    until: datetime
+    mine: bool
+
+    @property
+    def who(self) -> str:
+        """For people: "Ann on ward3"."""
+        return f"{self.author or 'somebody'} on {self.machine or 'another machine'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,9 @@ def cases(connection: Connection, case: str | None = None) -> list[CaseRow]:
 
 def add_case(connection: Connection, modality: str, geometry: Geometry, fingerprint: str, key: int | None = None) -> str:
     """A new case; its id."""
-    given = {} if key is None else {"id": key}
-    done = connection.execute(insert(t.cases).values(added=None, modality=modality, grid=grid_facts(geometry), fingerprint=fingerprint, seconds=0.0, **given))
-    return case_id(_made(done))
+    number = key or (connection.execute(select(func.max(t.cases.c.id))).scalar() or 0) + 1
+    connection.execute(insert(t.cases).values(id=number, added=None, modality=modality, grid=grid_facts(geometry), fingerprint=fingerprint, seconds=0.0))
+    return case_id(number)
 
 
 def versions(connection: Connection, case: str, number: int | None = None) -> list[Version]:

@@ -1,6 +1,7 @@
 """The tables, and the steps that made them.
 
-Tables are SQLAlchemy Core, so that another database can hold them one day. Texts never hold a path or anything of the patient: cases are numbers.
+Tables are SQLAlchemy Core: SQLite holds them in the study's folder, PostgreSQL on a team's server.
+Texts never hold a path or anything of the patient: cases are numbers.
 """
 
 from __future__ import annotations
@@ -151,6 +152,16 @@ sides = Table(
     sa.CheckConstraint("side IN ('teach', 'check')", name="side_is_known"),
 )
 
+claims = Table(
+    "claims", metadata,
+    Column("case_id", Integer, ForeignKey("cases.id"), primary_key=True),
+    Column("author", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
 _WRITTEN_ONCE = ("versions", "runs", "run_cases", "events", "reviews", "slice_marks", "sides")
 TRIGGERS = {
     f"{table}_refuse_{act}": f"CREATE TRIGGER {table}_refuse_{act} BEFORE {act.upper()} ON {table} BEGIN SELECT RAISE(ABORT, '{table} are written once'); END"
@@ -159,13 +170,24 @@ TRIGGERS = {
 """Name to SQL: what was recorded stays as it is, even for a person with a database program."""
 
 
+REFUSING = "BEGIN RAISE EXCEPTION '% are written once', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; END"
+SERVER_TRIGGERS = {
+    f"{table}_refuse_{act}": f"CREATE TRIGGER {table}_refuse_{act} BEFORE {act.upper()} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    for table in _WRITTEN_ONCE for act in ("update", "delete", "truncate")
+}
+"""The same on PostgreSQL, where a trigger calls a function and a table can be emptied without deleting rows."""
+
+
 def _tables(*made: Table) -> Callable[[Connection], None]:
     return lambda connection: metadata.create_all(connection, tables=made, checkfirst=False)
 
 
 def _triggers(*tables: str) -> Callable[[Connection], None]:
     def make(connection: Connection) -> None:
-        for name, sql in TRIGGERS.items():
+        on_server = connection.dialect.name == "postgresql"
+        if on_server:
+            connection.exec_driver_sql(f"CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $${REFUSING}$$".replace("%", "%%"))
+        for name, sql in (SERVER_TRIGGERS if on_server else TRIGGERS).items():
             if name.rpartition("_refuse_")[0] in tables:
                 connection.exec_driver_sql(sql)
 
@@ -180,5 +202,6 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _triggers("reviews"),
     _tables(slice_marks, sides),
     _triggers("slice_marks", "sides"),
+    _tables(claims),
 )
 """A step is never changed once a release has taken it; when a table changes, its step keeps the old definition and a later one alters it."""

@@ -12,7 +12,7 @@ from napari_medseg.errors import InvalidInputError, ProjectError, UnwritableFile
 from napari_medseg.project import rows
 from napari_medseg.project.database import Database
 from napari_medseg.project.layout import Layout
-from napari_medseg.project.locking import WriterLock
+from napari_medseg.project.locking import Sharing, WriterLock
 from napari_medseg.project.records import Event, Run
 
 CLASS_VIEW = "class view"  # the setting that holds it
@@ -24,6 +24,8 @@ class Study:
     Attributes
     ----------
     folder : Path
+    shared : bool
+        Whether a team writes to it at once.
     user : str
         Who works.
     readonly : bool
@@ -32,10 +34,11 @@ class Study:
         What a person should know of the last thing done; "" for nothing.
     """
 
-    def __init__(self, layout: Layout, database: Database, lock: WriterLock | None, user: str, notice: str = "") -> None:
+    def __init__(self, layout: Layout, database: Database, lock: WriterLock | Sharing | None, user: str, notice: str = "") -> None:
         self.folder = layout.folder
         self.user = user
         self.readonly = lock is None
+        self.shared = database.shared
         self.notice = notice
         self._layout, self._database, self._lock = layout, database, lock
         self._mutex = threading.RLock()
@@ -78,10 +81,15 @@ class Study:
     @property
     def classes(self) -> tuple[LabelClass, ...]:
         """The label schema: what each value means in every case."""
+        if self._database.shared:  # others may have changed it
+            with self._database.reading() as connection:
+                self._classes = rows.classes(connection)
         return self._classes
 
     def set_classes(self, classes: Iterable[LabelClass]) -> None:
-        """Change names, colours and codes, or add classes. Values that some version uses stay, with the name they had, when they are left out.
+        """Change names, colours and codes, or add classes.
+
+        Values that some version uses, or that somebody else has just added, stay with the name they had when they are left out.
 
         Raises
         ------
@@ -96,7 +104,8 @@ class Study:
         with self._mutex, self._database.writing() as connection:
             used = rows.used_values(connection)
             values, names = {c.value for c in wanted}, {c.name.casefold() for c in wanted}
-            for kept in (c for c in self._classes if c.value in used and c.value not in values):
+            seen = {c.value for c in self._classes}
+            for kept in (c for c in rows.classes(connection) if c.value not in values and (c.value in used or c.value not in seen)):
                 wanted.append(kept if kept.name.casefold() not in names else replace(kept, name=f"{kept.name} {kept.value}"))
             schema = tuple(sorted(wanted, key=lambda c: c.value))
             self._store_classes(connection, schema)

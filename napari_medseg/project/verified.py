@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,15 +138,16 @@ class Verified(Versions):
             known = {case: patient for case, (patient, _) in rows.sides(connection).items()}
         return {case: known[case] if case in known else self._patient(case) for case in case_ids}
 
-    def _sides(self, case_ids: Iterable[str]) -> Mapping[str, tuple[str, Side]]:
-        with self._mutex:
+    def _sides(self, case_ids: Sequence[str]) -> Mapping[str, tuple[str, Side]]:
+        with self._database.reading() as connection:
+            stored = rows.sides(connection)
+        if all(self.case(case).id in stored for case in case_ids):
+            return stored
+        self._require_writer()
+        with self._mutex, self._database.holding():
             with self._database.reading() as connection:
                 stored = rows.sides(connection)
-            lacking = [self.case(case).id for case in case_ids if self.case(case).id not in stored]
-            if not lacking:
-                return stored
-            self._require_writer()
-            patients = {case: self._patient(case) for case in lacking}
+            patients = {case: self._patient(case) for case in case_ids if case not in stored}
             given = dealt(patients.values(), dict(stored.values()))
             with self._database.writing() as connection:
                 for case, patient in patients.items():

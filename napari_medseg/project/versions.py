@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,6 +58,8 @@ class Versions(Cases):
         ------
         GridMismatchError, InvalidInputError, ProjectError
             When the labels do not fit the case, a fact cannot be recorded, or case or parent are not there.
+        CaseClaimedError
+            When somebody else works on the case.
         UnwritableFileError
             Disk full, no permission, read-only. Nothing has changed then, and `labels` is as it was.
         """
@@ -139,29 +141,40 @@ class Versions(Cases):
         parent: int | None, model: str, seconds: float, name: str, classes: tuple[LabelClass, ...] | None = None,
     ) -> Version:
         self._require_writer()
-        case = self.case(case_id)
-        self.notice = ""
-        array = _checked(labels, case, kind, seconds, arrays)
-        if parent is not None:
-            self.version(case.id, parent)
-        voxels = counts(array)
-        schema, notes = (self._classes, []) if classes is not None else joined(self._classes, labels.classes, voxels)
-        meaning = schema if classes is None else classes
-        now = datetime.now(UTC)
-        version = Version(
-            case.id, self._next(case), kind, str(name), self.user, now.replace(microsecond=now.microsecond // 1000 * 1000), str(tool), rows.plain(parameters),
-            rows.plain(prompts), parent, str(model), float(seconds), meaning, voxels, groups.checksum(array, case.geometry, meaning), array.dtype.name,
-        )
-        self._put(version, array, case, arrays)
-        try:
-            with self._database.writing() as connection:
-                if schema != self._classes:
-                    self._store_classes(connection, schema, *notes)
-                rows.add_version(connection, version)
-                rows.log(connection, self.user, "restored" if tool == "restore" else "saved", case.id, version.number, kind=kind, tool=version.tool)
-        finally:
-            with suppress(OSError, ProjectError):  # what cannot be settled now is when the study is opened next
-                folder.settle(self._layout, self._database, case.id, version.number)
+        with ExitStack() as held:
+            held.enter_context(self._database.holding(case_id))
+            with self._database.reading() as connection:
+                self._require_free(connection, case_id)
+            case = self.case(case_id)
+            self.notice = ""
+            array = _checked(labels, case, kind, seconds, arrays)
+            if parent is not None:
+                self.version(case.id, parent)
+            voxels = counts(array)
+            before = self.classes
+            schema, notes = (before, []) if classes is not None else joined(before, labels.classes, voxels)
+            if schema != before:
+                held.enter_context(self._database.holding())  # who changes the classes does so alone
+                before = self.classes
+                schema, notes = joined(before, labels.classes, voxels)
+            meaning = schema if classes is None else classes
+            now = datetime.now(UTC)
+            version = Version(
+                case.id, self._next(case), kind, str(name), self.user, now.replace(microsecond=now.microsecond // 1000 * 1000), str(tool),
+                rows.plain(parameters), rows.plain(prompts), parent, str(model), float(seconds), meaning, voxels,
+                groups.checksum(array, case.geometry, meaning), array.dtype.name,
+            )
+            self._put(version, array, case, arrays)
+            try:
+                with self._database.writing() as connection:
+                    if schema != before:
+                        self._store_classes(connection, schema, *notes)
+                    self._require_free(connection, case.id)
+                    rows.add_version(connection, version)
+                    rows.log(connection, self.user, "restored" if tool == "restore" else "saved", case.id, version.number, kind=kind, tool=version.tool)
+            finally:
+                with suppress(OSError, ProjectError):  # what cannot be settled now is when the study is opened next
+                    folder.settle(self._layout, self._database, case.id, version.number)
         self._classes, self.notice = schema, "; ".join(notes)
         return version
 

@@ -17,8 +17,8 @@ from napari_medseg.session.laying import Laid, lay, lay_on
 from napari_medseg.session.making import Making, brush
 from napari_medseg.session.pictures import Picture
 from napari_medseg.session.state import Scan, labels_in_file
-from napari_medseg.session.study_adopting import StudyAdopting
-from napari_medseg.session.study_state import Latest, Locked, latest
+from napari_medseg.session.study_state import Latest, Locked
+from napari_medseg.session.study_team import StudyTeam, claimed
 
 if TYPE_CHECKING:
     from napari_medseg.project import Case, Project
@@ -35,7 +35,7 @@ def is_study(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIX) and path.is_dir()
 
 
-class Study(StudyAdopting):
+class Study(StudyTeam):
     """The project a session works in, if any; see `StudyState` for what it tells."""
 
     def __init__(self, session: Session) -> None:
@@ -140,7 +140,7 @@ class Study(StudyAdopting):
         readonly = project.readonly
         title = project.title or project.folder.name[:-len(SUFFIX)]
         self._project, self.folder, self.title, self.readonly = project, project.folder, title, readonly
-        self.cases, self.busy, self.saved, self.current, self.versions = cases, "", "", "", []
+        self.cases, self.busy, self.saved, self.current, self.versions, self.shared, self.taken = cases, "", "", "", [], project.shared, ""
         self._autosave = None if readonly else Autosave(project, self._store, self._on_written, self._on_unwritten, lambda: self.session.choices.autosave_s)
         self.preferences = preferences.opened(project.folder)
         if classes:
@@ -151,6 +151,7 @@ class Study(StudyAdopting):
         self._weigh([case for case in cases if case.latest is not None])
         if not readonly:
             self._look_for_unsaved()
+        self._watch()
         self.session.trouble = ""
         self.session.notice = f"Opened {self.title}" + (" to look; what you draw is not kept" if readonly else "")
         if project.notice:
@@ -161,10 +162,13 @@ class Study(StudyAdopting):
         project, autosave = self._project, self._autosave
         self._project = self._autosave = None
         self.folder, self.title, self.readonly, self.cases, self.current, self.versions = None, "", False, [], "", []
+        self.shared, self.taken = False, ""
         self.amounts, self.thumbnails, self.found, self.saved, self.proposals = {}, {}, [], "", {}
         self._edited.clear()
         self._wanted_pictures.clear()
         self._asked, self._heading = self._asked + 1, ""
+
+        self._store.never("team")
 
         def work() -> None:
             if autosave is not None:
@@ -256,7 +260,7 @@ class Study(StudyAdopting):
             if asked == self._asked:
                 self._reader.submit(load, loaded, self._gave_up)
 
-        self._store.submit(lambda: (*project.source(case_id), latest(project, case_id)), fetched, self._gave_up)
+        self._store.submit(lambda: (*project.source(case_id), claimed(project, case_id)), fetched, self._gave_up)
 
     def _show(self, case: Case, prepared: Any, left: Latest, laid: Laid | None) -> None:
         before = [scan for scan in self.session.scans if scan.case]
@@ -271,14 +275,15 @@ class Study(StudyAdopting):
         finally:
             self._attaching = False
         self.session.activate(scan)
-        self.session.notice = "Your unsaved work is back" if left.unsaved else f"Opened {case.name}"
+        told = f"{case.name} is being worked on by {left.taken}: what you draw is not kept" if left.taken else f"Opened {case.name}"
+        self.session.notice = "Your unsaved work is back" if left.unsaved else told
         self._attach(scan, case.id, left, laid)
         self._show_proposal(scan)
         self._tell()
 
     def _attach(self, scan: Scan, case_id: str, left: Latest, laid: Laid | None) -> None:
         """A scan is a case of the study from now on, with the labels that were laid on its grid."""
-        self._heading = ""
+        self._heading, self.taken = "", left.taken
         scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, left.versions, "", "saved" if left.versions else ""
         autosave = self._autosave
         if autosave is not None:
@@ -316,6 +321,8 @@ class Study(StudyAdopting):
                 project.worked(case, seconds)
             autosave.write(case)
             autosave.leave(case)
+            if project.shared:
+                project.leave(case)
 
         self._store.submit(work)
 
@@ -323,7 +330,7 @@ class Study(StudyAdopting):
 
     def _on_edited(self, scan: Scan, boxes: Any) -> None:
         self.clock.act()
-        if not scan.case or self._autosave is None:
+        if not scan.case or self._autosave is None or (self.taken and scan.case == self.current):
             return
         self._autosave.touch(scan, boxes)
         if boxes is None or boxes:
@@ -353,7 +360,7 @@ class Study(StudyAdopting):
 
         def work() -> tuple[Case, Latest, list[Case]]:
             case = project.add(path, series=series, name=name)
-            return case, latest(project, case.id), project.cases()
+            return case, claimed(project, case.id), project.cases()
 
         def done(answer: tuple[Case, Latest, list[Case]]) -> None:
             case, left, self.cases = answer
@@ -375,7 +382,7 @@ class Study(StudyAdopting):
     def _on_scan_closed(self, scan: Scan) -> None:
         self._save_edited(scan)
         if scan.case and scan.case == self.current and not self._attaching:
-            self.current, self.versions, self.saved = "", [], ""
+            self.current, self.versions, self.saved, self.taken = "", [], "", ""
             self._tell()
 
     def _on_classes(self) -> None:

@@ -66,7 +66,7 @@ class StudyBeside(StudyVersions):
     def keep_rulers(self, case_id: str, rulers: tuple[Ruler, ...]) -> None:
         """Keep what was measured on a case; a study that is only looked at keeps nothing."""
         project = self._project
-        if project is not None and not self.readonly:
+        if project is not None and not self.readonly and not (self.taken and case_id == self.current):
             self._store.submit(lambda: project.set_rulers(case_id, rulers), lambda _: None, self._gave_up)
 
     def _look_for_unsaved(self) -> None:

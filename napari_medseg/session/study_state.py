@@ -11,7 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_medseg.annotation import LabelMap
-from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.errors import CaseClaimedError, InvalidInputError, MedsegError
 from napari_medseg.session import preferences
 from napari_medseg.session.cases import Amount, Order, arranged
 from napari_medseg.session.making import Making
@@ -55,6 +55,8 @@ class Latest:
         Whether they hold work that is in no version.
     by_hand : bool (z, y, x) or None
         Where a person painted on them, in the file's voxel order.
+    taken : str
+        Who else works on the case; "" for nobody.
     """
 
     versions: list[Version]
@@ -62,13 +64,14 @@ class Latest:
     parent: int | None
     unsaved: bool
     by_hand: BoolArray | None = None
+    taken: str = ""
 
 
-def latest(project: Project, case_id: str) -> Latest:
-    """How a case was left; called on the store thread."""
+def latest(project: Project, case_id: str, *, saved_only: bool = False) -> Latest:
+    """How a case was left, or its latest version only; called on the store thread."""
     versions = project.versions(case_id)
     painted, saved = by_hand(project, case_id), project.labels(case_id) if versions else None
-    if not project.readonly and project.case(case_id).has_unsaved:
+    if not project.readonly and not saved_only and project.case(case_id).has_unsaved:
         for unsaved in project.unsaved():
             if unsaved.case == case_id:
                 left = project.recover(case_id)
@@ -106,6 +109,10 @@ class StudyState:
         What is being done beside the window; "" for nothing.
     proposals : dict
         By case id, a round's labels that wait until the case is opened.
+    shared : bool
+        Whether a team works in it at once.
+    taken : str
+        Who else works on the current case, so that what is drawn here is not kept; "" for nobody.
     saved : str
         How far the current case's labels have come: "changed", "saving", "autosaved", "saved", "failed".
     order : Order
@@ -132,6 +139,8 @@ class StudyState:
         self.found: list[Found] = []
         self.locked: Locked | None = None
         self.busy = ""
+        self.shared = False
+        self.taken = ""
         self.saved: Saved = ""
         self.proposals: dict[str, Proposal] = {}
         self.order = Order()
@@ -150,6 +159,7 @@ class StudyState:
         self._asked = 0
         self._attaching = False
         self._heading = ""
+        self._away = False
         self._wanted_pictures: set[str] = set()
         self._arranged: tuple[list[Case], Order, dict[str, Amount], list[Case]] = ([], self.order, {}, [])
 
@@ -205,6 +215,8 @@ class StudyState:
         """The current case's scan with labels, in a study that can be written; else says what is missing."""
         if self._writable() is None:
             return None
+        if self._is_taken(self.current):
+            return None
         scan = self.scan
         if scan is None or not scan.has_labels:
             self.session.report(InvalidInputError("there is no label yet", where="Cases", todo="Open a case and make a label first"))
@@ -218,6 +230,14 @@ class StudyState:
             self.session.report(InvalidInputError(what, where=self.title or "Cases", todo=todo))
             return None
         return self._project
+
+    def _is_taken(self, case_id: str) -> bool:
+        """Whether somebody else works on a case that is open here; says so."""
+        if not self.taken or case_id != self.current:
+            return False
+        todo = "Wait until it is free, then open it again in the Cases dock"
+        self.session.report(CaseClaimedError(f"is being worked on by {self.taken}; what you draw is not kept", where=self.current, todo=todo))
+        return True
 
     def _tell(self) -> None:
         self.session.changed.emit()

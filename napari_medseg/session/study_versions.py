@@ -113,7 +113,7 @@ class StudyVersions(StudyState):
     def _save(self, scan: Scan, made: Making, name: str = "") -> None:
         """Save a scan's labels as they are at this moment."""
         project, autosave, case = self._project, self._autosave, scan.case
-        if project is None or autosave is None or scan.labels is None:
+        if project is None or autosave is None or scan.labels is None or self._is_taken(case):
             return
         self._edited.pop(case, None)
         snapshots = self._snapshots

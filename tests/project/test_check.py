@@ -52,6 +52,7 @@ def test_a_folder_that_tells_another_story_than_the_database_is_found(two):
     assert problems(two) == [(GROUP, False)]
 
 
+@pytest.mark.one_file
 def test_versions_that_an_older_copy_of_the_database_does_not_know_are_taken_back_in(two, tmp_path):
     shutil.copy(two.folder / "project.db", tmp_path / "old.db")
     with two.open() as project:
@@ -80,6 +81,7 @@ def test_a_folder_that_is_no_version_of_this_study_is_not_taken_in(two):
         assert len(project.cases()) == 1
 
 
+@pytest.mark.one_file
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"\0" * 20_000), lambda p: p.write_bytes(p.read_bytes()[:9000]), lambda p: p.unlink()])
 def test_a_damaged_database_goes_back_to_its_copy_and_takes_in_what_came_later(two, damage):
     with two.open() as project:
@@ -100,6 +102,7 @@ def test_a_damaged_database_goes_back_to_its_copy_and_takes_in_what_came_later(t
         assert project.title == "Livers"
 
 
+@pytest.mark.one_file
 def test_without_any_good_copy_the_labels_are_gathered_from_their_folders(two):
     with two.open() as project:
         expected = project.versions("case-0001")
@@ -115,6 +118,7 @@ def test_without_any_good_copy_the_labels_are_gathered_from_their_folders(two):
         assert project.check() == []
 
 
+@pytest.mark.one_file
 def test_a_study_that_is_whole_is_not_rescued(two):
     before = (two.folder / "project.db").read_bytes()
     project, found = Project.rescue(two.folder)
@@ -127,25 +131,27 @@ def test_a_study_that_is_whole_is_not_rescued(two):
 def test_a_damaged_draft_is_moved_aside_not_deleted(two):
     with two.open() as project:
         project.draft("case-0001", 2).write(two.labels.array)
-    journal = two.folder / "drafts" / "case-0001.journal"
+    journal = two.drafts / "case-0001.journal"
     journal.write_bytes(b"X" + journal.read_bytes()[1:])
-    assert problems(two) == [("drafts/case-0001.journal", False)]
-    assert problems(two, repair=True) == [("drafts/case-0001.journal", True)]
+    where = journal.relative_to(two.folder).as_posix()
+    assert problems(two) == [(where, False)]
+    assert problems(two, repair=True) == [(where, True)]
     assert problems(two) == []
     assert [p.name for p in (two.folder / "backups").glob("case-0001*")]
-    (two.folder / "drafts" / "case-0077.journal").write_bytes(b"")
-    assert problems(two) == [("drafts/case-0077.journal", False)]
+    (two.drafts / "case-0077.journal").write_bytes(b"")
+    assert problems(two) == [(where.replace("0001", "0077"), False)]
 
 
 def test_what_does_not_belong_there_is_named_and_left(two):
     (two.folder / "labels" / "holiday.jpg").write_bytes(b"")
     (two.folder / "labels" / "case-0001" / "notes.txt").write_bytes(b"")
     (two.folder / "labels" / ".DS_Store").write_bytes(b"")
-    (two.folder / "drafts" / "Thumbs.db").write_bytes(b"")
+    (two.drafts / "Thumbs.db").write_bytes(b"")
     assert problems(two, repair=True) == [("labels/holiday.jpg", False), ("labels/case-0001/notes.txt", False)]
     assert (two.folder / "labels" / "holiday.jpg").exists()
 
 
+@pytest.mark.one_file
 def test_rows_that_point_nowhere_are_found(two):
     connection = sqlite3.connect(two.folder / "project.db")
     connection.execute("INSERT INTO run_cases VALUES (77, 88)")
@@ -168,6 +174,7 @@ def test_progress_is_told(two):
     assert told == [(0, 2), (1, 2)]
 
 
+@pytest.mark.one_file
 def test_the_database_of_another_program_is_no_study(two):
     (two.folder / "project.db").unlink()
     sqlite3.connect(two.folder / "project.db").execute("CREATE TABLE x (y)").connection.close()

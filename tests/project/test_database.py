@@ -13,6 +13,8 @@ from napari_medseg.project.database import Database
 from napari_medseg.project.layout import Layout, case_id, case_key
 from napari_medseg.project.network import on_network
 
+pytestmark = pytest.mark.one_file
+
 
 def pragma(database, name):
     with database.reading() as connection:
@@ -24,7 +26,7 @@ def _without(*tables):
     return "".join(f"DROP TRIGGER {name}; " for name in schema.TRIGGERS if name.rpartition("_refuse_")[0] in tables)
 
 
-NEWEST_FIRST = (_without("slice_marks", "sides"), "DROP TABLE slice_marks; DROP TABLE sides", _without("reviews"), "DROP TABLE reviews")
+NEWEST_FIRST = ("DROP TABLE claims", _without("slice_marks", "sides"), "DROP TABLE slice_marks; DROP TABLE sides", _without("reviews"), "DROP TABLE reviews")
 """What takes the last steps back."""
 
 

@@ -195,7 +195,7 @@ def test_what_was_undone_is_no_unsaved_work(made):
         draft.write(labels)
         draft.write(made.labels.array)
         assert project.unsaved() == []
-    assert list((made.folder / "drafts").iterdir()) == []
+    assert list(made.drafts.iterdir()) == []
 
 
 def test_a_crash_between_saving_and_tidying_up_offers_nothing(made, tmp_path):
@@ -265,7 +265,7 @@ def test_nobody_else_s_draft_is_taken_for_this_one(project, made, tmp_path):
     write(Volume(np.zeros((5, 6, 7), np.int16), Geometry((5, 6, 7))), tmp_path / "new.mha")
     other = project.add(tmp_path / "new.mha")
     project.draft("case-0001", 1).write(made.painted(2).array)
-    shutil.copy(made.folder / "drafts" / "case-0001.journal", made.folder / "drafts" / f"{other.id}.journal")
+    shutil.copy(made.drafts / "case-0001.journal", made.drafts / f"{other.id}.journal")
     assert [u.case for u in project.unsaved()] == ["case-0001"]
     with pytest.raises(ProjectError, match="another case"):
         project.recover(other.id)

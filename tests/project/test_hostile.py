@@ -24,6 +24,7 @@ def look_at_everything(folder, readonly):
         project.events(), project.runs(), project.unsaved(), project.check()
 
 
+@pytest.mark.one_file
 @pytest.mark.parametrize("name", ["project.db", "project.json", "sources.json", f"{LABELS}/zarr.json", f"{LABELS}/0/zarr.json", f"{LABELS}/0/c/0/0/0"])
 def test_a_file_spoilt_anywhere_gives_a_clear_error_or_the_labels_that_were_saved(made, tmp_path, name):
     whole, rng, told = (made.folder / name).read_bytes(), np.random.default_rng(len(name)), []
@@ -133,6 +134,7 @@ def database(made, *statements):
     connection.close()
 
 
+@pytest.mark.one_file
 def test_a_study_of_a_newer_program_is_refused_with_advice_and_not_touched(made):
     database(made, "INSERT INTO steps VALUES (99, '2030-01-01T00:00:00.000+00:00')")
     before = (made.folder / "project.db").read_bytes()
@@ -145,6 +147,7 @@ def test_a_study_of_a_newer_program_is_refused_with_advice_and_not_touched(made)
         made.open()
 
 
+@pytest.mark.one_file
 @pytest.mark.parametrize("statement", [
     "CREATE TRIGGER evil AFTER INSERT ON events BEGIN DELETE FROM settings; END",
     "CREATE VIEW evil AS SELECT 1",
@@ -158,6 +161,7 @@ def test_a_database_with_other_parts_than_ours_is_refused(made, statement):
         made.open()
 
 
+@pytest.mark.one_file
 @pytest.mark.parametrize("statement", [
     """UPDATE cases SET grid = '{"shape": [100000, 100000, 100000], "spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1,0,0,0,1,0,0,0,1]}'""",
     "UPDATE cases SET grid = '[]'", "UPDATE cases SET grid = x'ff00'", "UPDATE cases SET added = 'yesterday'", "UPDATE cases SET modality = x'00'",
@@ -170,6 +174,7 @@ def test_rows_that_make_no_sense_are_an_error_not_a_crash(made, statement):
             pass
 
 
+@pytest.mark.one_file
 def test_the_parts_of_a_study_are_found_by_number_not_by_what_a_row_says(made, tmp_path):
     (tmp_path / "hospital" / "secret.json").write_text("{}")
     database(made, "DROP TRIGGER versions_refuse_update")

@@ -191,6 +191,7 @@ def test_everything_a_person_did_is_in_the_log(made, tmp_path):
         assert (run.kind, run.parameters, run.figures, run.cases) == ("refine", {"rounds": 3}, {"dice": None}, ("case-0001",))
 
 
+@pytest.mark.one_file
 def test_a_second_writer_is_told_who_holds_the_study_and_may_look(project, made):
     with pytest.raises(ProjectLockedError, match=r"Ann on .* since \d\d:\d\d.*read-only"):
         Project.open(made.folder, user="Bob")
@@ -204,6 +205,7 @@ def test_a_second_writer_is_told_who_holds_the_study_and_may_look(project, made)
         assert looking.case("case-0001").status == "corrected"
 
 
+@pytest.mark.one_file
 def test_the_lock_of_a_process_that_died_is_free_at_once(made):
     code = "import sys, time; from napari_medseg.project import Project; p = Project.open(sys.argv[1], user='Bob'); print('open', flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, str(made.folder)], stdout=subprocess.PIPE, text=True)
@@ -216,6 +218,7 @@ def test_the_lock_of_a_process_that_died_is_free_at_once(made):
         assert project.check() == []
 
 
+@pytest.mark.one_file
 @pytest.mark.parametrize("text", ["", "[]", '{"user": 1}', '{"user": "A", "machine": "B", "since": "yesterday"}'])
 def test_a_lock_file_that_says_nonsense_still_locks(project, made, text):
     (made.folder / "lock.json").write_text(text)

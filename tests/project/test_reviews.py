@@ -64,6 +64,7 @@ def test_a_study_open_for_looking_records_nothing(reviewed):
         assert looking.reviews() == []
 
 
+@pytest.mark.one_file
 def test_a_row_that_makes_no_sense_is_said_to_be_damage(reviewed):
     reviewed.record_reviews(PLAN, "Bob", [verdict()])
     with sqlite3.connect(reviewed.folder / "project.db") as database:
