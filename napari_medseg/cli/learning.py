@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,12 +11,13 @@ import typer
 
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, last
-from napari_medseg.cli.arguments import Device, device_of, named_values
+from napari_medseg.cli.arguments import DeviceOrServer, device_of, named_values
+from napari_medseg.cluster.remote.address import find, is_address
 from napari_medseg.errors import CatalogueError, InvalidInputError, MedsegError, MissingFileError
 from napari_medseg.segmenters.named import MODEL_OR_ID, model_in
 
 if TYPE_CHECKING:
-    from napari_medseg.refine import RefineRun
+    from napari_medseg.refine import Tick
 
 BASE_HELP = "What each round starts from: a model that the recipe wrote, or a segmenter's id; else nothing (medseg) or the U-Net that ships (salah2023)."
 NETWORK_HELP = "A network's id from `medseg catalogue`, in place of the recipe's own; with --recipe network it is trained plainly."
@@ -44,7 +46,7 @@ def refine(
     patients: Annotated[Path | None, typer.Option(help="JSON or CSV of file names and patients; else each case is a patient of its own.")] = None,
     stop_early: Annotated[bool, typer.Option("--stop-early", help="End where another round would be a waste.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
-    device: Device = "auto",
+    device: DeviceOrServer = "auto",
     resume: Annotated[Path | None, typer.Option(help="Go on with the run that was cut off in this folder; what it was asked for stands there.")] = None,
 ) -> Answer:
     """Refine weak labels in rounds: learn from them, propose better ones for the same scans, learn again from those.
@@ -57,6 +59,8 @@ def refine(
     Example: medseg refine scans weak_labels -o study --recipe salah2023 --rounds 3
 
     Example: medseg refine scans weak_labels -o study --recipe network --network unet-lite --dims 2 --loss "ce + dice"
+
+    Example: medseg refine scans weak_labels -o study --device https://gpu.hospital.example:8433
 
     Example: medseg refine --resume study
     """
@@ -82,13 +86,18 @@ def refine(
         recipe=catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds=rounds, network=network, dims=dims, loss=loss)),
         base=None if base is None else base_of(base), out=out, corrected=corrected, verified=verified,
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
-        seed=seed, device=device_of(device), patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
+        seed=seed, device="auto" if is_address(device) else device_of(device),
+        patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
         replay=Replay(again) if again else None, every_round=not stop_early,
     )
+    if is_address(device):
+        from napari_medseg.cluster.remote.refining import RemoteRun
+
+        return _answer(RemoteRun(find(device), request), out)
     return _answer(RefineRun(request), out)
 
 
-def _answer(run: RefineRun, out: Path) -> Answer:
+def _answer(run: Iterable[Tick], out: Path) -> Answer:
     """Run to the end and tell what came out."""
     from napari_medseg.refine.kept import unfinished
 

@@ -74,13 +74,19 @@ def test_a_scan_is_sent_once_and_found_again_by_one_request(serving, monkeypatch
     sent = []
     for _ in range(2):
         there = serving.segmenter("bright")
-        send = there._connection.send
+        sent_by = there._connection._sent
+        put_by = there._connection.put
 
-        def noted(method, path, send=send, **given):
+        def noted(method, path, by=sent_by, **given):
             sent.append(f"{method} {path}")
-            return send(method, path, **given)
+            return by(method, path, **given)
 
-        monkeypatch.setattr(there._connection, "send", noted)
+        def put(path, content, by=put_by):
+            sent.append(f"PUT {path}")
+            by(path, content)
+
+        monkeypatch.setattr(there._connection, "_sent", noted)
+        monkeypatch.setattr(there._connection, "put", put)
         list(there._scans.opened(Volume(scan.array.copy(), scan.geometry)))
         there.release()
         sent.append("again")
@@ -93,18 +99,16 @@ def test_a_scan_is_sent_once_and_found_again_by_one_request(serving, monkeypatch
 def test_an_upload_that_broke_off_goes_on_where_it_was(serving, monkeypatch):
     scan = Volume(np.random.default_rng(6).integers(0, 999, (24, 300, 300)).astype(np.int32), Geometry((24, 300, 300)))
     there = serving.segmenter("bright")
-    send, sent = there._connection.send, []
+    put, sent = there._connection.put, []
 
-    def breaking(method, path, **given):
-        if method == "PUT":
-            sent.append(path.rpartition("/")[2])
-            if len(sent) == 2:
-                monkeypatch.setattr(there._connection, "send", send)
-                there._connection.send(method, path, **given)
-                raise RemoteError("broke off")
-        return send(method, path, **given)
+    def breaking(path, content):
+        sent.append(path)
+        put(path, content)
+        if len(sent) == 2:
+            monkeypatch.setattr(there._connection, "put", put)
+            raise RemoteError("broke off")
 
-    monkeypatch.setattr(there._connection, "send", breaking)
+    monkeypatch.setattr(there._connection, "put", breaking)
     with pytest.raises(RemoteError, match="broke off"):
         list(there._scans.opened(scan))
     answer = there._connection.send("POST", "/v1/scans", json={**there._scans._open[0].told.model_dump(), "hashes": there._scans._open[0].hashes})

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -79,3 +80,22 @@ def test_the_command_serves_until_it_is_ended(tmp_path):
             assert httpx.get(f"{address}/v1/about", timeout=20).status_code == 401
         finally:
             process.kill()
+
+
+@pytest.mark.slow  # a training in a process of its own
+def test_labels_are_refined_on_a_server(serving, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSEG_TOKEN", serving.token)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for number in range(2):
+        scan = blob("thick slices")
+        for name, volume in (("scans", scan), ("weak", scan.like((scan.array > 600).astype(np.uint8)))):
+            (tmp_path / name).mkdir(exist_ok=True)
+            write(volume, tmp_path / name / f"case{number}.nii.gz")
+    words = ["--set", "updates=1", "--set", "folds=1", "--set", "phases=[]", "--device", serving.address]
+    code, answer = told("refine", tmp_path / "scans", tmp_path / "weak", "-o", tmp_path / "out", *words)
+    assert code == 0, answer
+    assert [each["round"] for each in answer["rounds"]] == [0, 1]
+    assert Path(answer["model"]).is_file()
+    assert sorted(path.name for path in (tmp_path / "out" / "final").iterdir()) == ["case0.nii.gz", "case1.nii.gz"]
+    code, answer = told("refine", tmp_path / "scans", tmp_path / "weak", "-o", tmp_path / "out", *words, "--base", "unet")
+    assert "base model" in answer["error"]["what"]

@@ -22,6 +22,8 @@ PATIENCE_S = 10.0
 SILENCE_S = 60.0
 """Without a byte, though a server that works speaks twice a second."""
 SAME = "Use the same version of napari-medseg on both sides"
+PIECE = 1 << 18
+"""Bytes written at once: what a socket does not take is copied by httpx."""
 HINT = 'Install it with: python -m pip install "napari-medseg[remote]"'
 
 
@@ -101,6 +103,18 @@ class Connection:
         self._lock = threading.Lock()
         self._made: Any = None
 
+    def put(self, path: str, content: bytes) -> None:
+        """Send much at once.
+
+        Raises
+        ------
+        As `send`.
+        """
+        pieces = (content[at : at + PIECE] for at in range(0, len(content), PIECE))
+        with self._told():
+            answer = self._client.put(path, content=pieces, headers={**_once(), "Content-Length": str(len(content))})
+        self._require(answer)
+
     def get(self, path: str) -> Any:
         """A JSON answer."""
         return self._sent("GET", path).json()
@@ -116,6 +130,16 @@ class Connection:
         """
         answer = self._sent(method, path, json=json, content=content)
         return answer.json() if answer.content else None
+
+    def fetch(self, path: str) -> bytes:
+        """A file.
+
+        Raises
+        ------
+        As `send`.
+        """
+        found: bytes = self._sent("GET", path).content
+        return found
 
     @contextmanager
     def stream(self, path: str, content: bytes) -> Iterator[Iterator[bytes]]:

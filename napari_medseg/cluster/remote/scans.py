@@ -20,7 +20,6 @@ BEAT_S = 30.0
 LINES = 2
 """Slabs on the way at one time: while one is packed another is sent."""
 MOST = 4
-"""Scans that are held at one time."""
 
 
 @dataclass(eq=False, slots=True)
@@ -51,10 +50,16 @@ class _Pace:
 
 
 class Scans:
-    """The scans of one connection."""
+    """The scans of one connection.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Parameters
+    ----------
+    most : int
+        How many are held at one time.
+    """
+
+    def __init__(self, connection: Connection, most: int = MOST) -> None:
+        self._connection, self._most = connection, most
         self._open: list[_Open] = []
         self._lock = threading.Lock()
         self._pace = _Pace()
@@ -115,7 +120,7 @@ class Scans:
         with self._lock:
             gone = [each for each in self._open if each.array() is None]
             self._open = [*(each for each in self._open if each.array() is not None), mine]
-            while len(self._open) > MOST:
+            while len(self._open) > self._most:
                 gone.append(self._open.pop(0))
         for each in gone:
             self._let_go(each)
@@ -131,7 +136,7 @@ class Scans:
             at = time.perf_counter()
             chunk = squeezed(slab.reshape(-1), level)
             packed = time.perf_counter()
-            self._connection.send("PUT", f"/v1/scans/{lease}/slabs/{number}", content=chunk)
+            self._connection.put(f"/v1/scans/{lease}/slabs/{number}", chunk)
             self._pace.saw(level, slab.nbytes, len(chunk), packed - at, time.perf_counter() - packed)
 
         done, size = mine.told.slabs - len(missing), mine.told.nbytes / 1e6

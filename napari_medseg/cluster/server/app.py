@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import Field
 
 from napari_medseg import __version__
 from napari_medseg.cluster.server.answers import Answer, Answers, told_error
 from napari_medseg.cluster.server.guard import App, Guard, TooLargeError
-from napari_medseg.cluster.server.replies import GoneError
+from napari_medseg.cluster.server.replies import GoneError, Reply
+from napari_medseg.cluster.server.runs import Runs
 from napari_medseg.cluster.server.store import LEASE_S, Store
 from napari_medseg.cluster.server.tokens import Tokens
 from napari_medseg.cluster.wire.arrays import FASTEST, SMALL
 from napari_medseg.cluster.wire.asking import PROTOCOL, Asked, Can, Spec, prompts_of, read
 from napari_medseg.cluster.wire.frames import frame, only
 from napari_medseg.cluster.wire.scans import Told
+from napari_medseg.cluster.wire.training import Ordered
 from napari_medseg.errors import InvalidInputError, MedsegError, MissingFileError, NoRoomError
 
 LARGEST_QUESTION = 64 << 20
@@ -54,6 +57,7 @@ class Room:
 
     store: Store
     answers: Answers
+    runs: Runs
     tokens: Tokens
     audit: logging.Logger
 
@@ -65,7 +69,7 @@ def make(room: Room, *, rate: float = 200.0) -> App:
 
 def interface(room: Room) -> FastAPI:
     """The interface alone; it trusts `scope["state"]["user"]`."""
-    store, answers = room.store, room.answers
+    store, answers, runs = room.store, room.answers, room.runs
 
     @asynccontextmanager
     async def kept_clean(_: FastAPI) -> AsyncIterator[None]:
@@ -74,12 +78,14 @@ def interface(room: Room) -> FastAPI:
                 await asyncio.sleep(5)
                 store.sweep()
                 answers.sweep()
+                runs.sweep()
 
         task = asyncio.create_task(sweep())
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        await run_in_threadpool(runs.close)
         await run_in_threadpool(answers.close)
 
     app = FastAPI(title="napari-medseg", version=__version__, openapi_url=None, lifespan=kept_clean, responses=FAULTS)
@@ -178,19 +184,56 @@ def interface(room: Room) -> FastAPI:
         answers.drop(_user(request), name)
         return Response(status_code=204)
 
+    @app.post("/v1/runs")
+    def start_run(request: Request, ordered: Ordered) -> dict[str, str]:
+        user = _user(request)
+        return {"run": runs.start(user, ordered, lambda name: store.volume(store.lease(user, name))).name}
+
+    @app.post("/v1/runs/{name}/ticks")
+    def ticks(request: Request, name: Name, after: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0) -> Response:
+        run = runs.find(_user(request), name)
+        run.reply.require(after)
+        return StreamingResponse(_frames(run.reply, after, lambda: runs.before(run)), media_type="application/octet-stream")
+
+    @app.put("/v1/runs/{name}/paused/{yes}", status_code=204)
+    def pause(request: Request, name: Name, yes: Annotated[int, Path(ge=0, le=1)]) -> Response:
+        child = runs.find(_user(request), name).child
+        if child is not None:
+            child.pause() if yes else child.go_on()
+        return Response(status_code=204)
+
+    @app.get("/v1/runs/{name}/models/{number}")
+    def model(request: Request, name: Name, number: Annotated[int, Path(ge=0, le=10_000)]) -> Response:
+        return FileResponse(runs.model(runs.find(_user(request), name), number), media_type="application/octet-stream")
+
+    @app.delete("/v1/runs/{name}", status_code=204)
+    def end_run(request: Request, name: Name) -> Response:
+        with suppress(MissingFileError):
+            runs.end(runs.find(_user(request), name))
+        return Response(status_code=204)
+
     return app
 
 
 async def _stream(answers: Answers, answer: Answer, after: int) -> AsyncIterator[bytes]:
+    answer.listeners += 1
+    try:
+        async for each in _frames(answer.reply, after, lambda: answers.turns.before(answer.turn), answers.turns.nudge):
+            yield each
+    finally:
+        answer.listeners -= 1
+        answer.left = time.monotonic()
+
+
+async def _frames(reply: Reply, after: int, before: Callable[[], int], nudge: Callable[[], None] = lambda: None) -> AsyncIterator[bytes]:
+    """Frames of a reply from one number on, as they come; twice a second without any, how many go before."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    reply, turns = answer.reply, answers.turns
 
     def wake() -> None:
         with suppress(RuntimeError):  # the loop has gone
             loop.call_soon_threadsafe(changed.set)
 
     leave = reply.listen(wake)
-    answer.listeners += 1
     try:
         number = after
         while True:
@@ -200,7 +243,7 @@ async def _stream(answers: Answers, answer: Answer, after: int) -> AsyncIterator
             if found is not None:
                 number += 1
                 if full and not reply.blocked:
-                    turns.nudge()
+                    nudge()
                 yield found
             elif ended:
                 return
@@ -208,10 +251,8 @@ async def _stream(answers: Answers, answer: Answer, after: int) -> AsyncIterator
                 try:
                     await asyncio.wait_for(changed.wait(), 0.5)
                 except TimeoutError:
-                    yield frame({"wait": turns.before(answer.turn)})
+                    yield frame({"wait": before()})
     finally:
-        answer.listeners -= 1
-        answer.left = loop.time()
         leave()
 
 

@@ -169,7 +169,8 @@ class _Line:
     async def receive(self) -> Message:
         if self._whole:  # the end of the line is all that can come, and that may take as long as it likes
             return await self._receive()
-        message = await asyncio.wait_for(self._receive(), SILENCE_S)
+        async with asyncio.timeout(SILENCE_S):
+            message = await self._receive()
         self.came += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         took = time.monotonic() - self._began
@@ -183,7 +184,8 @@ class _Line:
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
         self.went += len(message.get("body", b""))
-        await asyncio.wait_for(self._send(message), SILENCE_S * 3)
+        async with asyncio.timeout(SILENCE_S * 3):
+            await self._send(message)
 
 
 async def _answer(send: Send, status: int, what: str, todo: str) -> None:

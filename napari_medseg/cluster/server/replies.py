@@ -19,9 +19,16 @@ class GoneError(MissingFileError):
 
 
 class Reply:
-    """Frames of one answer, numbered from 0."""
+    """Frames of one answer, numbered from 0.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    window : int
+        Bytes that are kept after they were sent.
+    """
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
         self._lock = threading.Lock()
         self._frames: deque[bytes] = deque()
         self._base = self._sent = self._behind = self._ahead = 0
@@ -82,7 +89,7 @@ class Reply:
                 self._ahead -= size
                 self._behind += size
                 self._sent += 1
-            while self._behind > WINDOW and self._base < self._sent - 1:
+            while self._behind > self._window and self._base < self._sent - 1:
                 self._behind -= len(self._frames.popleft())
                 self._base += 1
             return found

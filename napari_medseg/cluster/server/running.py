@@ -91,11 +91,14 @@ class Running:
             raise UnavailableError(f"needs {error.name}", where="The server", todo=HINT) from error
         from napari_medseg.cluster.server.answers import Answers
         from napari_medseg.cluster.server.app import Room, make
+        from napari_medseg.cluster.server.runs import Runs
         from napari_medseg.cluster.server.store import Store
 
         _require_safe(settings)
         self._socket = _listening(settings)
-        self.room = Room(Store(settings.memory), Answers(settings.device, settings.networks), Tokens(settings.users), _audit_log(settings.log))
+        answers = Answers(settings.device, settings.networks)
+        runs = Runs(lambda: answers.device)
+        self.room = Room(Store(settings.memory), answers, runs, Tokens(settings.users), _audit_log(settings.log))
         config = uvicorn.Config(
             make(self.room, rate=settings.rate), http=_impatient(), ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=2, limit_concurrency=MOST_CONNECTIONS,

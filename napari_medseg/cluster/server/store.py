@@ -18,7 +18,7 @@ from napari_medseg.volume import Array, Volume
 
 LEASE_S = 120.0
 IDLE_S = 1800.0
-MOST_LEASES = 32
+MOST_LEASES = 2048
 
 
 @dataclass(eq=False, slots=True)
@@ -46,6 +46,7 @@ class Kept:
     array: Array
     missing: set[int]
     used: float
+    arriving: set[int] = field(default_factory=set)
     volume: Volume | None = None
 
     @property
@@ -146,19 +147,20 @@ class Store:
                 raise InvalidInputError(f"has no slab {number}", where="the scan")
             if number not in kept.missing:
                 return
-        into = self._slab(kept, number)
-        if len(chunk) > into.nbytes + OVERHEAD:
-            raise InvalidInputError("is larger than announced", where=f"slab {number}")
-        fresh = np.empty_like(into)
-        unsqueezed(chunk, fresh.reshape(-1))
-        if slab_hash(fresh) != kept.hashes[number]:
-            raise InvalidInputError("is not what was announced", where=f"slab {number}", todo="Send it again")
-        with self._lock:
-            if number in kept.missing:
-                into[...] = fresh
+            if number in kept.arriving:
+                raise InvalidInputError("is on its way already", where=f"slab {number}", todo="Send it once")
+            kept.arriving.add(number)
+        try:
+            into = self._slab(kept, number)
+            unsqueezed(chunk, into.reshape(-1))
+            if slab_hash(into) != kept.hashes[number]:
+                raise InvalidInputError("is not what was announced", where=f"slab {number}", todo="Send it again")
+            with self._lock:
                 kept.missing.discard(number)
-                if not kept.missing:
-                    kept.array.flags.writeable = False
+                kept.array.flags.writeable = bool(kept.missing)
+        finally:
+            with self._lock:
+                kept.arriving.discard(number)
 
     def most(self, lease: Lease, number: int) -> int:
         """Bytes that the chunk of a slab may have."""

@@ -1,0 +1,206 @@
+"""A refinement on a server, followed like one that runs in a process here: scans and labels go there, ticks come back, in the end the models."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_medseg.cluster.remote.address import Server
+from napari_medseg.cluster.remote.connection import Connection, LostError, as_error
+from napari_medseg.cluster.remote.scans import Scans
+from napari_medseg.cluster.remote.segmenter import WAITS
+from napari_medseg.cluster.wire.frames import Frames
+from napari_medseg.cluster.wire.training import LARGEST_LABELS, CaseTold, Ordered, case_name, recipe_settings, tick_of
+from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.io.atomic import replacing
+from napari_medseg.refine.cases import Case, load_cases, load_labels
+from napari_medseg.refine.folder import FINAL, RunFolder
+from napari_medseg.refine.request import Folders, LabelMaps, RefineRequest
+from napari_medseg.refine.result import RefineResult, Tick
+from napari_medseg.volume import Volume
+
+GIVE_UP_S = 600.0
+TODO = "Leave it out, or refine on this machine"
+
+
+class RemoteRun:
+    """One refinement elsewhere; to be used like `refine.RefineRun`.
+
+    Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop.
+
+    Parameters
+    ----------
+    server : Server
+    request : RefineRequest
+        From the recipe's own beginning: a base model and earlier sets stay on this machine. With `out`, each round's labels and models are written there.
+
+    Raises
+    ------
+    InvalidInputError
+        When it asks for what is not sent.
+    """
+
+    def __init__(self, server: Server, request: RefineRequest) -> None:
+        given = {"a base model": request.base, "a truth to compare with": request.truth, "an earlier set": request.replay, "watched sets": request.watch}
+        for what, value in given.items():
+            if value:
+                raise InvalidInputError(f"a refinement on a server takes no {what.removeprefix('a ')}", where=server.address, todo=TODO)
+        self.server, self.request = server, request
+        self._connection = Connection(server)
+        self._cancelled = threading.Event()
+        self._name = ""
+        self._paused = False
+
+    def cancel(self) -> None:
+        """Stop it there; safe from any thread, and more than once."""
+        self._cancelled.set()
+        self._end()
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was told to sleep."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Let it sleep there after the current step."""
+        self._pause(True)
+
+    def go_on(self) -> None:
+        """Wake it."""
+        self._pause(False)
+
+    def look(self, image: Volume) -> None:
+        """A look at the network as it stands is not to be had from a server; nothing comes."""
+
+    def __iter__(self) -> Iterator[Tick]:
+        """Start it and follow it.
+
+        Yields
+        ------
+        Tick
+
+        Raises
+        ------
+        RemoteError
+            When the server refuses, or is gone for good.
+        MedsegError
+            Whatever the refinement raises there.
+        """
+        yield Tick(0.0, "Sending the scans")
+        try:
+            cases, heldout, corrected, verified = self._read()
+            names = {case_name(number): case.id for number, case in enumerate((*cases, *heldout))}
+            yield from self._order(cases, heldout, corrected, verified)
+            folder = RunFolder(self.request.out) if self.request.out is not None and self._name else None
+            for tick, rounds in self._ticks(names):
+                if folder is not None and tick.labels is not None and tick.round:
+                    folder.write_labels(f"round{tick.round}", cases, tick.labels)
+                yield tick if tick.result is None else replace(tick, result=self._brought(tick.result, rounds, folder, cases))
+        finally:
+            self._end()
+            self._connection.close()
+
+    def _read(self) -> tuple[tuple[Case, ...], tuple[Case, ...], dict[str, Volume], dict[str, Volume]]:
+        request = self.request
+
+        def cases(given: tuple[Case, ...] | Folders | None, *, foreground: bool = True) -> tuple[Case, ...]:
+            return load_cases(given.images, given.labels, with_foreground=foreground) if isinstance(given, Folders) else given or ()
+
+        own = cases(request.cases, foreground=request.corrected is None)
+
+        def maps(given: LabelMaps | None) -> dict[str, Volume]:
+            return load_labels(given, own) if isinstance(given, Path) else dict(given or {})
+
+        return own, cases(request.heldout), maps(request.corrected), maps(request.verified)
+
+    def _order(self, cases: tuple[Case, ...], heldout: tuple[Case, ...], corrected: dict[str, Volume], verified: dict[str, Volume]) -> Iterator[Tick]:
+        """Send all there is to send and have it started."""
+        request, scans = self.request, Scans(self._connection, most=4 * (len(cases) + len(heldout)))
+        of = {case.id: (request.patients or {}).get(case.id, f" {case.id}") for case in (*cases, *heldout)}
+        patients = {name: number for number, name in enumerate(dict.fromkeys(of.values()))}
+        told: list[CaseTold] = []
+        try:
+            for number, case in enumerate((*cases, *heldout)):
+                sent: dict[str, Any] = {}
+                maps = {"image": case.image, "labels": case.labels, "corrected": corrected.get(case.id), "verified": verified.get(case.id)}
+                for what, volume in maps.items():
+                    if volume is not None:
+                        sending = scans.opened(volume)
+                        while True:
+                            try:
+                                next(sending)
+                            except StopIteration as stop:
+                                sent[what] = stop.value
+                                break
+                            if self._cancelled.is_set():
+                                return
+                told.append(CaseTold(**sent, patient=patients[of[case.id]], side=(request.sides or {}).get(case.id, "check")))
+                yield Tick(0.0, f"Sending the scans ({number + 1} of {len(cases) + len(heldout)})")
+            ordered = Ordered(
+                recipe=request.recipe.name, settings=recipe_settings(request.recipe), cases=tuple(told[: len(cases)]), heldout=tuple(told[len(cases) :]),
+                class_names=dict(request.class_names), seed=request.seed, start=request.start, freeze=request.freeze, every_round=request.every_round,
+            )
+            self._name = str(self._connection.send("POST", "/v1/runs", json=ordered.model_dump(mode="json"))["run"])
+        finally:
+            scans.close()
+
+    def _ticks(self, names: dict[str, str]) -> Iterator[tuple[Tick, tuple[int, ...]]]:
+        """What the server tells, over lines that may break."""
+        after, lost = 0, None
+        while self._name and not self._cancelled.is_set():
+            try:
+                frames = Frames(LARGEST_LABELS)
+                with self._connection.stream(f"/v1/runs/{self._name}/ticks?after={after}", b"") as pieces:
+                    for data in pieces:
+                        lost = None
+                        if self._cancelled.is_set():
+                            return
+                        for head, payload in frames.feed(data):
+                            if "wait" in head:
+                                if head["wait"]:
+                                    yield Tick(0.0, f"Waiting for the server: {int(head['wait'])} before yours"), ()
+                                continue
+                            after += 1
+                            if "error" in head:
+                                raise as_error(*(str(head["error"][name]) for name in ("type", "what", "where", "todo")))
+                            if "end" in head:
+                                return
+                            yield tick_of(head, payload, names)
+            except LostError:
+                if lost is not None and time.monotonic() - lost > GIVE_UP_S:
+                    raise
+            lost = lost or time.monotonic()
+            self._cancelled.wait(WAITS[-1])
+
+    def _brought(self, result: RefineResult, rounds: tuple[int, ...], folder: RunFolder | None, cases: tuple[Case, ...]) -> RefineResult:
+        """The result with its models on this machine, and its labels in the folder where there is one."""
+        if folder is None:
+            return result
+        models = {number: self._fetched(number, folder.model_of(number)) for number in rounds}
+        model = self._fetched(0, folder.path / "model" / "model.safetensors") if models else None
+        folder.write_labels(FINAL, cases, result.labels)
+        whole = replace(result, model=model, models=models)
+        folder.write_record({**whole.as_dict(), "model": "model/model.safetensors" if model else None, "server": self.server.address})
+        return replace(whole, labels={}) if isinstance(self.request.cases, Folders) else whole
+
+    def _fetched(self, number: int, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(self._connection.fetch(f"/v1/runs/{self._name}/models/{number}"))
+        return path
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        if self._name:
+            self._connection.send("PUT", f"/v1/runs/{self._name}/paused/{int(paused)}")
+
+    def _end(self) -> None:
+        name, self._name = self._name, ""
+        if name:
+            with suppress(MedsegError):
+                self._connection.send("DELETE", f"/v1/runs/{name}")
