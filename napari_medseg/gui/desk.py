@@ -201,6 +201,7 @@ class Desk(QObject, Acts):
         viewer.dims.events.ndisplay.connect(self._on_display)
         viewer.dims.events.order.connect(self._on_order)
         viewer.dims.events.current_step.connect(self._on_slice)
+        viewer.canvas.grid.events.enabled.connect(self._redraws.ask)
 
     def _unwire(self) -> None:
         viewer = self.viewer
@@ -208,6 +209,7 @@ class Desk(QObject, Acts):
         viewer.dims.events.ndisplay.disconnect(self._on_display)
         viewer.dims.events.order.disconnect(self._on_order)
         viewer.dims.events.current_step.disconnect(self._on_slice)
+        viewer.canvas.grid.events.enabled.disconnect(self._redraws.ask)
 
     def _disagreement(self, scan: Scan) -> Array | None:
         return self.session.reviewing.agreement.shown if scan is self.session.current else None

@@ -17,6 +17,7 @@ from napari_medseg.volume.windows import presets, unit_words
 
 OWN = "Own window"
 NOTHING = "nothing"
+APART = "napari's grid mode lays labels beside the scan (Ctrl+G: together again)"
 
 
 class ScanHeader(QWidget):
@@ -61,7 +62,8 @@ class ScanHeader(QWidget):
         self.straight.setVisible(scan is not None and scan.geometry.is_oblique)
         self.straight.setChecked(scan is not None and scan.aside is not None)
         self.straight.setEnabled((job is None or not job.is_active) and not (scan is not None and scan.arriving))
-        shown = ([id(s) for s in session.scans], [s.name for s in session.scans], id(scan), scan is not None and scan.grid_note(), scan and scan.channel)
+        apart = bool(self._desk.viewer.canvas.grid.enabled)
+        shown = ([id(s) for s in session.scans], [s.name for s in session.scans], id(scan), scan is not None and scan.grid_note(), scan and scan.channel, apart)
         if shown == self._shown:
             return
         self._shown = shown
@@ -69,7 +71,7 @@ class ScanHeader(QWidget):
         for each in session.scans:
             self.scans.addItem(each.name)
         self.facts.setVisible(scan is not None)
-        notes = scan.display.notes if scan is not None else ()
+        notes = (*([APART] if apart else []), *scan.display.notes) if scan is not None else ()
         self.notes.setVisible(bool(notes))
         if scan is None:
             return

@@ -108,6 +108,17 @@ def test_a_declined_layer_is_explained_in_the_guide(viewer, dock, desk):
     assert "colour picture" in dock.guide.sentence.text()
 
 
+def test_napari_s_grid_mode_is_said_to_tear_labels_from_their_scan(viewer, dock, desk, open_sample, qtbot):
+    open_sample()
+    desk.refreshed.emit()
+    assert not dock.header.notes.isVisibleTo(dock)
+    viewer.canvas.grid.enabled = True
+    qtbot.waitUntil(lambda: dock.header.notes.isVisibleTo(dock))
+    assert "labels beside the scan" in dock.header.notes.text()
+    viewer.canvas.grid.enabled = False
+    qtbot.waitUntil(lambda: not dock.header.notes.isVisibleTo(dock))
+
+
 @pytest.mark.parametrize(("make", "said"), [
     (lambda folder: (folder / "notes.nii.gz").write_text("this is no scan"), "notes.nii.gz"),
     (lambda folder: (folder / "cut.nrrd").write_bytes((shipped("sample_data") / "breast1_image.nrrd").read_bytes()[:4000]), "cut.nrrd"),
