@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,8 @@ class Quad(QObject):
         self._wired = []
         parts: list[QWidget] = [*self.planes, *([self.solid] if self.solid is not None else [])]
         for part in parts:
-            part.deleteLater()
+            with suppress(RuntimeError):  # the window went first
+                part.deleteLater()
         if self._frame is not None:
             self._frame.take()
         self._frame = self._latest = self.solid = self.held = None

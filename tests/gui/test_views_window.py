@@ -91,6 +91,16 @@ def wheel(pane, steps, modifiers=NONE):
     QApplication.sendEvent(pane, event)
 
 
+def test_a_window_that_goes_before_its_panes_is_left_without_a_word(desk, quad, caplog):
+    caplog.set_level("INFO", logger="napari_medseg")
+    for part in (*quad.planes, quad.solid):
+        part.deleteLater()
+        QApplication.sendPostedEvents(part, QEvent.Type.DeferredDelete)
+    desk.shut()
+    assert "was gone before" not in caplog.text
+    assert not quad.is_open
+
+
 def test_a_click_in_one_plane_takes_the_others_and_napari_s_slice_there(viewer, session, quad, qtbot):
     press(quad.planes[1], (3, 30, 20))
     assert session.views.voxel == (3, 30, 20)
