@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_medseg.gui import by_keys
 from napari_medseg.gui import key_acts as act
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ TABLE: tuple[Key, ...] = (
     Key("review", "Control-4", "The Review tab", EVERYWHERE, partial(act.turn_to, tab="review")),
     Key("ortho", "U", "Axial, coronal, sagittal and 3D together, or the one view", EVERYWHERE, act.toggle_ortho),
     Key("crosshair", "Shift-U", "Crosshair in the main view, or none", EVERYWHERE, act.toggle_crosshair),
+    Key("left", "Control-Shift-Left", "Crosshair 2 mm to the left", EVERYWHERE, partial(by_keys.move, right=-1)),
+    Key("right", "Control-Shift-Right", "Crosshair 2 mm to the right", EVERYWHERE, partial(by_keys.move, right=1)),
+    Key("up", "Control-Shift-Up", "Crosshair 2 mm up", EVERYWHERE, partial(by_keys.move, down=-1)),
+    Key("down", "Control-Shift-Down", "Crosshair 2 mm down", EVERYWHERE, partial(by_keys.move, down=1)),
+    Key("set down", "Shift-Enter", "Click at the crosshair with the tool in hand", EVERYWHERE, by_keys.set_down),
     Key("level", "W", "Window and level by dragging with the right button, or napari's zoom again", EVERYWHERE, act.toggle_levelling),
     Key("next label", "PageDown", "Choose the next label", LABELS, partial(act.choose_label, by=1)),
     Key("last label", "PageUp", "Choose the label before", LABELS, partial(act.choose_label, by=-1)),
