@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -47,6 +48,7 @@ def refine(
     stop_early: Annotated[bool, typer.Option("--stop-early", help="End where another round would be a waste.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
     device: DeviceOrServer = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="That learn together, each a part of every batch and on its own card where there are several.")] = 1,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run that was cut off in this folder; what it was asked for stands there.")] = None,
 ) -> Answer:
     """Refine weak labels in rounds: learn from them, propose better ones for the same scans, learn again from those.
@@ -66,7 +68,12 @@ def refine(
     """
     from napari_medseg.refine import Folders, RefineRequest, RefineRun, Replay
     from napari_medseg.refine.patients import read_patients
+    from napari_medseg.refine.spread import require_shareable, under_torchrun
 
+    if under_torchrun() and int(os.environ["RANK"]):
+        from napari_medseg.refine.follow import main
+
+        main()
     if resume is not None:
         if images is not None or labels is not None or out is not None:
             raise typer.BadParameter("goes on with what was asked for then; give neither IMAGES, LABELS nor -o", param_hint="--resume")
@@ -88,11 +95,14 @@ def refine(
         heldout=Folders(heldout_images, heldout_labels) if heldout_images and heldout_labels else None,
         seed=seed, device="auto" if is_address(device) else device_of(device),
         patients=read_patients(patients) if patients else None, start=start, freeze=freeze,
-        replay=Replay(again) if again else None, every_round=not stop_early,
+        replay=Replay(again) if again else None, every_round=not stop_early, processes=processes,
     )
+    require_shareable(request.recipe, processes)
     if is_address(device):
         from napari_medseg.cluster.remote.refining import RemoteRun
 
+        if processes > 1:
+            raise InvalidInputError("a server learns in one process", where="--processes", todo="Leave --processes out")
         return _answer(RemoteRun(find(device), request), out)
     return _answer(RefineRun(request), out)
 

@@ -36,7 +36,7 @@ FOLDER, REQUEST, LOCK = ".run", "request.json", "lock"
 FORMAT = 1
 SPARE = 64 << 20
 """Bytes that stay free beside what is kept, for checkpoints and labels."""
-PLAIN = ("seed", "device", "start", "freeze", "every_round")
+PLAIN = ("seed", "device", "start", "freeze", "every_round", "processes")
 MAPS = ("corrected", "verified", "truth")
 FOLDER_OF = "/folder"  # no case is named so
 TODO = "Start the refinement again; the rounds that were finished are kept"
@@ -284,7 +284,7 @@ def _stamps(folder: Path) -> dict[str, list[int]]:
 
 
 def _others(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _maps(folder, record[name]) for name in MAPS} | {name: record[name] for name in PLAIN}
+    return {name: _maps(folder, record[name]) for name in MAPS} | {name: record[name] for name in PLAIN if name in record}
 
 
 def _path(text: str | None) -> Path | None:

@@ -92,6 +92,8 @@ class RefineRequest:
         Other sets of cases with their labels that every model is scored on and never learns from: the columns of the forgetting matrix.
     every_round : bool
         Run all rounds; otherwise the run ends where the gate sees that another one would be a waste.
+    processes : int
+        That learn together, each a part of every batch; recipes that learn in one take 1.
     resume : bool
         Go on with the run that was cut off in `out`; set by `kept.kept`.
     """
@@ -115,3 +117,4 @@ class RefineRequest:
     every_round: bool = True
     watch: Mapping[str, tuple[Case, ...] | Folders] = field(default_factory=dict)
     resume: bool = False
+    processes: int = 1

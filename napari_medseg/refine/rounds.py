@@ -33,6 +33,7 @@ from napari_medseg.refine.result import RefineResult, Tick, ZeroShot
 from napari_medseg.refine.room import enough
 from napari_medseg.refine.scoring import HELD_OUT, Scored, figures_of, model_scores, zero_shot
 from napari_medseg.refine.splits import read_splits, write_splits
+from napari_medseg.refine.spread import spread
 from napari_medseg.refine.tensorboard import recorded
 from napari_medseg.refine.trust import Trust
 from napari_medseg.refine.versions import Version, given_version, stored_version
@@ -90,7 +91,7 @@ class _Run:
             write_splits(self.folder.path, inputs.splits)
         self.scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="medseg-"))) if request.start == "continue" and not self.folder else None
         self.device = choose(request.device)
-        self.method: Method = self.recipe.method()
+        self.method: Method = held.enter_context(spread(self.recipe, request.processes, self.device))
         spacing = {case.id: case.image.geometry.spacing for case in inputs.cases}
         self.gate = Gate(inputs.given, inputs.check, inputs.values, spacing, inputs.patients, drift=self.recipe.drift)
         self.versions = {0: given_version(inputs)}

@@ -31,7 +31,7 @@ def asked(patients, tmp_path):
         cases=(turned, *others), recipe=QUICK, base=tmp_path / "base.safetensors", out=tmp_path / "out", corrected={first.id: turned.labels},
         verified=tmp_path / "verified", heldout=Folders(tmp_path / "images", tmp_path / "labels"), truth=known, class_names={1: "liver"}, seed=7,
         device="cpu", patients={first.id: "a"}, sides={first.id: "teach"}, start="continue", freeze="encoder",
-        replay=Replay(tuple(others), 0.5, 0.125), watch={"old": tuple(others[:1])}, every_round=False,
+        replay=Replay(tuple(others), 0.5, 0.125), watch={"old": tuple(others[:1])}, every_round=False, processes=3,
     )
 
 

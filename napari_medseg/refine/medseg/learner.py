@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_medseg.errors import TrainingError
+from napari_medseg.errors import InvalidInputError, TrainingError
 from napari_medseg.refine.freezing import Frozen
 from napari_medseg.refine.medseg.augment import Strength, vary
 from napari_medseg.refine.medseg.data import Prepared, patch
 from napari_medseg.refine.medseg.losses import compound
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.steady import follow, let_lone_values_pass
+from napari_medseg.refine.ranks import Alone, Ranks
 from napari_medseg.segmenters.volumetric.members import Architecture, Loss, Member
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
 
@@ -47,6 +48,8 @@ class Learner:
     device : str
     freeze : "none", "encoder" or "all but last"
     fresh : names of parameters that the base did not have
+    ranks : Ranks
+        Processes that learn along.
 
     Attributes
     ----------
@@ -58,8 +61,9 @@ class Learner:
 
     def __init__(
         self, network: Member, cases: Sequence[Prepared], plan: VolumetricPlan, recipe: Medseg, strength: Strength, *,
-        total: int, seed: int, device: str, freeze: str = "none", fresh: Collection[str] = (),
+        total: int, seed: int, device: str, freeze: str = "none", fresh: Collection[str] = (), ranks: Ranks | None = None,
     ) -> None:
+        self.ranks: Ranks = ranks or Alone()
         self.network = network.to(device)
         self.mean = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.cases, self.plan, self.recipe, self.strength = cases, plan, recipe, strength
@@ -73,6 +77,7 @@ class Learner:
         self._near = _proximal(self.network, recipe, fresh)
         self._order: list[int] = []
         self._half = _half(device)
+        self._spread = self.ranks.spread(self.network, parts_unused=isinstance(self.network, Architecture))
 
     @property
     def rate(self) -> float:
@@ -93,13 +98,15 @@ class Learner:
         images, targets, weights = self._augment(*self._batch(), self.generator)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
-        loss = self._lost(vary(images, self.generator), targets, weights)
-        if self._near is not None:
-            loss = loss + self._near()
+        lost = self._lost(vary(images, self.generator), targets, weights)
+        near = None if self._near is None else self._near()
+        loss = lost if near is None else lost + near
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError("the training went astray: its loss is no number", todo="Lower the learning rate, or check the scans")
         self.optimiser.zero_grad(set_to_none=True)
+        if self.ranks.size > 1:  # gradients become the mean over the processes, and each has a part of what is lost
+            loss = loss + (self.ranks.size - 1) * lost
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimiser.step()
@@ -112,6 +119,8 @@ class Learner:
     def _lost(self, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """The loss of the network as it stands. What an architecture draws itself (dropout) is settled by the learner's own generator."""
         half = torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self._half)
+        if self.ranks.size > 1:
+            return self._lost_together(images, targets, weights, half)
         if not isinstance(self.network, Architecture):
             with half:
                 logits = self.network(images)
@@ -120,6 +129,21 @@ class Learner:
         with torch.random.fork_rng([self.device] if self.device.startswith("cuda") else []), half:
             torch.manual_seed(seed)
             return self.network.loss(images, targets, weights, self.loss)
+
+    def _lost_together(self, images: Tensor, targets: Tensor, weights: Tensor, half: torch.autocast) -> Tensor:
+        """The same for several processes, each with its part of the batch."""
+        if not isinstance(self.network, Architecture):
+            with half:
+                logits = self._spread(self.ranks.part(images))
+            return self.loss(self.ranks.whole(logits.float()), targets, weights, images)
+        if hasattr(self.network.network, "own_loss"):
+            raise InvalidInputError("a network that finds objects learns in one process", where="--processes", todo="Leave --processes out")
+        seed = int(torch.randint(1 << 62, (), generator=self.generator)) + self.ranks.rank
+        with torch.random.fork_rng([self.device] if self.device.startswith("cuda") else []), half:
+            torch.manual_seed(seed)
+            logits = self._spread(self.ranks.part(images))
+        flat = self.network.flat
+        return self.loss(flat(self.ranks.whole(logits.float())), flat(targets), flat(weights), flat(images))
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         size = self.recipe.batch * (1 if self.plan.slices_along is None else SLICES)

@@ -25,6 +25,7 @@ from napari_medseg.refine.medseg.round import Round
 from napari_medseg.refine.method import Example, Freeze, Learning
 from napari_medseg.refine.models import require_channels, require_kind
 from napari_medseg.refine.pretraining.encoder import load_encoder
+from napari_medseg.refine.ranks import Ranks
 from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.networks.plan import KIND as ARCHITECTURE
 from napari_medseg.segmenters.networks.plan import ArchitecturePlan
@@ -47,10 +48,12 @@ class MedsegMethod:
     Parameters
     ----------
     recipe : Medseg
+    ranks : Ranks
+        Processes that learn along.
     """
 
-    def __init__(self, recipe: Medseg) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Medseg, ranks: Ranks | None = None) -> None:
+        self.recipe, self.ranks = recipe, ranks
 
     def base_model(self, base: Path | None, values: Sequence[int], device: str, channels: int | None = None) -> VolumetricModel | None:
         """The base as it is; None where learning begins from nothing.
@@ -115,7 +118,7 @@ class MedsegMethod:
                 yield Learning(0.02 * len(cases) / len(examples), f"Preparing scan {len(cases)} of {len(examples)}")
             this = Round(
                 self.recipe, plan, examples, cases, networks, number=number, seed=seed, device=device, freeze=freeze, checkpoints=checkpoints,
-                fresh=_unknown(plan, old),
+                fresh=_unknown(plan, old), ranks=self.ranks,
             )
             yield from this.run()
 

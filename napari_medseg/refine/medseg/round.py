@@ -25,6 +25,7 @@ from napari_medseg.refine.medseg.data import Prepared
 from napari_medseg.refine.medseg.learner import Learner
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.method import Example, Learned, Learning
+from napari_medseg.refine.ranks import Alone, Arrays, Ranks
 from napari_medseg.refine.trust import keep_locked
 from napari_medseg.segmenters.volumetric.members import Member
 from napari_medseg.segmenters.volumetric.model import VolumetricModel, labelled, probabilities, window
@@ -53,12 +54,16 @@ class Round:
     number, seed, device, freeze, checkpoints
         As `refine.method.Method.learn`.
     fresh : names of parameters that the base did not have
+    ranks : Ranks
+        Processes that learn along: all train, the first one judges, moves masks and keeps what comes out.
     """
 
     def __init__(
         self, recipe: Medseg, plan: VolumetricPlan, examples: Sequence[Example], cases: Sequence[Prepared], networks: Sequence[Member], *,
         number: int, seed: int, device: str, freeze: str, checkpoints: Checkpoints | None, fresh: Collection[str] = (),
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks: Ranks = ranks or Alone()
         self.recipe, self.plan, self.examples, self.cases = recipe, plan, examples, cases
         self.device, self.checkpoints = device, checkpoints
         self.facts: dict[str, Any] = {"recipe": recipe.name, "round": number, "seed": seed, "cases": [case.id for case in cases]}
@@ -72,7 +77,7 @@ class Round:
         self.learners = [
             Learner(
                 network, self._taught(k), plan, recipe, strength, total=max(1, total // count + (k < total % count)), seed=seed * 1000 + number * 10 + k,
-                device=device, freeze=freeze, fresh=fresh,
+                device=device, freeze=freeze, fresh=fresh, ranks=self.ranks,
             )
             for k, network in zip(range(count), networks, strict=False)
         ]
@@ -87,7 +92,7 @@ class Round:
             for index, box in zip(movable, self.aligner.boxes, strict=True):
                 self.boxes[index] = box
         self.notes: list[str] = []
-        self.beside = Beside(side_by_side(plan.network, count), device)
+        self.beside = Beside(side_by_side(plan.network, count) if self.ranks.size == 1 else 1, device)
         self._saved = time.monotonic()
 
     @property
@@ -106,7 +111,8 @@ class Round:
                     yield self._tick("Comparing weak masks with what the networks see")
                     yield from self._align()
                 self.phase += 1
-            yield from self._conclude()
+            if self.ranks.rank == 0:
+                yield from self._conclude()
 
     def _learn(self, mark: float) -> Iterator[Learning]:
         """Every network to a share of its updates, as many side by side as there is room for; whose turn it is depends on the updates made alone."""
@@ -133,14 +139,21 @@ class Round:
         """Move every weak mask to where networks that did not see it find it, and teach that from now on."""
         if self.aligner is None:
             return
+        found = (yield from self._moved(self.aligner)) if self.ranks.rank == 0 else None
+        arrays, _ = self.ranks.told({} if found is None else _arrays(found), {})
+        if arrays:
+            self.moves = found or _moves(arrays)
+            self._teach()
+
+    def _moved(self, aligner: Aligner) -> Generator[Learning, None, Moves | None]:
+        """How the weak masks are to be moved; None to leave them."""
         judged = yield from self._looked()
         cut = offsets(list(judged.values())) or [0.0] * len(self.plan.values)
         agree = float(np.mean([_dice(judged[index], cut) for index in self.movable]))
         if agree < AGREE:
             self.notes.append(f"masks stayed where they are after {self.updates} updates: the networks agree too little with them (Dice {agree:.2f})")
-            return
-        self.moves = yield from self._fitted(self.aligner, judged, cut)
-        self._teach()
+            return None
+        return (yield from self._fitted(aligner, judged, cut))
 
     def _looked(self) -> Generator[Learning, None, dict[int, Judged]]:
         """What the unseeing networks say around each labelled object, by case."""
@@ -230,21 +243,41 @@ class Round:
         self._saved = time.monotonic()
 
     def _restore(self) -> None:
-        """Go on from the checkpoint when it is one of this very round."""
+        """Go on from the checkpoint when it is one of this very round, in every process."""
+        found = self._found() if self.ranks.rank == 0 else None
+        if self.ranks.size > 1:
+            held = {} if found is None else {name: value.cpu().numpy() for name, value in found[0].items()}
+            arrays, told = self.ranks.told(held, {} if found is None else found[1])
+            found = ({name: torch.from_numpy(value) for name, value in arrays.items()}, dict(told)) if told else None
+        if found is not None:
+            self._go_on(*found)
+
+    def _found(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The checkpoint, when it is one of this very round."""
         try:
             found = self.checkpoints.load() if self.checkpoints is not None else None
         except TrainingError as error:
             log.warning("%s", error)
-            return
+            return None
         if found is None or {name: found[1].get(name) for name in self.facts} != self.facts or len(found[1]["learners"]) != len(self.learners):
-            return
-        tensors, facts = found
+            return None
+        return found
+
+    def _go_on(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         for k, (learner, state) in enumerate(zip(self.learners, facts["learners"], strict=True)):
             learner.restore({name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{k}.")}, state)
         self.phase, self.losses, self.notes = int(facts["phase"]), list(facts["losses"]), list(facts["notes"])
         if "moves.shift" in tensors:
             self.moves = Moves(tensors["moves.shift"], tensors["moves.strain"], tensors["moves.bend"])
             self._teach()
+
+
+def _arrays(moves: Moves) -> dict[str, FloatArray]:
+    return {"shift": moves.shift.numpy(), "strain": moves.strain.numpy(), "bend": moves.bend.numpy()}
+
+
+def _moves(arrays: Arrays) -> Moves:
+    return Moves(*(torch.from_numpy(arrays[name]) for name in ("shift", "strain", "bend")))
 
 
 def folds(patients: Sequence[str], count: int, seed: int) -> list[int]:
