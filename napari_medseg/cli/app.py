@@ -63,7 +63,7 @@ app.add_typer(exchange_app, name="exchange")
 for each in (exchanging.export, exchanging.merge, exchanging.apply):
     exchange_app.command()(each)
 app.add_typer(cohort_app, name="cohort")
-for many in (cohort.segment, cohort.measure):
+for many in (cohort.segment, cohort.refine, cohort.measure):
     cohort_app.command()(many)
 app.add_typer(pacs_app, name="pacs")
 pacs_app.command("test")(pacs.ask)

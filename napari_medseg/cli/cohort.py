@@ -12,6 +12,7 @@ import typer
 from napari_medseg import catalogue
 from napari_medseg.cli.answer import Answer, answering, shown
 from napari_medseg.cli.arguments import device_of, named_values
+from napari_medseg.cli.learning import BASE_HELP, NETWORK_HELP, base_of, settings_of
 from napari_medseg.cli.measuring import summed, tables_at, write_tables
 from napari_medseg.cli.pairs import Measured
 from napari_medseg.cluster.cohort.engines import measure_cohort, segment_cohort
@@ -19,6 +20,7 @@ from napari_medseg.cluster.cohort.jobs import MeasureJob, SegmentJob
 from napari_medseg.cluster.cohort.places import Place
 from napari_medseg.cluster.cohort.run import CohortTick
 from napari_medseg.cluster.cohort.workers import Workers
+from napari_medseg.errors import InvalidInputError, MissingFileError
 from napari_medseg.metrics.surface import TOLERANCE_MM
 from napari_medseg.segmenters.named import Named
 
@@ -90,6 +92,51 @@ def measure(
     told = answer_of(final, failures, done, seconds, dst)
     facts |= {"figures": facts.pop("cases"), "tolerance_mm": tolerance}
     return Answer({**told.facts, **facts}, f"{told.text}\n{means}", told.code)
+
+
+@answering
+def refine(
+    src: Source,
+    labels: Annotated[str, typer.Argument(help="Label maps for some or all of the scans, under the same names; 255 is unknown.", show_default=False)],
+    dst: Annotated[Path, typer.Argument(help="Folder that every worker can open: rounds, final labels, the model and proposed/.", show_default=False)],
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often to train and predict; else as the recipe says.")] = None,
+    base: Annotated[str | None, typer.Option(help=BASE_HELP, show_default=False)] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's id from `medseg catalogue`.")] = "medseg",
+    network: Annotated[str | None, typer.Option(metavar="ID", help=NETWORK_HELP, show_default=False)] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe, for example batch=1.")] = None,
+    corrected: Annotated[Path | None, typer.Option(help="Folder of corrected labels: taught from; 255 is unknown.")] = None,
+    verified: Annotated[Path | None, typer.Option(help="Folder of verified labels: only checked against, never trained on.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same labels.")] = 0,
+    device: Device = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="That learn together on the worker's machine.")] = 1,
+    scheduler: Scheduler = "", workers: Count = 0, memory: Memory = "auto", gpu: Gpu = False, tls_ca: Ca = None, tls_cert: Cert = None, tls_key: Key = None,
+    dashboard: Dashboard = True,
+) -> Answer:
+    """Refine the labels of some scans on one worker, as `medseg refine` does, and let all workers propose labels for the others with the model.
+
+    Example: medseg cohort refine scans weak_labels study --verified verified --workers 4
+    """
+    from napari_medseg.cluster.cohort.refining import refine_cohort
+    from napari_medseg.refine import RefineRequest
+    from napari_medseg.refine.spread import require_shareable
+
+    for folder in filter(None, (corrected, verified)):
+        if not folder.is_dir():
+            raise MissingFileError("there is no such folder", where=folder, todo="Check the path")
+    if Place.of(dst) in (Place.of(src), Place.of(labels)):
+        raise InvalidInputError("would be written into", where=dst, todo="Give another folder")
+    chosen = catalogue.load().find(recipe, "recipe").build(**settings_of(settings or [], rounds=rounds, network=network))
+    require_shareable(chosen, processes)
+    request = RefineRequest(
+        (), chosen, None if base is None else base_of(base).absolute(), dst.absolute(), corrected and corrected.absolute(), verified and verified.absolute(),
+        seed=seed, device=device_of(device) if not scheduler else device, processes=processes,
+    )
+    who = Workers(scheduler, workers, memory, gpu, tls_ca, tls_cert, tls_key, dashboard)
+    ticks = refine_cohort(Place.of(src), Place.of(labels), request, who, _told_dashboard)
+    final, failures, done, seconds = followed(ticks)
+    told = answer_of(final, failures, done, seconds, str(dst))
+    text = f"adopted: round {final.facts['best_round']}; labels in {dst / 'final'}, those of the other scans in {dst / 'proposed'}\n{told.text}"
+    return Answer({**told.facts, "training": final.facts}, text, told.code)
 
 
 def followed(ticks: Iterator[CohortTick]) -> tuple[CohortTick, list[dict[str, str]], int, float]:

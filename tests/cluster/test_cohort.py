@@ -61,10 +61,10 @@ def files(folder):
 
 def test_every_scan_is_segmented_on_its_own_grid_as_one_alone_is_and_a_bad_one_is_told(scans):
     (scans / "scans" / "broken.nii.gz").write_bytes(b"no image")
-    outcomes, final = through(segment_cohort(Place.of(scans / "scans"), SegmentJob(UNET, Place.of(scans / "masks"), device="cpu"), HERE))
+    outcomes, _ = through(segment_cohort(Place.of(scans / "scans"), SegmentJob(UNET, Place.of(scans / "masks"), device="cpu"), HERE))
     assert {name: one.state for name, one in outcomes.items()} == {"broken": "failed", **{f"case{i}": "done" for i in range(3)}}
     assert "is not a NIfTI file" in outcomes["broken"].told
-    assert len(final.rows) == 3
+    assert len((scans / "masks" / NAME).read_text(encoding="utf-8").splitlines()) == 3
     volume, ours = read(scans / "scans" / "case1.nii.gz"), read_labels(scans / "masks" / "case1.nii.gz")
     assert ours.geometry == GRID
     np.testing.assert_array_equal(ours.channel(), to_labels(collect(UNET.build().predict(volume, device="cpu"), GRID.shape)))
@@ -85,7 +85,7 @@ def test_a_second_start_does_only_what_is_missing_or_new(scans):
     assert files(out)["case2.nii.gz"] == before["case2.nii.gz"]
     outcomes, final = through(segment_cohort(Place.of(source), job, HERE))
     assert not outcomes
-    assert final.before == len(final.rows) == 3
+    assert final.before == 3
     other = SegmentJob(Named("unet", mirror=("left-right",)), Place.of(out), device="cpu")
     assert other.key != job.key
 

@@ -61,6 +61,6 @@ def each(cases: Iterable[CohortCase], total: int, job: Job, workers: Workers, fo
     with opened(job.out) as ledger, connected(workers) as client:
         if client.dashboard_link and workers.dashboard:
             found(client.dashboard_link)
-        work = Work(client, job, ledger, workers.resources)
+        work = Work(client, job, ledger, workers.resources, keep=isinstance(job, MeasureJob))
         yield from told(work.handed_out(cases), lambda: total, lambda: work.before)
         yield CohortTick(1.0, "Done", before=work.before, rows=tuple(work.rows.values()))

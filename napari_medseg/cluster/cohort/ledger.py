@@ -1,7 +1,7 @@
 """What of a cohort is done: a row a finished case, so that a second start does nothing twice and a case counts once.
 
-On a disk the rows are lines of one file, each flushed before the case counts as done; a line that was cut off does not count. A store cannot append, so there
-each row is an object of its own.
+On a disk the rows are lines of one file, written at once and flushed to the disk every second: a machine that loses its power does that second again. A line
+that was cut off does not count. A store cannot append, so there each row is an object of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -22,6 +23,7 @@ from napari_medseg.io.atomic import advice
 Row = dict[str, Any]
 NAME = "cohort.jsonl"
 FOLDER = "cohort.rows"
+FLUSH_S = 1.0
 
 
 class Ledger:
@@ -30,15 +32,15 @@ class Ledger:
     Attributes
     ----------
     rows : Row by case id
-        The latest of each.
+        The latest of each that an earlier run left; those of this run are on the disk only, so that it does not grow.
     """
 
     def __init__(self, place: Place, file: IO[str] | None) -> None:
-        self.place, self._file = place, file
+        self.place, self._file, self._flushed = place, file, 0.0
         self.rows: dict[str, Row] = {row["case"]: row for row in _read(place)}
 
     def add(self, row: Row) -> None:
-        """Keep a row; it is on the disk when this returns.
+        """Keep a row; what ends this program from here on does not lose it.
 
         Raises
         ------
@@ -50,7 +52,9 @@ class Ledger:
             if self._file is not None:
                 self._file.write(text + "\n")
                 self._file.flush()
-                os.fsync(self._file.fileno())
+                if time.monotonic() - self._flushed > FLUSH_S:
+                    os.fsync(self._file.fileno())
+                    self._flushed = time.monotonic()
             else:
                 name = hashlib.sha256(row["case"].encode()).hexdigest()[:32]
                 with self.place.under(f"{FOLDER}/{name}.json").replaced() as path:
@@ -59,7 +63,6 @@ class Ledger:
             if isinstance(error, UnwritableFileError):
                 raise
             raise UnwritableFileError(f"could not be written ({error.strerror})", where=NAME, todo=advice(error)) from error
-        self.rows[row["case"]] = row
 
 
 @contextmanager
@@ -89,6 +92,8 @@ def opened(place: Place) -> Iterator[Ledger]:
             if torn:
                 file.write("\n")
             yield Ledger(place, file)
+            file.flush()
+            os.fsync(file.fileno())
     finally:
         lock.release()
 

@@ -7,7 +7,10 @@ and a case that was worked on twice, since its worker died between writing and t
 from __future__ import annotations
 
 import time
+from asyncio import CancelledError as AsyncCancelledError
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2
 """Cases a thread of the workers has waiting, so that none is idle while an answer travels."""
-TRIES = 3
+TRIES, LOST = 3, 20
 LOOK_S = 2.0
 
 
@@ -40,7 +43,9 @@ class CohortTick:
     before : int
         Of the last tick: cases that were finished by an earlier start.
     rows : tuple of dict
-        Of the last tick: the ledger's rows of all cases that are finished.
+        Of the last tick, where they are wanted: the ledger's rows of all cases that are finished.
+    facts : dict
+        Of the last tick: what there is to say beside the cases, for JSON.
     """
 
     fraction: float | None
@@ -48,6 +53,7 @@ class CohortTick:
     outcome: Outcome | None = None
     before: int = 0
     rows: tuple[Row, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -55,11 +61,12 @@ class _Running:
     case: CohortCase
     known: Row | None
     tries: int = 1
+    lost: int = 0
 
 
 @dataclass(slots=True)
 class Work:
-    """Cases on their way through the workers; `handed_out` does it, `before` counts those that were finished before, `rows` has all that are finished now.
+    """Cases on their way through the workers; `handed_out` does it, `before` counts those that were finished before.
 
     Parameters
     ----------
@@ -68,12 +75,15 @@ class Work:
     ledger : Ledger
     resources : dict
         That a task asks for, {"GPU": 1}.
+    keep : bool
+        Whether `rows` gets the row of every case that is finished, now or before; else nothing here grows with the cohort.
     """
 
     client: Client
     job: Job
     ledger: Ledger
     resources: dict[str, float] = field(default_factory=dict)
+    keep: bool = False
     before: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
     _threads: tuple[float, int] = (-LOOK_S, 1)
@@ -104,24 +114,26 @@ class Work:
             one = running.pop(future)
             outcome = self._outcome(future, one)
             future.release()
-            if outcome.again and one.tries < TRIES:
+            if outcome is None or (outcome.again and one.tries < TRIES):
                 number += 1
-                self._submit(_Running(one.case, one.known, one.tries + 1), number, running, ended)
+                self._submit(_Running(one.case, one.known, one.tries + (outcome is not None), one.lost + (outcome is None)), number, running, ended)
                 continue
             if outcome.row:
                 self.ledger.add(outcome.row)
-                self.rows[one.case.id] = outcome.row
+                if self.keep:
+                    self.rows[one.case.id] = outcome.row
             more()
             yield outcome
 
     def _unfinished(self, cases: Iterable[CohortCase]) -> Iterator[_Running]:
         key = self.job.key
         for case in cases:
-            row = self.ledger.rows.get(case.id)
+            row = self.ledger.rows.pop(case.id, None)
             known = row if row is not None and row.get("job") == key else None
             if known is not None and known["stamps"] == [place.stamp() for place in case.places] and self._is_there(known):
                 self.before += 1
-                self.rows[case.id] = known
+                if self.keep:
+                    self.rows[case.id] = known
                 continue
             yield _Running(case, known)
 
@@ -135,16 +147,21 @@ class Work:
         running[future] = one
         ended.add(future)
 
-    def _outcome(self, future: Future[Outcome], one: _Running) -> Outcome:
-        if future.status == "finished":
-            outcome: Outcome = future.result()
-            return outcome
-        if future.status in ("cancelled", "lost"):
-            todo = "Start the command again: what is finished is not done twice"
-            raise UnavailableError("the scheduler is gone, or gave up its tasks", where="cohort", todo=todo)
+    def _outcome(self, future: Future[Outcome], one: _Running) -> Outcome | None:
+        """How a case ended; None where a worker died with the answer in its hands, which is no fault of the case."""
         from distributed import KilledWorker
 
-        error = future.exception()
+        error: BaseException | None = None
+        with suppress(CancelledError, AsyncCancelledError):
+            if future.status == "finished":
+                outcome: Outcome = future.result()
+                return outcome
+            error = future.exception() if future.status == "error" else None
+        if error is None:
+            if self.client.status == "running" and one.lost < LOST:
+                return None
+            todo = "Start the command again: what is finished is not done twice"
+            raise UnavailableError("the scheduler is gone, or gave up its tasks", where="cohort", todo=todo)
         if isinstance(error, KilledWorker):
             todo = "Give each worker more memory (--memory), start fewer, or look at this scan alone"
             return failed(one.case, "KilledWorker", "its worker died again and again, perhaps because the memory was full", todo=todo, again=True)

@@ -60,7 +60,7 @@ def perform(job: Job, case: CohortCase, known: dict[str, Any] | None, version: s
         Of the program that asks.
     """
     try:
-        _require_version(version)
+        require_version(version)
         return _performed(job, case, known)
     except MedsegError as error:
         return failed(case, type(error).__name__, error.what, error.where, error.todo)
@@ -78,7 +78,13 @@ def failed(case: CohortCase, kind: str, what: str, where: str = "", todo: str = 
     return Outcome(case.id, "failed", error={"type": kind, "what": what, "where": where, "todo": todo}, again=again)
 
 
-def _require_version(version: str) -> None:
+def require_version(version: str) -> None:
+    """Refuse what another version asks.
+
+    Raises
+    ------
+    UnavailableError
+    """
     if version != __version__:
         what = f"runs napari-medseg {__version__}, and {version} asks"
         raise UnavailableError(what, where="the worker", todo=f'Install it there: python -m pip install "napari-medseg[cohort]=={version}"')
