@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_medseg.gui.ortho_hand import Hand
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def set_down(desk: Desk) -> None:
     views, hand = desk.session.views, Hand(desk, desk.viewer)
     _show(desk)
     if views.voxel is not None and hand.acts:
-        hand.press(views.voxel, desk.viewer.dims.order[0], shift=False).release(views.voxel, clicked=True)
+        here = np.array(views.voxel, np.float64)
+        hand.press(here, desk.viewer.dims.order[0], shift=False).release(here, clicked=True)
 
 
 def _show(desk: Desk) -> None:
