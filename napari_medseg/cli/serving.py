@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -70,7 +71,8 @@ def _served(
         typer.echo("Nobody has a token yet: medseg serve --add-user NAME", err=True)
     typer.echo(f"Listening on {running.address}, on {chosen}; audit log {log or usual_log()}; Ctrl-C ends it", err=True)
     began = time.monotonic()
-    running.run()
+    with suppress(KeyboardInterrupt):  # which is how it is ended
+        running.run()
     seconds = round(time.monotonic() - began, 1)
     return Answer({"address": running.address, "device": chosen, "seconds": seconds}, f"Served for {seconds:.0f} s")
 

@@ -193,6 +193,8 @@ def test_a_slab_that_is_not_what_was_announced_is_not_unpacked(serving, lease, s
 def test_more_bytes_than_announced_are_not_taken_in(serving, lease):
     refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/0", content=b"x" * 400_000), 413)
     assert b" 413 " in begun(serving, f"POST /v1/scans/{lease}/answers", 1 << 40)
+    assert b" 413 " in begun(serving, "POST /v1/scans", 1 << 23)
+    refused(serving, asked(serving, "POST", "/v1/engines", content=iter([b" " * (1 << 20)] * 5)), 413)
     assert lives(serving)
 
 
@@ -221,7 +223,7 @@ def test_whatever_the_interface_can_be_sent_it_answers_as_it_says(serving):
         operation = found.ok()
 
         @seed(1)
-        @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(case=operation.as_strategy())
         def sent(case):
             headers = {"Authorization": f"Bearer {serving.token}", "Medseg-Once": once()}

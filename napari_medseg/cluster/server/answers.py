@@ -91,7 +91,7 @@ class Answers:
         with self._lock:
             if key in self._answers:
                 return self._answers[key]
-            if sum(each.user == user and not each.reply.ended for each in self._answers.values()) >= MOST_OPEN:
+            if sum(each.user == user for each in self._answers.values()) >= MOST_OPEN:
                 raise NoRoomError(f"has {MOST_OPEN} questions open already", where=user, todo="Wait for an answer")
             self._answers[key] = answer
         self.turns.submit(turn)

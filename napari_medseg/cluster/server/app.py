@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from napari_medseg import __version__
 from napari_medseg.cluster.server.answers import Answer, Answers, told_error
@@ -95,13 +97,15 @@ def interface(room: Room) -> FastAPI:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
         return JSONResponse({"error": told_error(error)}, status)
 
-    @app.exception_handler(TooLargeError)
-    async def too_large(*_: object) -> Response:
-        return JSONResponse({"error": {"type": "InvalidInputError", "what": "is too large", "where": "the message", "todo": "Send less"}}, 413)
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(_: Request, error: StarletteHTTPException) -> Response:
+        return JSONResponse({"error": {"type": "RemoteError", "what": str(error.detail), "where": "the message", "todo": "Try again"}}, error.status_code)
 
-    @app.exception_handler(TimeoutError)
-    async def too_slow(*_: object) -> Response:
-        return JSONResponse({"error": {"type": "RemoteError", "what": "came too slowly", "where": "the message", "todo": "Try again"}}, 408)
+    @app.exception_handler(RequestValidationError)
+    async def wrong(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        told = {"type": "InvalidInputError", "what": str(first.get("msg", "is wrong")), "where": ".".join(map(str, first.get("loc", ())))[:100]}
+        return JSONResponse({"error": {**told, "todo": "Send it as it is asked for"}}, 422)
 
     @app.get("/v1/ping", status_code=204)
     async def ping() -> Response:

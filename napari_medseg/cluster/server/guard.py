@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi import HTTPException
+
 from napari_medseg.cluster.server.tokens import Tokens
 from napari_medseg.errors import UnreadableFileError
 
@@ -26,7 +28,9 @@ SILENCE_S = 20.0
 """Seconds without a byte after which a body is given up, and at which a client that does not read is."""
 SLOWEST = 16 << 10
 """Bytes a second of a body, after the first seconds."""
-LARGEST_BODY = (1 << 29) + 4096
+LARGEST: tuple[tuple[str, int], ...] = (("/slabs/", (1 << 29) + 4096), ("/answers", 64 << 20))
+LARGEST_ORDER = 4 << 20
+"""Bytes of a body: of slabs, of questions, and of all else, which is JSON and is read whole."""
 FAILURES = 10
 """Wrong tokens a minute from one address."""
 
@@ -88,13 +92,8 @@ class Guard:
             else:
                 scope.setdefault("state", {})["user"] = user
                 await self._app(scope, line.receive, line.send)
-        except TimeoutError:
+        except TimeoutError:  # who does not read
             line.status = line.status or 408
-            if not line.started:
-                await _answer(line.send, 408, "was too slow", "Try again on a faster line")
-        except TooLargeError:
-            if not line.started:
-                await _answer(line.send, 413, "is too large", "Send less")
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
             told = {"user": user or "", "act": f"{scope['method']} {route}", "status": line.status, "in": line.came, "out": line.went}
@@ -126,7 +125,7 @@ class Guard:
                 fault = self._replayed(user.name, line.headers.get(b"medseg-once", b"").decode("latin-1"))
                 if fault is not None:
                     return user.name, fault
-        if line.announced > LARGEST_BODY:
+        if line.announced > line.most:
             return user.name, (413, "takes no body of that size", "Send less")
         return user.name, None
 
@@ -148,8 +147,18 @@ class Guard:
         return None
 
 
-class TooLargeError(Exception):
+class TooLargeError(HTTPException):
     """A body that is larger than allowed."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "is too large")
+
+
+class TooSlowError(HTTPException):
+    """A body that does not come."""
+
+    def __init__(self) -> None:
+        super().__init__(408, "came too slowly")
 
 
 class _Line:
@@ -159,6 +168,7 @@ class _Line:
         self._receive, self._send = receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.address: str = (scope.get("client") or ("unknown",))[0]
+        self.most = next((most for part, most in LARGEST if part in scope["path"]), LARGEST_ORDER)
         self.came = self.went = self.status = 0
         self.started = False
         self._whole = False
@@ -169,14 +179,17 @@ class _Line:
     async def receive(self) -> Message:
         if self._whole:  # the end of the line is all that can come, and that may take as long as it likes
             return await self._receive()
-        async with asyncio.timeout(SILENCE_S):
-            message = await self._receive()
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise TooSlowError from error
         self.came += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         took = time.monotonic() - self._began
         if not self._whole and took > SILENCE_S and self.came / took < SLOWEST:
-            raise TimeoutError
-        if self.came > LARGEST_BODY:
+            raise TooSlowError
+        if self.came > self.most:
             raise TooLargeError
         return message
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from napari_medseg.errors import MissingFileError
 
-WINDOW = 64 << 20
+WINDOW = 32 << 20
 """Bytes of frames that are kept after they were sent: more than a line holds that breaks."""
-AHEAD = 64 << 20
+AHEAD = 32 << 20
 """Bytes that may wait for a slow client before its question is put aside."""
 
 

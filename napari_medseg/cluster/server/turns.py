@@ -1,8 +1,8 @@
 """Whose turn it is on the device: one thread, users get equal shares of its time, and clicks go before whole scans.
 
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) over users, with the steps of engines, which are generators, as what is dealt. A click is worked
-off in one go; one that takes long counts as a whole scan. A whole scan waits at most `PATIENCE_S` for clicks. Who is too slow to take in answers is put
-aside meanwhile.
+off in one go; one that takes long counts as a whole scan. A whole scan waits at most `PATIENCE_S` for clicks. Few are under way at one time, since each holds
+its network. Who is too slow to take in answers is put aside meanwhile.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from napari_medseg.segmenters.worker import as_segmenter_error
 
 log = logging.getLogger(__name__)
 
-QUICK_S = 2.0
+QUICK_S = 10.0
 PATIENCE_S = 4.0
-AT_ONCE = 2
-"""Whole scans that are under way at one time."""
+AT_ONCE, MOST = 2, 4
+"""Whole scans that are under way at one time, with and without clicks that became long."""
 
 
 @dataclass(eq=False, slots=True)
@@ -139,9 +139,9 @@ class Turns:
                 return turn
         able = [turn for turn in self._turns if not turn.reply.blocked]
         now = time.monotonic()
-        urgent = [turn for turn in able if turn.urgent]
         whole = [turn for turn in able if not turn.urgent]
         begun = [turn for turn in whole if turn.steps is not None]
+        urgent = [turn for turn in able if turn.urgent and (turn.steps is not None or len(begun) < MOST)]
         whole = begun if len(begun) >= AT_ONCE else whole
         if urgent and not any(now - turn.last > PATIENCE_S for turn in whole):
             return min(urgent, key=lambda turn: (turn.steps is None, self._spent[turn.user]))
