@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_medseg.gui.archive_dialog import show_archive
 from napari_medseg.gui.case_frames import LockedFrame, NameFrame, TakenFrame, UnsavedFrame
 from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
 from napari_medseg.gui.dock import Dock
@@ -262,6 +263,7 @@ class CasesDock(Dock):
         menu.clear()
         menu.addAction("New study…", self._on_new)
         menu.addAction("Open study…", self._on_open)
+        menu.addAction("From an archive…", lambda: show_archive(self.desk, self.window()))
         recent = menu.addMenu("Recent studies")
         for folder in self.study.preferences.recent:
             recent.addAction(_title(folder), partial(self.study.open, Path(folder))).setToolTip(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_medseg import notice
+from napari_medseg.gui.archive_dialog import show_archive
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.study_row import new_study
 from napari_medseg.gui.style import SPACING, button, mark, quiet
@@ -39,6 +40,8 @@ class StartPage(QWidget):
         self._shown: object = None
         self.folder = button("DICOM folder…", "Choose the folder with a scan's DICOM files; of several series you choose one", self._on_folder)
         self.file = button("File…", "Choose a scan: NIfTI, NRRD, MHA, DICOM, TIFF …", self._on_file)
+        tip = "Look for a scan in a PACS, over DICOMweb or DICOM, and open it; give labels back to it"
+        self.archive = button("From an archive…", tip, self._on_archive)
         self.samples = {key: button(title, f"Open the sample scan {key}", partial(desk.open_sample, key)) for key, title in SAMPLES}
         self.recent: list[QPushButton] = []
         self._recent = QVBoxLayout()
@@ -53,6 +56,7 @@ class StartPage(QWidget):
         column.setSpacing(SPACING)
         column.addWidget(_heading("Open a scan"))
         column.addLayout(_row(self.folder, self.file))
+        column.addLayout(_row(self.archive))
         column.addWidget(quiet("Or drop it anywhere on this window."))
         column.addWidget(_heading("Try a sample"))
         column.addLayout(_row(*self.samples.values()))
@@ -105,6 +109,9 @@ class StartPage(QWidget):
         paths, _ = QFileDialog.getOpenFileNames(self, "Open scans", str(self._desk.session.choices.scans_folder), SCANS)
         for path in paths:
             self._desk.open_path(Path(path))
+
+    def _on_archive(self) -> None:
+        show_archive(self._desk, self.window())
 
     def _on_open(self) -> None:
         path = QFileDialog.getExistingDirectory(self, f"Open a study: its folder ends in {SUFFIX}", str(self._desk.session.choices.studies_folder))

@@ -17,6 +17,7 @@ from napari_medseg import catalogue
 from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
 from napari_medseg.session import by_hand, levelset_live, limit_painting, preferences, segmenting
+from napari_medseg.session.archives import Archives
 from napari_medseg.session.built import Built
 from napari_medseg.session.choices import Choices
 from napari_medseg.session.class_table import ClassTable
@@ -141,6 +142,7 @@ class Session:
         self.device = "auto"
         self.devices = ""
         self.servers = Servers(self)
+        self.archives = Archives(self)
         self.preparing = ""
         self.catalogue = catalogue.load()
         self.engine = segmenting.first_choice(self.catalogue)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_medseg.cluster.pacs.address import Server
 from napari_medseg.errors import ArchiveError, InvalidInputError, UnavailableError, UnreadableFileError, UnwritableFileError
+from napari_medseg.io.atomic import put
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -139,21 +142,24 @@ def pull(archive: Archive, study: str, series: str, folder: Path) -> Iterator[in
     with writing(folder):
         if folder.exists() and any(folder.iterdir()):
             raise UnwritableFileError("holds something already", where=folder, todo="Choose another folder")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
     written: list[Path] = []
     try:
         for number, image in enumerate(archive.fetch(study, series), start=1):
             _require_of(image, series, number, archive.server)
-            path = folder / f"{number:06d}.dcm"
+            path = part / f"{number:06d}.dcm"
             written.append(path)
             with writing(path):
                 image.save_as(path, enforce_file_format=True)
             yield number
         _require_some(written, archive.server)
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+        with writing(folder):
+            if folder.exists():
+                folder.rmdir()
+            put(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def push(archive: Archive, paths: Sequence[Path]) -> Iterator[int]:

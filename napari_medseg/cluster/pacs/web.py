@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 CONNECT, READ = 10.0, 60.0  # seconds
 STUDY_FIELDS = ["StudyDescription", "ModalitiesInStudy"]
 SERIES_FIELDS = ["SeriesDescription", "NumberOfSeriesRelatedInstances"]
+_ESCAPED = re.compile(r"[^A-Za-z0-9.*_-]")
+"""Letters of a name that addresses escape, and some archives leave so: any letter is asked for, and what comes is looked through here."""
 ANY = (("application/dicom", "*"),)
 """Images in whatever coding the archive has them."""
 
@@ -51,12 +55,13 @@ class WebArchive:
     def studies(self, query: Query) -> list[FoundStudy]:
         """Studies that fit, `MOST` at most."""
         asked = {
-            "PatientID": query.patient_id, "PatientName": query.patient_name, "AccessionNumber": query.accession, "StudyDate": query.date,
+            "PatientID": query.patient_id, "PatientName": _ESCAPED.sub("*", query.patient_name), "AccessionNumber": query.accession, "StudyDate": query.date,
             "ModalitiesInStudy": query.modality,
         }
         with self._translated():
             found = self._client.search_for_studies(search_filters={key: value for key, value in asked.items() if value}, limit=MOST, fields=STUDY_FIELDS)
-            return [study_of(_dataset(one)) for one in found[:MOST]]
+            told = [study_of(_dataset(one)) for one in found[:MOST]]
+        return [one for one in told if not query.patient_name or fnmatchcase(one.patient_name.casefold(), query.patient_name.casefold())]
 
     def series(self, study: str) -> list[FoundSeries]:
         """The series of a study."""
@@ -116,6 +121,7 @@ def _session(server: Server) -> requests.Session:
     session, secret = requests.Session(), server.password()
 
     def signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.url = (request.url or "").replace("%2A", "*")  # the same by RFC 3986, but not to every archive
         if secret:
             basic = requests.auth.HTTPBasicAuth(server.user, secret) if server.user else None
             if basic is not None:
