@@ -275,7 +275,7 @@ def test_a_training_comes_into_view_when_it_is_started_and_the_page_stays_when_i
     assert place == MARGIN, "its beginning, where there is no room for all of it"
     session.refine.losses = [0.9, 0.8]
     desk.refreshed.emit()
-    qtbot.waitUntil(lambda: running.curve.layout().count() == 1)
+    qtbot.waitUntil(lambda: running.curve.layout().count() == 1, timeout=60_000)  # what draws it loads beside the window
     qtbot.wait(120)
     assert not tab.view.waits
     assert running.mapTo(area.viewport(), QPoint(0, 0)).y() == place

@@ -66,7 +66,7 @@ def test_a_command_that_is_ended_by_force_leaves_no_window(tmp_path):
         assert windows, "the command ended before its window"
         medseg.kill()
         medseg.wait()
-        _, alive = psutil.wait_procs(windows, 120)
+        _, alive = psutil.wait_procs(windows, 240)
         assert not alive
     finally:
         for each in (medseg, *windows):
