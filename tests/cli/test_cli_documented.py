@@ -57,7 +57,7 @@ def reviewed(study):
 
 
 def test_the_page_shows_every_command_that_needs_no_network():
-    assert len(SHOWN) == 31
+    assert len(SHOWN) == 33
 
 
 @pytest.mark.parametrize(("command", "answer"), SHOWN, ids=[command.partition(".")[0] for command, _ in SHOWN])
@@ -75,6 +75,10 @@ def test_an_answer_holds_every_key_the_page_shows(medseg, study, command, answer
     for folder in ("tired", "rested", "truth") if command.startswith("compare ") else ():
         (study.folder / folder).mkdir()
         shutil.copy(study.hand if folder == "tired" else study.truth, study.folder / folder / "case01.nii.gz")
+    for folder, path in {"scans": "image", "masks": "hand", "truths": "truth"}.items() if command.startswith("cohort ") else ():
+        if folder in command:
+            (study.folder / folder).mkdir()
+            shutil.copy(getattr(study, path), study.folder / folder / "scan.nii.gz")
     if command.startswith("report "):
         made(study, with_cases=True)
     if command.startswith("review "):

@@ -160,6 +160,8 @@ def test_a_worker_that_dies_costs_nothing_and_no_case_counts_twice(scans):
             outcomes.append(tick.outcome)
         if len(outcomes) >= (1, 12, 99)[len(killed)]:
             workers = [one for one in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(one.cmdline())]
+            listening = {found.laddr.ip for one in (psutil.Process(), *workers) for found in one.net_connections("inet") if found.status == "LISTEN"}
+            assert listening == {"127.0.0.1"}
             for one in workers[-1:]:
                 one.kill()
                 killed.append(one.pid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 GPU = "GPU"
 """The resource that a worker with a graphics card offers: `dask worker ADDRESS --resources GPU=1`."""
 LOOPBACK = "127.0.0.1"
+LOOK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,15 @@ def connected(wanted: Workers) -> Iterator[Client]:
     except ImportError as error:
         raise UnavailableError("needs Dask's scheduler", where="cohort", todo=install_hint(["napari-medseg[cohort]"])) from error
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    quiet = {"distributed.worker.use-file-locking": False, "distributed.admin.tick.limit": "60s", "distributed.scheduler.allowed-failures": 2}
+    quiet = {
+        "distributed.worker.use-file-locking": False, "distributed.admin.tick.limit": "60s", "distributed.scheduler.allowed-failures": 2,
+        "distributed.deploy.lost-worker-timeout": "3s",
+    }
     with dask.config.set(quiet):
         if not wanted.scheduler:
-            with tempfile.TemporaryDirectory(prefix="medseg-", ignore_cleanup_errors=True) as scratch, _here(wanted, scratch) as here, Client(here) as client:
-                yield client
+            with tempfile.TemporaryDirectory(prefix="medseg-", ignore_cleanup_errors=True) as scratch, _here(wanted, scratch) as here:
+                with Client(here) as client, _replaced(here):
+                    yield client
             return
         security = _security(wanted)
         try:
@@ -102,16 +108,43 @@ def connected(wanted: Workers) -> Iterator[Client]:
             yield client
 
 
+@contextmanager
+def _replaced(cluster: Any) -> Iterator[None]:
+    """Start workers anew that died while they were starting, which the guard of each process takes for a failure for good."""
+    wanted, over = len(cluster.worker_spec), threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            if len(cluster.scheduler.workers) < wanted:
+                cluster.scale(wanted)
+
+    thread = threading.Thread(target=look, name="medseg-workers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def _here(wanted: Workers, scratch: str) -> Any:
     from distributed import LocalCluster, Security
 
     count = wanted.workers or min(4, os.cpu_count() or 1)
     more: dict[str, Any] = {"resources": wanted.resources} if wanted.gpu else {}
     secure: dict[str, Any] = {"security": Security.temporary(), "protocol": "tls"} if wanted.processes else {"protocol": "inproc"}
-    return LocalCluster(
+    try:
+        return _cluster(LocalCluster, count, wanted, scratch, {**secure, **more})
+    except (RuntimeError, OSError, TimeoutError) as error:
+        what = f"the workers could not be started ({type(error).__name__})"
+        raise UnavailableError(what, where="cohort", todo="Close other programs, or start fewer with --workers") from error
+
+
+def _cluster(kind: Any, count: int, wanted: Workers, scratch: str, more: dict[str, Any]) -> Any:
+    return kind(
         n_workers=count, threads_per_worker=1, processes=wanted.processes, host=LOOPBACK if wanted.processes else None,
-        dashboard_address=f"{LOOPBACK}:0" if wanted.dashboard else None, worker_dashboard_address=None, memory_limit=wanted.memory,
-        silence_logs=logging.CRITICAL, local_directory=scratch, **secure, **more,
+        dashboard_address=f"{LOOPBACK}:0", worker_dashboard_address=f"{LOOPBACK}:0", memory_limit=wanted.memory,
+        scheduler_kwargs={"dashboard": wanted.dashboard}, silence_logs=logging.CRITICAL, local_directory=scratch, **more,
     )
 
 
