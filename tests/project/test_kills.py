@@ -41,9 +41,11 @@ def test_killed_at_random_moments_nothing_that_was_told_as_saved_is_lost(made):
     for attempt in range(12):
         worker = subprocess.Popen([sys.executable, "-c", WORK, str(made.folder), str(attempt)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert worker.stdout.readline() == "open\n", worker.stderr.read()
-        time.sleep(rng.uniform(0.0, 0.4))
+        told = "".join(worker.stdout.readline() for _ in range(rng.randrange(40)))  # lines, not seconds: a busy machine gets as far
+        time.sleep(rng.uniform(0.0, 0.05))
         worker.kill()
-        told, _ = worker.communicate()
+        told += worker.stdout.read()  # not communicate, which forgets what readline has read ahead
+        worker.communicate()
         drawn, drawing = None, None
         for what, *rest in map(str.split, told.splitlines()):
             if what == "saved" and len(rest) == 2 and len(rest[1]) == 64:
