@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, mark, quiet
 from napari_medseg.session.guide import next_step
+from napari_medseg.session.servers import name_of
 
 if TYPE_CHECKING:
     from napari_medseg.gui.loss_plot import LossPlot
@@ -61,8 +62,10 @@ class RefineRun(QWidget):
         """Show the session."""
         session, refining = self._desk.session, self._desk.session.refining
         running = refining.is_training
-        self.run.setText("Stop" if running else START)
-        self.run.setToolTip("Stop; rounds that are finished are kept" if running else "Train in a process of its own; go on working meanwhile (G)")
+        server = name_of(session.servers.chosen)
+        self.run.setText("Stop" if running else f"{START} on a server" if server else START)
+        where = f"Train on {server}, which the scans and their labels are sent to" if server else "Train in a process of its own"
+        self.run.setToolTip("Stop; rounds that are finished are kept" if running else f"{where}; go on working meanwhile (G)")
         self.run.setEnabled(running or refining.can_start())
         self.pause.setVisible(running)
         self.pause.setText("Go on" if refining.paused else "Pause")

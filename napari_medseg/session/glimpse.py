@@ -13,7 +13,7 @@ from napari_medseg.session.state import Scan
 from napari_medseg.volume import Array, LabelArray
 
 if TYPE_CHECKING:
-    from napari_medseg.refine import RefineRun
+    from napari_medseg.session.refining_runs import AnyRun
     from napari_medseg.session.session import Session
 
 EVERY = 4.0
@@ -63,7 +63,7 @@ class Glimpse:
         """The training is over, or nobody looks."""
         self.scan, self.labels, self._asked, self._due = None, None, None, 0.0
 
-    def ask(self, run: RefineRun) -> None:
+    def ask(self, run: AnyRun) -> None:
         """Have the slice in view looked at, if it is time; the scan is cut and sent beside the window."""
         scan, index = self._session.current, self._session.looking_at()
         if not self.on or self._now() < self._due or scan is None or scan.arriving or index is None:

@@ -25,8 +25,11 @@ from napari_medseg.session.study_refinement import Waiting
 from napari_medseg.volume import LabelArray, Volume, axis_map
 
 if TYPE_CHECKING:
-    from napari_medseg.refine import Case, RefineRun, Tick
+    from napari_medseg.cluster.remote.refining import RemoteRun
+    from napari_medseg.refine import Case, RefineRequest, RefineRun, Tick
     from napari_medseg.session.session import Session
+
+    AnyRun = RefineRun | RemoteRun
 
 UNKNOWN = 255
 
@@ -44,7 +47,7 @@ class Training:
         Open scans by the names of their cases.
     ticks : callable
         Starts it; called beside the window.
-    runs : list of RefineRun
+    runs : list of RefineRun or RemoteRun
         The run, once it has begun.
     choices : RefineChoices
         What it was started with.
@@ -57,7 +60,7 @@ class Training:
     ids: list[str] = field(default_factory=list)
     scans: dict[str, Scan] = field(default_factory=dict)
     ticks: Callable[[], Iterator[Tick | Seen]] = lambda: iter(())
-    runs: list[RefineRun] = field(default_factory=list)
+    runs: list[AnyRun] = field(default_factory=list)
     began: str = field(default_factory=lambda: datetime.now().strftime("%Y-%m-%d %H:%M:%S"))
 
 
@@ -96,16 +99,14 @@ def runs_folder(session: Session) -> Path:
 
 
 def prepared(session: Session, choices: RefineChoices) -> Training:
-    """A training on what is ticked now.
+    """A training on what is ticked now, on the server that is chosen or here.
 
     Raises
     ------
     NoLabelsError, InvalidInputError, NoRoomError
         When there is nothing to learn from, or it does not fit in the memory.
     """
-    from napari_medseg.refine import RefineRun
-
-    choices = copy.copy(choices)
+    choices, server = copy.copy(choices), session.servers.chosen
     project = session.study.project
     if project is not None and not (choices.images or choices.labels):
         ids = study_refinement.chosen(session, choices)
@@ -118,7 +119,7 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
             cases, taught = study_refinement.gathered(project, ids, known)
             notes = RunNotes(made.began, choices.recipe, choices.rounds, {case: project.version(case).number for case in ids}, network=choices.network)
             asked = engines.request(session, choices, cases, taught, known)
-            made.runs.append(RefineRun(asked, session.choices.threads))
+            made.runs.append(_run(session, asked, server))
             return noted(watched(made.runs[0], cases, engines.settled_slices(taught, known.verified)), notes, asked.out)
     else:
         engines.require(session, choices)
@@ -128,12 +129,23 @@ def prepared(session: Session, choices: RefineChoices) -> Training:
 
         def ticks() -> Iterator[Tick | Seen]:
             request = engines.request(session, choices)  # turns whole scans, so not on the window's thread
-            made.runs.append(RefineRun(request, session.choices.threads))
+            made.runs.append(_run(session, request, server))
             done = engines.settled_slices(*(maps if isinstance(maps, dict) else {} for maps in (request.corrected, request.verified)))
             return watched(made.runs[0], request.cases if isinstance(request.cases, tuple) else (), done)
 
     made.ticks = ticks
     return made
+
+
+def _run(session: Session, request: RefineRequest, server: str) -> AnyRun:
+    if server:
+        from napari_medseg.cluster.remote.address import find
+        from napari_medseg.cluster.remote.refining import RemoteRun
+
+        return RemoteRun(find(server), request)
+    from napari_medseg.refine import RefineRun
+
+    return RefineRun(request, session.choices.threads)
 
 
 def resumed(session: Session, out: Path, cases: Sequence[str], choices: RefineChoices) -> Training:
@@ -170,7 +182,7 @@ def noted(ticks: Iterator[Tick | Seen], notes: RunNotes, out: Path | None) -> It
         yield tick
 
 
-def watched(ticks: Iterator[Tick] | RefineRun, cases: Sequence[Case], done: Mapping[str, Collection[int]]) -> Iterator[Tick | Seen]:
+def watched(ticks: Iterator[Tick] | AnyRun, cases: Sequence[Case], done: Mapping[str, Collection[int]]) -> Iterator[Tick | Seen]:
     """The ticks of a run, and after each round what a person is to see of it; runs beside the window, where the scans are at hand."""
     given = {case.id: case.labels.channel() for case in cases}
     rounds: list[Mapping[str, LabelArray]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -55,11 +55,12 @@ class RemoteRun:
         self._cancelled = threading.Event()
         self._name = ""
         self._paused = False
+        self._telling: list[threading.Thread] = []
 
     def cancel(self) -> None:
-        """Stop it there; safe from any thread, and more than once."""
+        """Stop it there; safe from any thread, and more than once. Waits for nothing: who iterates sees it end."""
         self._cancelled.set()
-        self._end()
+        self._tell(self._end)
 
     @property
     def paused(self) -> bool:
@@ -103,6 +104,8 @@ class RemoteRun:
                 yield tick if tick.result is None else replace(tick, result=self._brought(tick.result, rounds, folder, cases))
         finally:
             self._end()
+            for thread in self._telling:
+                thread.join()
             self._connection.close()
 
     def _read(self) -> tuple[tuple[Case, ...], tuple[Case, ...], dict[str, Volume], dict[str, Volume]]:
@@ -197,7 +200,17 @@ class RemoteRun:
     def _pause(self, paused: bool) -> None:
         self._paused = paused
         if self._name:
-            self._connection.send("PUT", f"/v1/runs/{self._name}/paused/{int(paused)}")
+            path = f"/v1/runs/{self._name}/paused/{int(paused)}"
+            self._tell(lambda: self._connection.send("PUT", path))
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        """Do it beside whoever asks, who may be a window that must not wait."""
+        def tell() -> None:
+            with suppress(MedsegError):
+                what()
+
+        self._telling.append(threading.Thread(target=tell, name="medseg-run", daemon=True))
+        self._telling[-1].start()
 
     def _end(self) -> None:
         name, self._name = self._name, ""
