@@ -495,7 +495,7 @@ class Session:
             self.report(InvalidInputError("there is no preview to accept", where="Accept", todo="Grow a label or run a segmenter first"))
             return
         if preview.is_empty:
-            self.report(InvalidInputError("the preview is empty", where="Accept", todo="Place seeds inside the organ and run it again"))
+            self.report(InvalidInputError("the preview is empty", where="Accept", todo="Point at the object or place seeds inside it, and run it again"))
             return
         self.jobs.stop(PREVIEW)
         labels = scan.labels if scan.labels is not None else scan.hold_nothing()
