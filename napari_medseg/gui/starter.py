@@ -33,7 +33,12 @@ class Starter(QObject):
             for window in QApplication.topLevelWidgets():  # with Qt 5, closeAllWindows would have napari ask
                 if window.isVisible():
                     window.close()
-            QTimer.singleShot(0, lambda: QCoreApplication.exit(0))  # where a window stays open
+            QTimer.singleShot(0, lambda: leave())  # where a window stays open
+
+
+def leave() -> None:
+    """End the program, whatever is still on the screen."""
+    QCoreApplication.exit(0)
 
 
 def _lives(process: psutil.Process | None) -> bool:

@@ -37,7 +37,9 @@ def other():
 
 @pytest.mark.qt
 def test_windows_close_without_a_question_when_the_process_that_opened_them_is_gone(qtbot, other, monkeypatch):
+    left = []
     monkeypatch.setattr(starter, "LOOK_MS", 10)
+    monkeypatch.setattr(starter, "leave", lambda: left.append("left"))  # Qt would wait for nothing any more, in all the tests that follow
     window, dialog, closings = QMainWindow(), QDialog(), Closings()
     for each in (window, dialog):
         qtbot.addWidget(each)
@@ -51,6 +53,7 @@ def test_windows_close_without_a_question_when_the_process_that_opened_them_is_g
     other.kill()  # not waited for: on Linux a zombie stays, as under a command that nobody waits for
     qtbot.waitUntil(lambda: not window.isVisible() and not dialog.isVisible())
     assert closings.by_a_person == [False, False]
+    qtbot.waitUntil(lambda: left == ["left"])
 
 
 @pytest.mark.slow  # starts the whole window
