@@ -14,8 +14,8 @@ import blosc2
 import httpx
 import numpy as np
 import pytest
-from conftest import Serving
 from remote_engines import Bright
+from served import Serving
 
 from napari_medseg.cluster.remote.address import checked, find, forget, known, remember
 from napari_medseg.cluster.server import guard, running

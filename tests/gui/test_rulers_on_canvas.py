@@ -170,5 +170,10 @@ def test_a_ruler_on_an_oblique_scan_stays_at_its_millimetres_when_the_scan_is_st
     showing.straighten(session, scan, True)
     qtbot.waitUntil(lambda: scan.aside is not None, timeout=20_000)
     assert scan.rulers == (ruler,)
-    points = drawn(desk, qtbot)[0]
-    qtbot.waitUntil(lambda: np.allclose(scan.display.geometry.world(points.data[:2]), ruler.places, atol=1e-3), timeout=10_000)
+    drawn(desk, qtbot)
+
+    def ends():
+        points = desk.rulers.layers.of(scan)[0]
+        return scan.display.geometry.world(points.data[:2])
+
+    qtbot.waitUntil(lambda: np.allclose(ends(), ruler.places, atol=1e-3), timeout=10_000)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from study_grid import GRID
 
 from napari_medseg.annotation import LabelMap, default_classes
 from napari_medseg.io import write
 from napari_medseg.project import Project
 from napari_medseg.project.address import read_address
 from napari_medseg.project.layout import Layout, writer_of
-from napari_medseg.volume import Geometry, Volume
+from napari_medseg.volume import Volume
 
 PATIENT = "DOE_JANE_1961"
-GRID = Geometry((9, 70, 66), (3.0, 0.8, 0.7), (-30.5, 12.0, -80.0), (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from conftest import GRID
+from study_grid import GRID
 
 from napari_medseg.annotation import LabelClass, LabelMap
 from napari_medseg.errors import InvalidInputError, ProjectDamagedError, ProjectError, StudyServerError, UnavailableError, UnwritableFileError
