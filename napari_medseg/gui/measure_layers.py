@@ -122,6 +122,7 @@ class MeasureLayers:
             if stretches:
                 self.prepare(scan)
             return
+        self._waiting.pop(id(scan), None)
         if wanted == self._shown.get(id(scan)):
             return
         self._shown[id(scan)] = wanted
