@@ -46,10 +46,10 @@ class RemoteRun:
     """
 
     def __init__(self, server: Server, request: RefineRequest) -> None:
-        given = {"a base model": request.base, "a truth to compare with": request.truth, "an earlier set": request.replay, "watched sets": request.watch}
+        given = {"base model": request.base, "truth to compare with": request.truth, "earlier set": request.replay, "watched sets": request.watch}
         for what, value in given.items():
             if value:
-                raise InvalidInputError(f"a refinement on a server takes no {what.removeprefix('a ')}", where=server.address, todo=TODO)
+                raise InvalidInputError(f"a refinement on a server takes no {what}", where=server.address, todo=TODO)
         self.server, self.request = server, request
         self._connection = Connection(server)
         self._cancelled = threading.Event()
