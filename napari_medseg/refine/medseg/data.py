@@ -6,7 +6,7 @@ Imports torch: only modules that are themselves loaded on demand may import this
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +15,14 @@ import psutil
 import torch
 from torch import Tensor
 
+from napari_medseg.errors import NoLabelsError
+from napari_medseg.refine.cases import Case
 from napari_medseg.refine.medseg.augment import Strength, box_of, cut, uniform, warp
-from napari_medseg.refine.method import Example
+from napari_medseg.refine.method import Example, Learning
 from napari_medseg.refine.trust import WEIGHTS, Trust, locked, weights
 from napari_medseg.segmenters.volumetric.grid import Way
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan
-from napari_medseg.volume import Array, Shape
+from napari_medseg.volume import Array, Shape, Spacing, axis_map
 
 INSIDE = 0.67  # share of the patches of a large scan that are laid around a labelled voxel
 PLACES = 4000  # labelled voxels of a scan that a patch may be laid around
@@ -89,6 +91,43 @@ def prepared(
             example.id, way, _kept(way.image(example.image, plan.fingerprint), folder), _kept(given, folder), _kept(weight, folder),
             torch.from_numpy(locked(trust)), [some[:: -(-len(some) // PLACES)] if len(some) else some for some in places],
         )
+
+
+def prepare(examples: Sequence[Example], plan: VolumetricPlan, scratch: Path) -> Generator[Learning, None, list[Prepared]]:
+    """All examples; in files of the folder `scratch` where they would take too much of the memory. Yields how far it is."""
+    folder, cases = scratch if large(examples, plan) else None, []
+    for case in prepared(examples, plan, folder=folder):
+        cases.append(case)
+        yield Learning(0.02 * len(cases) / len(examples), f"Preparing scan {len(cases)} of {len(examples)}")
+    return cases
+
+
+def require_known(examples: Sequence[Example], values: Sequence[int]) -> None:
+    """Refuse examples that teach nothing.
+
+    Raises
+    ------
+    NoLabelsError
+        When there is no example, no class, or no voxel whose label is known.
+    """
+    if not examples or not values:
+        raise NoLabelsError("there is nothing to learn from", where="examples", todo="Give at least one scan with a label")
+    if not any((example.trust != Trust.UNKNOWN).any() for example in examples):
+        raise NoLabelsError("no voxel has a known label", where="labels", todo="Give labels in which 255 (unknown) does not cover everything")
+
+
+def memory_for_cases(cases: Sequence[Case], classes: int) -> tuple[int, int, int]:
+    """Channels of the cases, bytes that they take in a round beside themselves, and voxels of the largest."""
+    sizes = [int(np.prod(case.image.geometry.shape)) for case in cases]
+    channels = max(case.image.channels for case in cases)
+    return channels, min(sum(sizes) * 2 * (channels + 2 * classes + 2), int(ROOM * psutil.virtual_memory().available)), max(sizes)
+
+
+def typical_grid(cases: Sequence[Case]) -> tuple[Shape, Spacing]:
+    """Median shape and spacing (mm) of the cases, (z, y, x) in display order."""
+    grids = [axis_map(case.image.geometry).geometry(case.image.geometry) for case in cases]
+    shape, spacing = (np.median([getattr(grid, name) for grid in grids], axis=0).tolist() for name in ("shape", "spacing"))
+    return tuple(int(n) for n in shape), tuple(spacing)  # type: ignore[return-value]
 
 
 def large(examples: Sequence[Example], plan: VolumetricPlan) -> bool:

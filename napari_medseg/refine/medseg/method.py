@@ -10,15 +10,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import psutil
-
-from napari_medseg.errors import InvalidInputError, NoLabelsError
+from napari_medseg.errors import InvalidInputError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
 from napari_medseg.refine.medseg.architecture import suited
 from napari_medseg.refine.medseg.beside import abreast
-from napari_medseg.refine.medseg.data import ROOM, large, prepared
+from napari_medseg.refine.medseg.data import memory_for_cases, prepare, require_known, typical_grid
 from napari_medseg.refine.medseg.learner import SLICES
 from napari_medseg.refine.medseg.recipe import Medseg
 from napari_medseg.refine.medseg.round import Round
@@ -26,7 +23,6 @@ from napari_medseg.refine.method import Example, Freeze, Learning
 from napari_medseg.refine.models import require_channels, require_kind
 from napari_medseg.refine.pretraining.encoder import load_encoder
 from napari_medseg.refine.ranks import Ranks
-from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.networks.plan import KIND as ARCHITECTURE
 from napari_medseg.segmenters.networks.plan import ArchitecturePlan
 from napari_medseg.segmenters.networks.probing import learning_bytes
@@ -36,7 +32,7 @@ from napari_medseg.segmenters.volumetric.model import VolumetricModel, load_volu
 from napari_medseg.segmenters.volumetric.network import VolumetricNet
 from napari_medseg.segmenters.volumetric.plan import KIND as VOLUMES
 from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, planned, planned_for, window_for
-from napari_medseg.volume import Shape, Spacing, axis_map
+from napari_medseg.volume import Shape, Spacing
 
 BACKWARD = 1.5  # times what an update keeps of a window: what it takes at its peak
 UPDATE_BYTES = 400  # that an update takes for each voxel of its patches, about, beside channels and classes
@@ -71,10 +67,8 @@ class MedsegMethod:
 
     def memory(self, cases: Sequence[Case], classes: int, device: str) -> tuple[int, int]:
         """Bytes at the peak of a round beside the cases themselves: in the processor's memory, and on the device; see `refine.room.enough`."""
-        sizes = [int(np.prod(case.image.geometry.shape)) for case in cases]
-        channels = max(case.image.channels for case in cases)
-        held = min(sum(sizes) * 2 * (channels + 2 * classes + 2), int(ROOM * psutil.virtual_memory().available))
-        whole = max(sizes) * 4 * (channels + 4 * classes + 4)
+        channels, held, largest = memory_for_cases(cases, classes)
+        whole = largest * 4 * (channels + 4 * classes + 4)
         if self.recipe.network:
             update = self._catalogued_update(cases, channels, classes)
         else:
@@ -83,10 +77,9 @@ class MedsegMethod:
 
     def _catalogued_update(self, cases: Sequence[Case], channels: int, classes: int) -> int:
         """Bytes at the peak of an update of a network of the catalogue, with what is kept of its weights for every fold."""
-        grids = [axis_map(case.image.geometry).geometry(case.image.geometry) for case in cases]
-        shape, spacing = (np.median([getattr(grid, name) for grid in grids], axis=0).tolist() for name in ("shape", "spacing"))
-        network = self._architecture(tuple(int(n) for n in shape), spacing, channels, classes)  # type: ignore[arg-type]
-        patch = window_for(network, tuple(int(n) for n in shape), spacing)  # type: ignore[arg-type]
+        shape, spacing = typical_grid(cases)
+        network = self._architecture(shape, spacing, channels, classes)
+        patch = window_for(network, shape, spacing)
         kept, weights = learning_bytes(made(network), (channels, *patch))
         windows = self.recipe.batch * (SLICES if network.dims == 2 else 1)
         return int(BACKWARD * windows * kept) + self.recipe.folds * weights
@@ -103,19 +96,12 @@ class MedsegMethod:
         checkpoints: Checkpoints | None = None,
     ) -> Iterator[Learning]:
         """One round; see `refine.method.Method.learn`."""
-        if not examples or not values:
-            raise NoLabelsError("there is nothing to learn from", where="examples", todo="Give at least one scan with a label")
-        if not any((example.trust != Trust.UNKNOWN).any() for example in examples):
-            raise NoLabelsError("no voxel has a known label", where="labels", todo="Give labels in which 255 (unknown) does not cover everything")
+        require_known(examples, values)
         yield Learning(0.0, "Looking at the scans")
         plan, old = self._beginning(examples, values, base, device)
         networks = [_fresh(plan, old, index, seed, self.recipe.start) for index in range(self.recipe.folds)]
         with tempfile.TemporaryDirectory(prefix="medseg-", ignore_cleanup_errors=True) as scratch:
-            folder = Path(scratch) if large(examples, plan) else None
-            cases = []
-            for case in prepared(examples, plan, folder=folder):
-                cases.append(case)
-                yield Learning(0.02 * len(cases) / len(examples), f"Preparing scan {len(cases)} of {len(examples)}")
+            cases = yield from prepare(examples, plan, Path(scratch))
             this = Round(
                 self.recipe, plan, examples, cases, networks, number=number, seed=seed, device=device, freeze=freeze, checkpoints=checkpoints,
                 fresh=_unknown(plan, old), ranks=self.ranks,

@@ -10,13 +10,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import psutil
-
-from napari_medseg.errors import InvalidInputError, NoLabelsError
+from napari_medseg.errors import InvalidInputError
 from napari_medseg.refine.cases import Case
 from napari_medseg.refine.checkpoint import Checkpoints
-from napari_medseg.refine.medseg.data import ROOM, large, prepared
+from napari_medseg.refine.medseg.data import memory_for_cases, prepare, require_known, typical_grid
 from napari_medseg.refine.medseg.learner import SLICES
 from napari_medseg.refine.medseg.method import BACKWARD, MedsegMethod
 from napari_medseg.refine.method import Example, Freeze, Learning
@@ -24,7 +21,6 @@ from napari_medseg.refine.models import require_channels, require_kind
 from napari_medseg.refine.panel.model import PanelModel
 from napari_medseg.refine.panel.recipe import Candidate, Panel
 from napari_medseg.refine.panel.round import PanelRound
-from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.networks.plan import KIND as ARCHITECTURE
 from napari_medseg.segmenters.networks.plan import ArchitecturePlan
 from napari_medseg.segmenters.networks.probing import learning_bytes
@@ -32,7 +28,7 @@ from napari_medseg.segmenters.volumetric.fingerprint import Fingerprint, fingerp
 from napari_medseg.segmenters.volumetric.members import made
 from napari_medseg.segmenters.volumetric.model import load_volumetric
 from napari_medseg.segmenters.volumetric.plan import MIXED, MixedPlan, VolumetricPlan, planned_for, window_for
-from napari_medseg.volume import Shape, Spacing, axis_map
+from napari_medseg.volume import Shape, Spacing
 
 TITLE = "Networks that answer together"
 
@@ -64,17 +60,14 @@ class PanelMethod:
 
     def memory(self, cases: Sequence[Case], classes: int, device: str) -> tuple[int, int]:
         """Bytes at the peak of a round beside the cases themselves: in the processor's memory, and on the device; see `refine.room.enough`."""
-        sizes = [int(np.prod(case.image.geometry.shape)) for case in cases]
-        channels = max(case.image.channels for case in cases)
-        held = min(sum(sizes) * 2 * (channels + 2 * classes + 2), int(ROOM * psutil.virtual_memory().available))
+        channels, held, largest = memory_for_cases(cases, classes)
         kinds = self.recipe.candidates
-        whole = max(sizes) * 4 * (channels + (4 + len(kinds)) * classes + 4)
-        grids = [axis_map(case.image.geometry).geometry(case.image.geometry) for case in cases]
-        shape, spacing = (np.median([getattr(grid, name) for grid in grids], axis=0).tolist() for name in ("shape", "spacing"))
+        whole = largest * 4 * (channels + (4 + len(kinds)) * classes + 4)
+        shape, spacing = typical_grid(cases)
         updates, kept = [], 0
         for kind in kinds:
-            part = self._architecture(kind, tuple(int(n) for n in shape), spacing, channels, classes)  # type: ignore[arg-type]
-            patch = self._tile(window_for(part, tuple(int(n) for n in shape), spacing), part)  # type: ignore[arg-type]
+            part = self._architecture(kind, shape, spacing, channels, classes)
+            patch = self._tile(window_for(part, shape, spacing), part)
             window, weights = learning_bytes(made(part), (channels, *patch))
             updates.append(int(BACKWARD * self.recipe.batch * (SLICES if part.dims == 2 else 1) * window) + weights)
             kept += self.recipe.folds * weights // 5  # of a network that is done its mean alone is kept
@@ -85,19 +78,12 @@ class PanelMethod:
         checkpoints: Checkpoints | None = None,
     ) -> Iterator[Learning]:
         """One round; see `refine.method.Method.learn`."""
-        if not examples or not values:
-            raise NoLabelsError("there is nothing to learn from", where="examples", todo="Give at least one scan with a label")
-        if not any((example.trust != Trust.UNKNOWN).any() for example in examples):
-            raise NoLabelsError("no voxel has a known label", where="labels", todo="Give labels in which 255 (unknown) does not cover everything")
+        require_known(examples, values)
         yield Learning(0.0, "Looking at the scans")
         old = None if base is None else self._loaded(base, "cpu")
         plan = self._planned(examples, values, old)
         with tempfile.TemporaryDirectory(prefix="medseg-", ignore_cleanup_errors=True) as scratch:
-            folder = Path(scratch) if large(examples, plan) else None
-            cases = []
-            for case in prepared(examples, plan, folder=folder):
-                cases.append(case)
-                yield Learning(0.02 * len(cases) / len(examples), f"Preparing scan {len(cases)} of {len(examples)}")
+            cases = yield from prepare(examples, plan, Path(scratch))
             this = PanelRound(
                 self.recipe, plan, examples, cases, old, number=number, seed=seed, device=device, freeze=freeze, checkpoints=checkpoints,
             )
