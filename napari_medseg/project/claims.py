@@ -17,6 +17,7 @@ from napari_medseg.errors import CaseClaimedError, InvalidInputError, MedsegErro
 from napari_medseg.project import rows
 from napari_medseg.project.layout import case_id as named
 from napari_medseg.project.layout import case_key
+from napari_medseg.project.machine import machine_id
 from napari_medseg.project.records import Claim
 from napari_medseg.project.study import Study
 
@@ -33,13 +34,13 @@ class Claims(Study):
     Attributes
     ----------
     session : str
-        Tells the claims of this open study from all others; begins with the process's number.
+        Tells the claims of this open study from all others; begins with the process's number and the machine where that counts.
     """
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._claimed: set[str] = set()
-        self.session = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self.session = f"{os.getpid()}-{machine_id()}-{secrets.token_hex(6)}"
 
     def claim(self, case_id: str, seconds: float | None = None) -> Claim:
         """Take a case in work, or go on with it.
@@ -166,9 +167,9 @@ class Claims(Study):
 
 
 def _has_died(row: Any) -> bool:
-    """Whether the window that claimed it was on this machine and is gone."""
-    number = str(row.session).partition("-")[0]
-    return row.machine == platform.node() and number.isdecimal() and not psutil.pid_exists(int(number))
+    """Whether the window that claimed it was on this machine and is gone. Of another machine of the same name nothing is known: its claim ends by itself."""
+    number, _, rest = str(row.session).partition("-")
+    return rest.partition("-")[0] == machine_id() and number.isdecimal() and not psutil.pid_exists(int(number))
 
 
 def _taken(claim: Claim) -> CaseClaimedError:

@@ -7,7 +7,7 @@ import pytest
 
 from napari_medseg.annotation.rulers import Ruler
 from napari_medseg.errors import CaseClaimedError, InvalidInputError, ProjectError, UnwritableFileError
-from napari_medseg.project import Project
+from napari_medseg.project import Project, machine
 
 CASE = "case-0001"
 pytestmark = pytest.mark.stores
@@ -100,3 +100,35 @@ def test_what_is_no_claim_is_refused(made):
             project.claim("case-0007")
     with made.open(readonly=True) as project, pytest.raises(UnwritableFileError):
         project.claim(CASE)
+
+
+def test_the_claim_of_another_machine_of_the_same_name_is_not_taken_for_dead(made):
+    with made.open() as project:
+        here = project.session.split("-")[1]
+        name = project.claim(CASE).machine
+        project.release(CASE)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    row = f"(1, 'Bob', '{name}', '{ended.pid}-%s-x', '2026-01-01T00:00:00.000+00:00', '2099-01-01T00:00:00.000+00:00')"
+    made.run(f"INSERT INTO claims VALUES {row % '0123456789abcdef'}")
+    with made.open() as project, pytest.raises(CaseClaimedError, match="Bob on"):
+        project.claim(CASE)
+    made.run("DELETE FROM claims")
+    made.run(f"INSERT INTO claims VALUES {row % here}")
+    with made.open() as project:
+        assert project.claim(CASE).mine
+
+
+def test_a_machine_is_known_by_more_than_its_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine.platformdirs, "user_data_path", lambda *_, **__: tmp_path / "of a person")
+    ask = machine.machine_id.__wrapped__
+    here = ask()
+    assert ask() == here
+    assert len((tmp_path / "of a person" / "machine").read_text(encoding="ascii")) == 36
+    monkeypatch.setattr(machine, "_boot", lambda: "another start, or another machine with this home folder")
+    assert ask() != here
+    monkeypatch.undo()
+    monkeypatch.setattr(machine.platformdirs, "user_data_path", lambda *_, **__: tmp_path / "of another")
+    assert ask() != here
+    (tmp_path / "of another" / "machine").write_text("no number", encoding="ascii")
+    assert ask() == ask(), "what is damaged is made anew"
