@@ -10,6 +10,7 @@ from remote_engines import GATE, RUNS, Bright, Pointed
 from napari_medseg.annotation import Prompts
 from napari_medseg.annotation.prompts import ObjectPrompt
 from napari_medseg.cluster.remote.connection import LostError
+from napari_medseg.cluster.remote.scans import _Pace
 from napari_medseg.errors import CatalogueError, InvalidInputError, RemoteError
 from napari_medseg.segmenters.protocol import collect
 from napari_medseg.testing.segmenter_conformance import SegmenterConformance, blob
@@ -75,23 +76,23 @@ def test_a_scan_is_sent_once_and_found_again_by_one_request(serving, monkeypatch
     for _ in range(2):
         there = serving.segmenter("bright")
         sent_by = there._connection._sent
-        put_by = there._connection.put
+        pour_by = there._connection.pour
 
         def noted(method, path, by=sent_by, **given):
             sent.append(f"{method} {path}")
             return by(method, path, **given)
 
-        def put(path, content, by=put_by):
+        def pour(path, length, pieces, by=pour_by):
             sent.append(f"PUT {path}")
-            by(path, content)
+            return by(path, length, pieces)
 
         monkeypatch.setattr(there._connection, "_sent", noted)
-        monkeypatch.setattr(there._connection, "put", put)
+        monkeypatch.setattr(there._connection, "pour", pour)
         list(there._scans.opened(Volume(scan.array.copy(), scan.geometry)))
         there.release()
         sent.append("again")
     first, second = sent[: sent.index("again")], sent[sent.index("again") + 1 :]
-    assert sum(each.startswith("PUT") for each in first) == 3
+    assert [each.partition("slabs/")[2] for each in first if each.startswith("PUT")] == ["0/2"]
     assert [each.split("/")[-1] for each in second if each.startswith("POST")] == ["scans"]
     assert not any(each.startswith("PUT") for each in second)
 
@@ -99,22 +100,53 @@ def test_a_scan_is_sent_once_and_found_again_by_one_request(serving, monkeypatch
 def test_an_upload_that_broke_off_goes_on_where_it_was(serving, monkeypatch):
     scan = Volume(np.random.default_rng(6).integers(0, 999, (24, 300, 300)).astype(np.int32), Geometry((24, 300, 300)))
     there = serving.segmenter("bright")
-    put, sent = there._connection.put, []
+    pour, sent = there._connection.pour, []
 
-    def breaking(path, content):
-        sent.append(path)
-        put(path, content)
-        if len(sent) == 2:
-            monkeypatch.setattr(there._connection, "put", put)
-            raise RemoteError("broke off")
+    def breaking(path, length, pieces):
+        sending = pour(path, length, pieces)
+        sent.append([next(sending), next(sending)])
+        monkeypatch.setattr(there._connection, "pour", pour)
+        sending.close()
+        raise RemoteError("broke off")
 
-    monkeypatch.setattr(there._connection, "put", breaking)
+    monkeypatch.setattr(there._connection, "pour", breaking)
     with pytest.raises(RemoteError, match="broke off"):
         list(there._scans.opened(scan))
-    answer = there._connection.send("POST", "/v1/scans", json={**there._scans._open[0].told.model_dump(), "hashes": there._scans._open[0].hashes})
-    assert len(answer["missing"]) <= 1
+    assert sent
+    until, told = time.monotonic() + 10, there._scans._open[0]
+    while time.monotonic() < until:
+        answer = there._connection.send("POST", "/v1/scans", json={**told.told.model_dump(), "hashes": told.hashes})
+        if answer["missing"] == [2]:
+            break
+        time.sleep(0.02)
+    assert answer["missing"] == [2]
     np.testing.assert_array_equal(collect(there.predict(scan), scan.geometry.shape), collect(Bright().predict(scan), scan.geometry.shape))
     there.release()
+
+
+def test_a_slow_line_gets_packed_slabs_and_the_same_answer(serving):
+    scan = Volume(np.repeat(np.random.default_rng(7).integers(0, 999, (24, 300, 30)), 10, axis=2).astype(np.int32), Geometry((24, 300, 300)))
+    there = serving.segmenter("bright")
+    there._scans._pace.saw(seconds=10.0, sent=1 << 20)
+    assert there._scans._pace.packs
+    packed = "PUT /v1/scans/{scan}/slabs/{number}"
+    before = serving.log.count(packed)
+    np.testing.assert_array_equal(collect(there.predict(scan), scan.geometry.shape), collect(Bright().predict(scan), scan.geometry.shape))
+    assert there._scans._pace.ratio < 0.9
+    assert serving.log.count(packed) == before + 3
+    there.release()
+
+
+def test_what_is_packed_no_smaller_is_sent_as_it_is():
+    pace = _Pace()
+    assert not pace.packs
+    pace.saw(seconds=1.0, sent=1 << 20)
+    assert pace.packs
+    pace.ratio = 0.98
+    assert not pace.packs
+    pace.ratio = 0.5
+    pace.saw(seconds=1e-3, sent=1 << 20)
+    assert not pace.packs
 
 
 def test_a_line_that_breaks_in_the_middle_of_an_answer_is_taken_up_again_without_asking_twice(serving, scan, monkeypatch):

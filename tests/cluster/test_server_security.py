@@ -18,7 +18,7 @@ from remote_engines import Bright
 from served import Serving
 
 from napari_medseg.cluster.remote.address import checked, find, forget, known, remember
-from napari_medseg.cluster.server import guard, running
+from napari_medseg.cluster.server import guard, lines
 from napari_medseg.cluster.server.app import interface
 from napari_medseg.cluster.server.running import Running, Settings
 from napari_medseg.cluster.server.tokens import Tokens
@@ -190,6 +190,56 @@ def test_a_slab_that_is_not_what_was_announced_is_not_unpacked(serving, lease, s
     refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/0", content=sent), 422)
 
 
+@pytest.fixture
+def large(serving):
+    """A scan of three slabs that nobody has, its slabs' bytes and its lease."""
+    scan = Volume(np.random.default_rng().integers(0, 999, (24, 300, 300)).astype(np.int32), Geometry((24, 300, 300)))
+    told = Told.of(scan)
+    answer = opened(serving, told, slab_hashes(told, scan.array))
+    return scan, [told.slab(scan.array, number).tobytes() for number in range(3)], answer.json()["scan"]
+
+
+def missing(serving, scan):
+    told = Told.of(scan)
+    return opened(serving, told, slab_hashes(told, scan.array)).json()["missing"]
+
+
+@pytest.mark.parametrize(("path", "body", "status"), [
+    ("0/2", lambda slabs: slabs[0], 422), ("0/1", lambda slabs: b"".join(slabs), 422), ("0/3", lambda slabs: b"".join(slabs), 422),
+    ("2/1", lambda slabs: b"", 422), ("0/1", lambda slabs: iter(slabs[:2]), 422), ("0/9999999", lambda slabs: b"", 422),
+])
+def test_slabs_of_another_length_or_number_are_not_read(serving, large, path, body, status):
+    scan, slabs, lease = large
+    refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/{path}", content=body(slabs)), status)
+    assert missing(serving, scan) == [0, 1, 2]
+
+
+def test_of_many_slabs_the_one_that_is_not_what_was_announced_is_refused(serving, large):
+    scan, slabs, lease = large
+    refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/0/2", content=slabs[0] + slabs[0] + slabs[2]), 422)
+    assert missing(serving, scan) == [1]
+    assert asked(serving, "PUT", f"/v1/scans/{lease}/slabs/1/1", content=slabs[1]).status_code == 204
+    assert missing(serving, scan) == []
+    refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/1/1", content=slabs[0]), 503)
+
+
+def test_slabs_that_are_on_their_way_are_taken_from_nobody_else_and_what_came_before_the_line_broke_stays(serving, large):
+    scan, slabs, lease = large
+    host, port = serving.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(head(serving, f"PUT /v1/scans/{lease}/slabs/0/2", sum(map(len, slabs))) + slabs[0] + slabs[1][:1000])
+        until = time.monotonic() + 10
+        while missing(serving, scan) != [1, 2]:
+            assert time.monotonic() < until
+        refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/1/2", content=slabs[1] + slabs[2]), 503)
+    status = 503
+    while status == 503:  # until the server has seen that the line broke
+        assert time.monotonic() < until
+        status = asked(serving, "PUT", f"/v1/scans/{lease}/slabs/1/2", content=slabs[1] + slabs[2]).status_code
+    assert status == 204
+    assert missing(serving, scan) == []
+
+
 def test_more_bytes_than_announced_are_not_taken_in(serving, lease):
     refused(serving, asked(serving, "PUT", f"/v1/scans/{lease}/slabs/0", content=b"x" * 400_000), 413)
     assert b" 413 " in begun(serving, f"POST /v1/scans/{lease}/answers", 1 << 40)
@@ -239,14 +289,18 @@ def test_whatever_the_interface_can_be_sent_it_answers_as_it_says(serving):
 def begun(serving, request, length):
     """What is answered to a request whose body was announced and does not come."""
     host, port = serving.address.removeprefix("http://").split(":")
-    lines = (f"{request} HTTP/1.1", "Host: x", f"Authorization: Bearer {serving.token}", f"Medseg-Once: {once()}", f"Content-Length: {length}", "", "half")
     with socket.create_connection((host, int(port)), timeout=10) as line:
-        line.sendall("\r\n".join(lines).encode())
+        line.sendall(head(serving, request, length) + b"half")
         return line.recv(1000)
 
 
+def head(serving, request, length):
+    lines = (f"{request} HTTP/1.1", "Host: x", f"Authorization: Bearer {serving.token}", f"Medseg-Once: {once()}", f"Content-Length: {length}", "", "")
+    return "\r\n".join(lines).encode()
+
+
 def test_who_connects_and_says_nothing_is_hung_up_on(serving, monkeypatch):
-    monkeypatch.setattr(running, "HELLO_S", 0.2)
+    monkeypatch.setattr(lines, "HELLO_S", 0.2)
     host, port = serving.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as line:
         line.sendall(b"GET /v1/about HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -258,6 +312,15 @@ def test_a_body_that_does_not_come_is_given_up(serving, lease, monkeypatch):
     monkeypatch.setattr(guard, "SILENCE_S", 0.2)
     assert b" 408 " in begun(serving, f"PUT /v1/scans/{lease}/slabs/0", 5000)
     assert lives(serving)
+
+
+def test_slabs_that_do_not_come_are_given_up_and_can_be_sent_again(serving, large, monkeypatch):
+    scan, slabs, lease = large
+    monkeypatch.setattr(guard, "SILENCE_S", 0.2)
+    assert b" 408 " in begun(serving, f"PUT /v1/scans/{lease}/slabs/0/2", sum(map(len, slabs)))
+    monkeypatch.undo()
+    assert asked(serving, "PUT", f"/v1/scans/{lease}/slabs/0/2", content=b"".join(slabs)).status_code == 204
+    assert missing(serving, scan) == []
 
 
 def test_too_many_requests_are_refused_and_come_back_later(plain_catalogue, tmp_path):
@@ -304,6 +367,10 @@ def test_a_client_sends_nothing_to_a_server_with_another_certificate(plain_catal
     secure = Serving(tmp_path, cert=cert, key=key)
     try:
         assert lives(secure)
+        there, shape = secure.segmenter("bright"), (24, 300, 300)
+        several = Volume(np.random.default_rng(4).integers(0, 999, shape).astype(np.int32), Geometry(shape))
+        assert np.array_equal(collect(there.predict(several), shape), collect(Bright().predict(several), shape))
+        there.release()
         (tmp_path / "ca.pem").write_bytes(certificates["theirs"][0].read_bytes())
         told = secure.log.count("POST")
         with pytest.raises(RemoteError, match="does not trust"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import client as plain
 from typing import Any
+from urllib.parse import urlsplit
 
 from napari_medseg import errors
 from napari_medseg.cluster.remote.address import Server
@@ -24,6 +27,8 @@ SILENCE_S = 60.0
 SAME = "Use the same version of napari-medseg on both sides"
 PIECE = 1 << 18
 """Bytes written at once: what a socket does not take is copied by httpx."""
+UNTRUSTED = "shows a certificate that this machine does not trust"
+NOTHING_YET = "Ask whoever runs the server for its certificate and choose it as the one that counts; send nothing until then"
 HINT = 'Install it with: python -m pip install "napari-medseg[remote]"'
 
 
@@ -95,6 +100,7 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             raise RemoteError("is no certificate file", where=server.authority, todo="Choose the PEM file that the server's owner gave you") from error
         trust.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._trust = trust
         limits = httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=50)
         self._settings: dict[str, Any] = {
             "base_url": server.address, "verify": trust, "timeout": httpx.Timeout(SILENCE_S, connect=PATIENCE_S), "limits": limits, "trust_env": False,
@@ -113,7 +119,43 @@ class Connection:
         pieces = (content[at : at + PIECE] for at in range(0, len(content), PIECE))
         with self._told():
             answer = self._client.put(path, content=pieces, headers={**_once(), "Content-Length": str(len(content))})
-        self._require(answer)
+        self._require(answer.status_code, answer.content)
+
+    def pour(self, path: str, length: int, pieces: Iterable[memoryview]) -> Iterator[int]:
+        """Send very much at once on a line of its own: Python's own HTTP hands the pieces to the socket as they lie in memory.
+
+        Yields
+        ------
+        int
+            Bytes of each piece that the socket took; closed before the end, it hangs up.
+
+        Raises
+        ------
+        As `send`.
+        """
+        at = urlsplit(self.server.address)
+        where = at.hostname or "", at.port
+        secure = at.scheme == "https"
+        line = plain.HTTPSConnection(*where, timeout=PATIENCE_S, context=self._trust) if secure else plain.HTTPConnection(*where, timeout=PATIENCE_S)
+        headers = {"Authorization": f"Bearer {self.server.token}", "Content-Length": str(length), "Connection": "close", **_once()}
+        try:
+            with self._told():
+                line.connect()
+                line.sock.settimeout(SILENCE_S)
+                line.putrequest("PUT", path, skip_accept_encoding=True)
+                for name, value in headers.items():
+                    line.putheader(name, value)
+                line.endheaders()
+            for piece in pieces:
+                with self._told():
+                    line.send(piece)
+                yield len(piece)
+            with self._told():
+                answer = line.getresponse()
+                told = answer.read()
+            self._require(answer.status, told)
+        finally:
+            line.close()
 
     def get(self, path: str) -> Any:
         """A JSON answer."""
@@ -152,8 +194,7 @@ class Connection:
         with self._told():
             with self._client.stream("POST", path, content=content, headers=_once()) as answer:
                 if answer.status_code >= 400:
-                    answer.read()
-                self._require(answer)
+                    self._require(answer.status_code, answer.read())
                 yield self._pieces(answer)
 
     def about(self) -> About:
@@ -186,7 +227,7 @@ class Connection:
     def _sent(self, method: str, path: str, **given: Any) -> Any:
         with self._told():
             answer = self._client.request(method, path, headers=_once(), **given)
-        self._require(answer)
+        self._require(answer.status_code, answer.content)
         return answer
 
     def _pieces(self, answer: Any) -> Iterator[bytes]:
@@ -195,7 +236,7 @@ class Connection:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What httpx raises, as sentences."""
+        """What httpx and sockets raise, as sentences."""
         httpx, where = self._httpx, self.server.address
         try:
             yield
@@ -204,10 +245,11 @@ class Connection:
         except httpx.ConnectError as error:
             text = str(error)
             if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text.lower():
-                todo = "Ask whoever runs the server for its certificate and choose it as the one that counts; send nothing until then"
-                raise RemoteError("shows a certificate that this machine does not trust", where=where, todo=todo) from error
+                raise RemoteError(UNTRUSTED, where=where, todo=NOTHING_YET) from error
             raise LostError("cannot be reached", where=where, todo="Check the address, and whether the server runs") from error
-        except httpx.TransportError as error:
+        except ssl.SSLCertVerificationError as error:
+            raise RemoteError(UNTRUSTED, where=where, todo=NOTHING_YET) from error
+        except (httpx.TransportError, OSError, plain.HTTPException) as error:
             raise LostError("does not answer any more", where=where, todo="Check the network") from error
         except RuntimeError as error:
             if not self._hung_up(error):
@@ -221,19 +263,19 @@ class Connection:
         """Whether another thread closed the line meanwhile."""
         return "client has been closed" in str(error)
 
-    def _require(self, answer: Any) -> None:
-        if answer.status_code < 400:
+    def _require(self, status: int, content: bytes) -> None:
+        if status < 400:
             return
         try:
-            told = answer.json()["error"]
+            told = json.loads(content)["error"]
             kind, what, where, todo = (str(told[name]) for name in ("type", "what", "where", "todo"))
         except (ValueError, KeyError, TypeError):
-            kind, what, where, todo = "RemoteError", f"answered with {answer.status_code}", self.server.address, SAME
-        if answer.status_code in (408, 429, 502, 503, 504):
+            kind, what, where, todo = "RemoteError", f"answered with {status}", self.server.address, SAME
+        if status in (408, 429, 502, 503, 504):
             raise LostError(what, where=where, todo=todo)
-        if answer.status_code == 410:
+        if status == 410:
             raise GoneError(what, where=where, todo=todo)
-        if answer.status_code == 404:
+        if status == 404:
             raise UnknownError(what, where=where, todo=todo)
         raise as_error(kind, what, where, todo)
 

@@ -1,24 +1,32 @@
-"""Scans on a server: opened once, sent once, held for as long as they are worked with."""
+"""Scans on a server: opened once, sent once, held for as long as they are worked with.
+
+On a fast line slabs go as they are, many in one request, since packing would be slower than sending; on a slow one each is packed, beside the sending of
+another. Which it is follows from how fast the last ones went.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 import weakref
-from collections.abc import Generator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
 from napari_medseg.cluster.remote.connection import Connection
-from napari_medseg.cluster.wire.arrays import FASTEST, SMALL, squeezed
-from napari_medseg.cluster.wire.scans import Told, slab_hashes
+from napari_medseg.cluster.wire.arrays import squeezed
+from napari_medseg.cluster.wire.scans import Told, bytes_of, slab_hashes
 from napari_medseg.errors import MedsegError
 from napari_medseg.volume import Array, Volume
 
 BEAT_S = 30.0
 LINES = 2
-"""Slabs on the way at one time: while one is packed another is sent."""
+"""Packed slabs on the way at one time: while one is packed another is sent."""
+FIRST, MOST_BYTES = 4, 1 << 28
+"""Slabs sent to learn how fast the line is, and bytes of one request."""
+PACKED = 32
+"""Packed slabs after which it is asked again whether packing pays."""
 MOST = 4
 
 
@@ -32,21 +40,19 @@ class _Open:
 
 @dataclass(slots=True)
 class _Pace:
-    """What packing and sending cost, as seconds a byte; decides which level is faster on this line."""
+    """What packing and sending cost, in seconds a byte, and what packing leaves of a byte; first as usual, then as seen."""
 
-    packing: float = 0.0
-    ratio: float = 0.5
-    sending: float = 0.0
+    packing: float = 1e-9
+    ratio: float = 0.6
+    sending: float | None = None
 
     @property
-    def level(self) -> int:
-        packed = self.packing + self.ratio * self.sending
-        return SMALL if not self.sending or packed < self.sending + self.packing / 8 else FASTEST
+    def packs(self) -> bool:
+        """Whether a packed slab is there sooner."""
+        return self.sending is not None and self.packing + self.ratio * self.sending < 0.9 * self.sending
 
-    def saw(self, level: int, raw: int, sent: int, packing: float, sending: float) -> None:
-        self.sending = sending / sent
-        if level == SMALL:
-            self.packing, self.ratio = packing / raw, sent / raw
+    def saw(self, seconds: float, sent: int) -> None:
+        self.sending = seconds / sent
 
 
 class Scans:
@@ -131,30 +137,48 @@ class Scans:
                 self._connection.send("DELETE", f"/v1/scans/{each.lease}")
 
     def _sent(self, mine: _Open, array: Array, lease: str, missing: list[int]) -> Generator[tuple[float, str], None, None]:
-        def send(number: int) -> None:
-            slab, level = mine.told.slab(array, number), self._pace.level
-            at = time.perf_counter()
-            chunk = squeezed(slab.reshape(-1), level)
-            packed = time.perf_counter()
-            self._connection.put(f"/v1/scans/{lease}/slabs/{number}", chunk)
-            self._pace.saw(level, slab.nbytes, len(chunk), packed - at, time.perf_counter() - packed)
+        told, size = mine.told, mine.told.nbytes / 1e6
+        path, left = f"/v1/scans/{lease}/slabs", missing
+        while left:
+            count = min(PACKED, len(left)) if self._pace.packs else self._together(told, left)
+            sending = (self._packed if self._pace.packs else self._poured)(told, array, path, left[:count])
+            for done, _ in enumerate(sending, told.slabs - len(left) + 1):
+                yield done / told.slabs, f"Sending the scan ({done / told.slabs * size:.0f} of {size:.0f} MB)"
+            left = left[count:]
 
-        done, size = mine.told.slabs - len(missing), mine.told.nbytes / 1e6
+    def _together(self, told: Told, left: list[int]) -> int:
+        """How many of the next slabs follow one another and go in one request."""
+        most = FIRST if self._pace.sending is None else max(1, MOST_BYTES // told.bytes_of(0, 0))
+        return next((at for at in range(1, min(most, len(left))) if left[at] != left[0] + at), min(most, len(left)))
+
+    def _poured(self, told: Told, array: Array, path: str, numbers: list[int]) -> Iterator[object]:
+        """Slabs as they are, in one request."""
+        length, began = told.bytes_of(numbers[0], numbers[-1]), time.perf_counter()
+        yield from self._connection.pour(f"{path}/{numbers[0]}/{numbers[-1]}", length, (bytes_of(told.slab(array, number)) for number in numbers))
+        self._pace.saw(time.perf_counter() - began, length)
+
+    def _packed(self, told: Told, array: Array, path: str, numbers: list[int]) -> Iterator[object]:
+        """Slabs packed, each in a request of its own."""
+        def send(number: int) -> tuple[float, int, int]:
+            slab, at = told.slab(array, number), time.perf_counter()
+            chunk = squeezed(slab.reshape(-1))
+            took = time.perf_counter() - at
+            self._connection.put(f"{path}/{number}", chunk)
+            return took, slab.nbytes, len(chunk)
+
+        began, packing, raw, sent = time.perf_counter(), 0.0, 0, 0
         with ThreadPoolExecutor(LINES) as lines:
-            under_way = {lines.submit(send, number) for number in missing[:LINES]}
-            left = missing[LINES:]
+            under_way = [lines.submit(send, number) for number in numbers]
             try:
-                while under_way:
-                    ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    for each in ended:
-                        each.result()
-                        done += 1
-                        if left:
-                            under_way.add(lines.submit(send, left.pop(0)))
-                    yield done / mine.told.slabs, f"Sending the scan ({done / mine.told.slabs * size:.0f} of {size:.0f} MB)"
+                for each in under_way:
+                    took, held, went = each.result()
+                    packing, raw, sent = packing + took, raw + held, sent + went
+                    yield None
             finally:
                 for each in under_way:
                     each.cancel()
+        self._pace.saw(time.perf_counter() - began, sent)
+        self._pace.packing, self._pace.ratio = packing / raw, sent / raw
 
     def _beat(self) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
+from napari_medseg.cluster.server.lines import POUR, Filling
 from napari_medseg.cluster.server.tokens import Tokens
 from napari_medseg.errors import UnreadableFileError
 
@@ -91,6 +92,7 @@ class Guard:
                 await _answer(line.send, *refused)
             else:
                 scope.setdefault("state", {})["user"] = user
+                scope.setdefault("extensions", {})[POUR] = line.pour
                 await self._app(scope, line.receive, line.send)
         except TimeoutError:  # who does not read
             line.status = line.status or 408
@@ -161,11 +163,18 @@ class TooSlowError(HTTPException):
         super().__init__(408, "came too slowly")
 
 
+class BrokenError(HTTPException):
+    """A body whose line broke; nobody hears this answer, but the log does."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "broke off")
+
+
 class _Line:
     """One request's two directions: counted, and given up when they stand still."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+        self._receive, self._send, self._pour = receive, send, scope.get("extensions", {}).get(POUR)
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.address: str = (scope.get("client") or ("unknown",))[0]
         self.most = next((most for part, most in LARGEST if part in scope["path"]), LARGEST_ORDER)
@@ -192,6 +201,23 @@ class _Line:
         if self.came > self.most:
             raise TooLargeError
         return message
+
+    async def pour(self, filling: Filling) -> None:
+        """Have the rest of a body read into its place."""
+        before, pouring = filling.came, self._pour(filling)
+        try:
+            while not pouring.ended.done():
+                had = filling.came
+                await asyncio.wait({pouring.ended}, timeout=SILENCE_S)
+                took = time.monotonic() - self._began
+                if not pouring.ended.done() and (filling.came == had or (took > SILENCE_S and filling.came / took < SLOWEST)):
+                    raise TooSlowError
+            pouring.ended.result()
+        except OSError as error:
+            raise BrokenError from error
+        finally:
+            pouring.stop()
+            self.came += filling.came - before
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

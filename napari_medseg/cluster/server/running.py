@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import logging.handlers
@@ -13,15 +12,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from napari_medseg.cluster.server.tokens import Tokens, usual_file
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnavailableError, UnreadableFileError
 
-HELLO_S = 15.0
-"""Seconds that a client may take for the head of a request."""
 PORT = 8433
 MOST_CONNECTIONS = 256
 HINT = 'Install it with: python -m pip install "napari-medseg[server]"'
@@ -90,7 +86,9 @@ class Running:
         except ImportError as error:
             raise UnavailableError(f"needs {error.name}", where="The server", todo=HINT) from error
         from napari_medseg.cluster.server.answers import Answers
-        from napari_medseg.cluster.server.app import Room, make
+        from napari_medseg.cluster.server.app import make
+        from napari_medseg.cluster.server.lines import Line
+        from napari_medseg.cluster.server.room import Room
         from napari_medseg.cluster.server.runs import Runs
         from napari_medseg.cluster.server.store import Store
 
@@ -100,7 +98,7 @@ class Running:
         runs = Runs(lambda: answers.device)
         self.room = Room(Store(settings.memory), answers, runs, Tokens(settings.users), _audit_log(settings.log))
         config = uvicorn.Config(
-            make(self.room, rate=settings.rate), http=_impatient(), ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
+            make(self.room, rate=settings.rate), http=Line, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=2, limit_concurrency=MOST_CONNECTIONS,
             ssl_certfile=settings.cert, ssl_keyfile=settings.key,
         )
@@ -169,7 +167,7 @@ def _require_safe(settings: Settings) -> None:
 
 def _listening(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets small answers wait 40 ms for an acknowledgement (Nagle)
     try:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where others could take the address over
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -194,23 +192,3 @@ def _audit_log(path: Path | None) -> logging.Logger:
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(lines)
     return log
-
-
-def _impatient() -> type[Any]:
-    """The HTTP of uvicorn that hangs up on who connects, or comes back, and does not say what they want in time."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Impatient(H11Protocol):  # type: ignore[misc]
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self._hello = self.loop.call_later(HELLO_S, self._hang_up)
-
-        def _hang_up(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
-
-        def connection_lost(self, error: Exception | None) -> None:
-            self._hello.cancel()
-            super().connection_lost(error)
-
-    return Impatient

@@ -5,20 +5,25 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from napari_medseg.cluster.wire.arrays import OVERHEAD, unsqueezed
-from napari_medseg.cluster.wire.scans import Told, slab_hash
-from napari_medseg.errors import InvalidInputError, MissingFileError, NoRoomError
+from napari_medseg.cluster.wire.scans import Told, bytes_of, slab_hash
+from napari_medseg.errors import InvalidInputError, MedsegError, MissingFileError, NoRoomError
 from napari_medseg.volume import Array, Volume
 
 LEASE_S = 120.0
 IDLE_S = 1800.0
 MOST_LEASES = 2048
+
+
+class BusyError(MedsegError):
+    """Somebody else sends the same just now."""
 
 
 @dataclass(eq=False, slots=True)
@@ -140,27 +145,53 @@ class Store:
         ------
         InvalidInputError
             When there is no such slab, or it is not what was announced.
+        BusyError
+            When it arrives on another line.
         """
-        kept = lease.kept
+        if 0 <= number < lease.kept.told.slabs and number not in lease.kept.missing:
+            return
+        with self.arriving(lease, range(number, number + 1)):
+            unsqueezed(chunk, self._slab(lease.kept, number).reshape(-1))
+            self.settle(lease, number)
+
+    @contextmanager
+    def arriving(self, lease: Lease, numbers: range) -> Iterator[list[memoryview]]:
+        """The memory of slabs that are missing, to be written by nobody else meanwhile; `settle` each when it is full.
+
+        Raises
+        ------
+        InvalidInputError
+            When there are no such slabs.
+        BusyError
+            When one of them arrives on another line, or is there.
+        """
+        kept, wanted = lease.kept, set(numbers)
         with self._lock:
-            if not 0 <= number < kept.told.slabs:
-                raise InvalidInputError(f"has no slab {number}", where="the scan")
-            if number not in kept.missing:
-                return
-            if number in kept.arriving:
-                raise InvalidInputError("is on its way already", where=f"slab {number}", todo="Send it once")
-            kept.arriving.add(number)
+            if not wanted or not 0 <= numbers[0] <= numbers[-1] < kept.told.slabs:
+                raise InvalidInputError(f"has no slabs {numbers.start} to {numbers.stop - 1}", where="the scan")
+            if not wanted <= kept.missing - kept.arriving:
+                raise BusyError("are there, or on their way already", where="slabs of the scan", todo="Ask which are missing")
+            kept.arriving |= wanted
         try:
-            into = self._slab(kept, number)
-            unsqueezed(chunk, into.reshape(-1))
-            if slab_hash(into) != kept.hashes[number]:
-                raise InvalidInputError("is not what was announced", where=f"slab {number}", todo="Send it again")
-            with self._lock:
-                kept.missing.discard(number)
-                kept.array.flags.writeable = bool(kept.missing)
+            yield [bytes_of(self._slab(kept, number)) for number in numbers]
         finally:
             with self._lock:
-                kept.arriving.discard(number)
+                kept.arriving -= wanted
+
+    def settle(self, lease: Lease, number: int) -> None:
+        """A slab is there, if it is what was announced.
+
+        Raises
+        ------
+        InvalidInputError
+            When it is not; it stays missing.
+        """
+        kept = lease.kept
+        if slab_hash(self._slab(kept, number)) != kept.hashes[number]:
+            raise InvalidInputError("is not what was announced", where=f"slab {number}", todo="Send it again")
+        with self._lock:
+            kept.missing.discard(number)
+            kept.array.flags.writeable = bool(kept.missing)
 
     def most(self, lease: Lease, number: int) -> int:
         """Bytes that the chunk of a slab may have."""

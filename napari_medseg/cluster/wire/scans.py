@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from napari_medseg.cluster.wire.arrays import size_of
-from napari_medseg.errors import InvalidInputError
+from napari_medseg.cluster.wire.arrays import HINT, size_of
+from napari_medseg.errors import InvalidInputError, UnavailableError
 from napari_medseg.volume import Array, Geometry, Volume
 
 SLAB = 4 << 20
@@ -89,6 +89,11 @@ class Told(BaseModel):
         """How many there are."""
         return -(-self.rows // self.rows_a_slab)
 
+    def bytes_of(self, first: int, last: int) -> int:
+        """Of slabs that follow one another, both ends included."""
+        slices = min((last + 1) * self.rows_a_slab, self.rows) - first * self.rows_a_slab
+        return slices * (self.nbytes // self.rows)
+
     def digest(self, hashes: list[str]) -> str:
         """The scan's name: a hash of what is told of it and of its slabs' hashes."""
         return hashlib.sha256("\n".join([self.model_dump_json(), *hashes]).encode()).hexdigest()
@@ -107,9 +112,19 @@ class Told(BaseModel):
         return np.ascontiguousarray(part, self.dtype)
 
 
+def bytes_of(slab: Array) -> memoryview:
+    """A contiguous slab as it lies in memory."""
+    return slab.reshape(-1).view(np.uint8).data
+
+
 def slab_hash(slab: Array) -> str:
-    """Of a contiguous slab's bytes."""
-    return hashlib.sha256(slab.reshape(-1).view(np.uint8).data).hexdigest()
+    """BLAKE3 of a contiguous slab's bytes: as safe as SHA-256 and two to three times as fast, which counts where scans are hashed whenever they are opened."""
+    try:
+        import blake3
+    except ImportError as error:
+        raise UnavailableError("needs blake3", where="Working with a server", todo=HINT) from error
+    found: str = blake3.blake3(bytes_of(slab)).hexdigest()
+    return found
 
 
 def slab_hashes(told: Told, array: Array) -> list[str]:
