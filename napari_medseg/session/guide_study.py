@@ -55,7 +55,7 @@ def finished(session: Session) -> Step:
     """All cases are verified."""
     count = len(session.study.cases)
     every = f"All {count} cases are verified" if count > 1 else "The case is verified"
-    why = "As DICOM SEG, NIfTI and others. No patient's name goes along."
+    why = f"{_teaches(session)} Labels leave as DICOM SEG, NIfTI and others; no patient's name goes along.".lstrip()
     return Step(f"{every}. Export the labels, or make a report, from the Study menu", "export", "", why, plain=True)
 
 

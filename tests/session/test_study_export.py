@@ -58,6 +58,19 @@ def test_the_guide_leads_from_case_to_case_and_then_to_the_export(session, owner
     assert step.sentence.endswith("Go on: 1 is not verified yet")
 
 
+def test_with_all_verified_it_names_the_network_that_can_learn_from_them(session, owner, study, ball, tmp_path):
+    write(replace(ball, array=ball.array + 2), tmp_path / "c.nii.gz")
+    study.add([tmp_path / "c.nii.gz"])
+    owner.run_until(lambda: len(study.cases) == 3 and not study.busy)
+    for number in range(1, 4):
+        study.step(1)
+        owner.run_until(lambda number=number: session.current is not None and session.current.case == f"case-000{number}" and not study.busy)
+        label(session, owner)
+    step = next_step(session)
+    assert step.sentence.startswith("All 3 cases are verified")
+    assert step.why.startswith("Or train a network on the 3 labelled cases: Refine tab.")
+
+
 def test_with_nothing_verified_it_says_so(session, owner, study, tmp_path, problems):
     study_export.export(session, tmp_path / "out", ".nrrd")
     assert "no case is verified yet" in str(problems[0])
