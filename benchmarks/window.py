@@ -1,6 +1,6 @@
 """Stalls of the event loop in our window beside bare napari: `python benchmarks/window.py [--side 256 | --shape 300 512 512] [--parts tools acts study]`.
 
-Needs a display. `--why` prints where the window's thread was in long gaps.
+Needs a display. `--acts "turn the tabs" undo` measures those alone, `--why` prints where the window's thread was in long gaps.
 
 A timer beats every 2 ms while an action goes on; the longest gap between two beats is the stall a person would feel. The same actions are done in a napari
 window without us and in ours, on the same made-up scan: a bright blob with noise. Each has a process of its own, so that what either does for the first time is
@@ -25,7 +25,7 @@ import threading
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +65,13 @@ Found = dict[str, list[Gap]]
 
 
 class Heartbeat:
-    """Runs the event loop for a while and tells the longest gap between two beats; with `why` also where the window's thread was in long ones."""
+    """Runs the event loop for a while and tells the longest gap between two beats; with `why` also where the window's thread was in long ones.
 
-    def __init__(self, why: bool = False) -> None:
+    With `named` acts only those are measured.
+    """
+
+    def __init__(self, why: bool = False, named: Collection[str] = ()) -> None:
+        self.named = named
         self.gap = self.work = self.last = self.spent = 0.0
         self.blamed: Counter[str] = Counter()
         self.on, self._main = False, threading.get_ident()
@@ -97,6 +101,11 @@ class Heartbeat:
         self.on = False
         self.timer.stop()
         return Gap(1000 * self.gap, 1000 * self.work)
+
+    def act(self, found: Found, name: str, steps: list[Step], every: float, seconds: float = 0.0) -> None:
+        """Measure an act, if it is asked for."""
+        if not self.named or name in self.named:
+            found[name].append(self.during(steps, every, seconds))
 
     def tell(self) -> None:
         """Print where the window's thread was."""
@@ -147,8 +156,8 @@ def scroll(viewer, count: int) -> list[Step]:
     return [lambda z=z: viewer.dims.set_current_step(0, z) for z in range(count // 2 - 10, count // 2 + 10)]
 
 
-def bare_acts(viewer, image, inside, beat: Heartbeat, repeats: int, found: Found) -> None:
-    """What a person does between tools, in napari alone."""
+def bare_acts(viewer, image, inside, beat: Heartbeat, repeats: int, parts: list[str], found: Found) -> None:
+    """What a person does between tools, and from case to case, in napari alone."""
     viewer.add_labels(inside.astype(np.uint8))
     layer = viewer.layers[-1]
     tabs, pages = QTabWidget(), (QTextEdit("One"), QTextEdit("Two"))
@@ -166,19 +175,19 @@ def bare_acts(viewer, image, inside, beat: Heartbeat, repeats: int, found: Found
     def see(alpha: float) -> None:
         layer.colormap = DirectLabelColormap(color_dict={None: (0.6, 0.6, 0.6, 1), 0: (0, 0, 0, 0), 1: (0.9, 0.6, 0, alpha), 2: (0, 0.5, 0.7, 1)})
 
-    for _ in range(repeats):
+    for _ in range(repeats if "acts" in parts else 0):
         layer.mode, layer.brush_size, layer.selected_label = "paint", 5, 2
-        found["paint on the labels"].append(beat.during(hand.drag(), 0.03, 0.5))
-        found["undo"].append(beat.during([layer.undo], 0, 0.5))
-        found["redo"].append(beat.during([layer.redo], 0, 0.5))
+        beat.act(found, "paint on the labels", hand.drag(), 0.03, 0.5)
+        beat.act(found, "undo", [layer.undo], 0, 0.5)
+        beat.act(found, "redo", [layer.redo], 0, 0.5)
         layer.mode = "pan_zoom"
-        found["turn the tabs"].append(beat.during([turn] * 8, 0.3, 0.3))
-        found["hide and show (H)"].append(beat.during([lambda: setattr(layer, "visible", False), lambda: setattr(layer, "visible", True)], 0.3, 0.3))
-        found["sheet of keys"].append(beat.during([sheet.show, sheet.hide], 0.5, 0.3))
-        found["choose a label"].append(beat.during([lambda: setattr(layer, "selected_label", 1), lambda: setattr(layer, "selected_label", 2)], 0.3, 0.3))
-        found["lock and unlock"].append(beat.during([turn] * 2, 0.3, 0.3))
-        found["eye of a label"].append(beat.during([lambda: see(0.0), lambda: see(1.0)], 0.3, 0.3))
-    if not repeats:
+        beat.act(found, "turn the tabs", [turn] * 8, 0.3, 0.3)
+        beat.act(found, "hide and show (H)", [lambda: setattr(layer, "visible", False), lambda: setattr(layer, "visible", True)], 0.3, 0.3)
+        beat.act(found, "sheet of keys", [sheet.show, sheet.hide], 0.5, 0.3)
+        beat.act(found, "choose a label", [lambda: setattr(layer, "selected_label", 1), lambda: setattr(layer, "selected_label", 2)], 0.3, 0.3)
+        beat.act(found, "lock and unlock", [turn] * 2, 0.3, 0.3)
+        beat.act(found, "eye of a label", [lambda: see(0.0), lambda: see(1.0)], 0.3, 0.3)
+    if "study" not in parts:
         return
     other = image[::-1].copy(), inside[::-1].astype(np.uint8)
 
@@ -190,9 +199,9 @@ def bare_acts(viewer, image, inside, beat: Heartbeat, repeats: int, found: Found
             viewer.layers.remove(layer)
 
     for _ in range(repeats):
-        found["save a version"].append(beat.during([turn], 0, 1.5))
-        found["verify"].append(beat.during([turn], 0, 1.5))
-        found["next case"].append(beat.during([change], 0, 2))
+        beat.act(found, "save a version", [turn], 0, 1.5)
+        beat.act(found, "verify", [turn], 0, 1.5)
+        beat.act(found, "next case", [change], 0, 2)
 
 
 def bare(image, inside, beat: Heartbeat, repeats: int, parts: list[str]) -> Found:
@@ -245,7 +254,8 @@ def bare(image, inside, beat: Heartbeat, repeats: int, parts: list[str]) -> Foun
             viewer.layers[-1].data[:] = 0
         viewer.dims.ndisplay = 2
         del viewer.layers[-1]
-    bare_acts(viewer, image, inside, beat, repeats if {"acts", "study"} & set(parts) else 0, found)
+    if {"acts", "study"} & set(parts):
+        bare_acts(viewer, image, inside, beat, repeats, parts, found)
     viewer.close()
     return found
 
@@ -262,18 +272,18 @@ def our_acts(desk, scan, inside, beat: Heartbeat, repeats: int, found: Found) ->
     for _ in range(repeats):
         desk.paint_labels()
         viewer.layers.selection.active.brush_size = 5
-        found["paint on the labels"].append(beat.during(Hand(viewer).drag(), 0.03, 0.5))
-        found["undo"].append(beat.during([session.undo], 0, 0.5))
-        found["redo"].append(beat.during([session.redo], 0, 0.5))
+        beat.act(found, "paint on the labels", Hand(viewer).drag(), 0.03, 0.5)
+        beat.act(found, "undo", [session.undo], 0, 0.5)
+        beat.act(found, "redo", [session.redo], 0, 0.5)
         viewer.layers.selection.active.mode = "pan_zoom"
         tabs = [lambda tab=tab: key_acts.turn_to(desk, tab) for tab in ("weak", "refine", "review", "segment") * 2]
-        found["turn the tabs"].append(beat.during(tabs, 0.3, 0.3))
+        beat.act(found, "turn the tabs", tabs, 0.3, 0.3)
         held = key_acts.hide_while_held(desk)
-        found["hide and show (H)"].append(beat.during([lambda held=held: next(held), lambda held=held: next(held, None)], 0.3, 0.3))
-        found["sheet of keys"].append(beat.during([desk.keys.sheet.toggle, desk.keys.sheet.toggle], 0.5, 0.3))
-        found["choose a label"].append(beat.during([lambda: key_acts.choose_label(desk, 1)] * 2, 0.3, 0.3))
-        found["lock and unlock"].append(beat.during([lambda: key_acts.lock_label(desk)] * 2, 0.3, 0.3))
-        found["eye of a label"].append(beat.during([lambda: key_acts.show_label(desk)] * 2, 0.3, 0.3))
+        beat.act(found, "hide and show (H)", [lambda held=held: next(held), lambda held=held: next(held, None)], 0.3, 0.3)
+        beat.act(found, "sheet of keys", [desk.keys.sheet.toggle, desk.keys.sheet.toggle], 0.5, 0.3)
+        beat.act(found, "choose a label", [lambda: key_acts.choose_label(desk, 1)] * 2, 0.3, 0.3)
+        beat.act(found, "lock and unlock", [lambda: key_acts.lock_label(desk)] * 2, 0.3, 0.3)
+        beat.act(found, "eye of a label", [lambda: key_acts.show_label(desk)] * 2, 0.3, 0.3)
         print(f"  our acts {len(found['undo'])} done", flush=True)
     session.set(tab="weak", mode="levelset")
 
@@ -398,6 +408,7 @@ def measured(which: str, given: argparse.Namespace) -> Found:
         out = Path(folder) / "found.json"
         command = [sys.executable, __file__, "--shape", *map(str, given.shape), "--repeats", str(given.repeats), "--only", which]
         command += ["--out", str(out), "--parts", *given.parts, *(["--why"] if given.why else [])]
+        command += ["--acts", *given.acts] if given.acts else []
         subprocess.run(command, check=True)
         return {name: [Gap(*gap) for gap in gaps] for name, gaps in json.loads(out.read_text()).items()}
 
@@ -406,7 +417,7 @@ def alone(which: str, given: argparse.Namespace) -> None:
     """Measure one side and leave the figures in a file."""
     app = QApplication.instance() or napari.qt.get_qapp()
     image, inside = phantom(given.shape)
-    beat = Heartbeat(given.why)
+    beat = Heartbeat(given.why, given.acts)
     found = {"bare": bare, "ours": ours}[which](image, inside, beat, given.repeats, given.parts)
     given.out.write_text(json.dumps({name: [(gap.waited, gap.computed) for gap in gaps] for name, gaps in found.items()}))
     beat.tell()
@@ -421,6 +432,7 @@ def main() -> None:
     options.add_argument("--shape", type=int, nargs=3, metavar=("Z", "Y", "X"))
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options.add_argument("--acts", nargs="+", default=(), metavar="NAME", help="of the acts between tools only these")
     options.add_argument("--why", action="store_true")
     options.add_argument("--only", choices=("bare", "ours"), help=argparse.SUPPRESS)
     options.add_argument("--out", type=Path, help=argparse.SUPPRESS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
+from qtpy.QtCore import QTimer
 
 from napari_medseg.gui.pointing import TOOLS as POINTING
 from napari_medseg.gui.turns import show
@@ -15,15 +16,32 @@ if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
 
+TURNED_MS = 45  # after a tab was turned its page comes first, then the docks' redraw, then the tool that the page begins with
+
+
 class InHand:
     """Follows the session's tool, scan and class."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._armed = ("", 0, 0, False)
+        self._tab, self._began = desk.session.tab, desk.session.tool  # and the tool that the tab began with
+        self._turned = QTimer(desk)
+        self._turned.setSingleShot(True)
+        self._turned.setInterval(TURNED_MS)
+        self._turned.timeout.connect(self._follow)
 
     def follow(self) -> None:
-        """Take up what the session says, if that is news."""
+        """Take up what the session says, if that is news; a little later where a tab was turned: napari takes long to select a layer."""
+        session = self._desk.session
+        if session.tab != self._tab:
+            self._tab, self._began = session.tab, session.tool
+            self._turned.start()
+        elif not self._turned.isActive() or session.tool != self._began:
+            self._follow()
+
+    def _follow(self) -> None:
+        self._turned.stop()
         desk, session, scan = self._desk, self._desk.session, self._desk.session.current
         wanted = (session.tool, id(scan), session.chosen, session.background)
         if wanted == self._armed:
@@ -77,6 +95,7 @@ class InHand:
 
     def close(self) -> None:
         """Nothing is in hand any more."""
+        self._turned.stop()
         self._desk.session.set(tool="")
 
     def _disarm(self, scan: Scan) -> None:

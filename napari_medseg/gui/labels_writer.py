@@ -33,6 +33,8 @@ from napari_medseg.session.state import Preview, Scan, full_box
 from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
+OUTLINE = 2  # width of a preview's outline, which napari looks for in the whole slice even where it is empty
+AHEAD_MS = 60  # between layers that are laid out ahead: the docks draw themselves in between
 REST_MS = 1500  # before layers that nothing is awaited in are put out of sight: who turns the tabs has the tool in hand again sooner
 warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")  # ours are hidden then, but napari looks first
 BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
@@ -97,7 +99,7 @@ class LabelsWriter(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._redraw)
-        self._turns = Turns(self)
+        self._turns, self._ahead = Turns(self), Turns(self, AHEAD_MS)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -108,6 +110,7 @@ class LabelsWriter(QObject):
     def close(self) -> None:
         """The window goes."""
         self._turns.close()
+        self._ahead.close()
         self._timer.stop()
         self._rest.stop()
 
@@ -123,6 +126,7 @@ class LabelsWriter(QObject):
         """The scan is closed; its label layers stay with the person, unwired."""
         self._awaited = None if self._awaited is scan else self._awaited
         self._turns.forget(scan)
+        self._ahead.forget(scan)
         held = self._of.pop(id(scan), None)
         for layer in held.all() if held is not None else ():
             self._unwire(layer)
@@ -167,7 +171,11 @@ class LabelsWriter(QObject):
         if held.shows is not preview:
             known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
             held.shows = preview
-            self._put_in(self._outline(scan, preview.labels), preview.labels, f"{scan.name} {preview.title} outline", known.values())
+            lay_there = held.outline is not None and held.outline.data is preview.labels
+            outline = self._outline(scan, preview.labels)
+            self._put_in(outline, preview.labels, f"{scan.name} {preview.title} outline", known.values())
+            if not (lay_there and _moves(preview)):  # what grows there has its edge with its first mask
+                _outlined(outline, OUTLINE)
             self._turns.add(lambda: self._fill_in(scan, preview, known.values()), scan)
             return
         for layer in (held.outline, held.preview):
@@ -205,6 +213,8 @@ class LabelsWriter(QObject):
             return
         if self._awaited is not scan or (self._grows and layer is held.preview):
             show(layer, False)
+        if held.outline is not None and layer is held.outline:
+            _outlined(held.outline, 0)
         if self._awaited is scan and layer.data is not scan.lay_out():
             layer.data = scan.lay_out()
 
@@ -218,20 +228,27 @@ class LabelsWriter(QObject):
         if before is not None and before is not scan:
             self._rest.start()
         if scan is not None and scan.preview is None:
-            self._turns.add(lambda: self._lay_out(scan, self._outline), scan)
-            self._turns.add(lambda: self._lay_out(scan, self._fill), scan)
+            self._ahead.add(lambda: self._lay_out(scan, self._outline), scan)
+            self._ahead.add(lambda: self._lay_out(scan, self._fill), scan)
+
+    def drawn_on(self) -> None:
+        """Somebody draws: what is to be put out of sight waits until the stroke is done."""
+        if self._rest.isActive():
+            self._rest.start()
 
     def _tidy(self) -> None:
         """Put the layers of previews that nobody awaits out of sight."""
         for scan in self._session.scans:
             held = self._of.get(id(scan))
             for layer in (held.outline, held.preview) if held is not None else ():
-                self._turns.add(partial(self._put_away, scan, layer), scan)
+                self._ahead.add(partial(self._put_away, scan, layer), scan)
 
     def _lay_out(self, scan: Scan, make: Callable[[Scan, Array], Labels]) -> None:
         if scan in self._session.scans and self._awaited is scan and scan.preview is None:
             empty = scan.lay_out()
             layer = make(scan, empty)
+            if layer is self.of(scan).outline:
+                _outlined(layer, 0)
             if layer.data is not empty:
                 layer.data = empty
             show(layer, self._flat and not (self._grows and layer is self.of(scan).preview))
@@ -240,7 +257,7 @@ class LabelsWriter(QObject):
         """The outline of a scan's preview."""
         held = self.of(scan)
         if held.outline is None:
-            held.outline = self._make(scan, array, "preview outline", opacity=1.0, editable=False, visible=self._flat, contour=2)
+            held.outline = self._make(scan, array, "preview outline", opacity=1.0, editable=False, visible=self._flat)
         return held.outline
 
     def _fill(self, scan: Scan, array: Array) -> Labels:
@@ -255,6 +272,8 @@ class LabelsWriter(QObject):
         self._flat = flat
         held = self.of(scan) if scan is not None and (scan.preview is not None or self._awaited is scan) else ScanLabels()
         without_fill = self._grows if held.shows is None else _moves(held.shows)
+        if held.outline is not None and held.shows is not None:
+            _outlined(held.outline, OUTLINE)
         for layer in (held.preview, held.outline):
             if layer is not None:
                 show(layer, flat and not (layer is held.preview and without_fill))
@@ -333,10 +352,9 @@ class LabelsWriter(QObject):
         editable = keywords.pop("editable", True)
         if title != "labels":  # in 3D a light layer would hide by its depth what lies inside it
             keywords["blending"] = "translucent_no_depth"
-        contour = keywords.pop("contour", 0)
         keywords.setdefault("colormap", colours(self._session.classes))
         layer = Labels(array, name=f"{scan.name} {title}", metadata=scan_metadata(scan), **placement(scan.display.geometry), **keywords)
-        layer.editable, layer.contour = editable, contour
+        layer.editable = editable
         layer.metadata = {**layer.metadata, SHOWN: _look(self._session.classes, self._session.table.hidden if title == "labels" else ())}
         self._add(layer)
         return layer
@@ -371,8 +389,11 @@ class LabelsWriter(QObject):
         self._rested = 1000 * (self._began - before) > SLOWEST_MS
         self.redrawing.emit()
         with self._unheard():
+            edges = {held.outline for held in self._of.values() if held.shows is not None}
             for layer in stale:
-                if layer.visible:
+                if layer in edges and not layer.contour:
+                    _outlined(layer, OUTLINE)
+                elif layer.visible:
                     layer.refresh(extent=False, thumbnail=False, highlight=False)
         QTimer.singleShot(0, self._drawn)
 
@@ -402,6 +423,7 @@ class _Accepted:
         self._session.redo(self._scan)
 
     def drawing(self, box: Box) -> None:
+        self._writer.drawn_on()
         self._session.drawing(self._scan)
 
     def replaced(self, array: Any) -> None:
@@ -523,6 +545,12 @@ def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelCl
         layer.data = array
     if layer.name != name:
         layer.name = name
+
+
+def _outlined(layer: Labels, width: int) -> None:
+    """Show a layer as outlines of this width, 0 as areas."""
+    if layer.contour != width:
+        layer.contour = width
 
 
 def _moves(preview: Preview) -> bool:

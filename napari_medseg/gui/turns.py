@@ -17,10 +17,13 @@ class Turns(QObject):
     Parameters
     ----------
     parent : QObject
+    pause : int
+        Milliseconds before each piece.
     """
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, pause: int = PAUSE_MS) -> None:
         super().__init__(parent)
+        self._pause = pause
         self._waiting: deque[tuple[Callable[[], None], object]] = deque()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -33,7 +36,7 @@ class Turns(QObject):
         """Do this in a turn of its own, after what waits already; `about`: what it is done for, such as a scan."""
         self._waiting.append((piece, about))
         if not self._timer.isActive():
-            self._timer.start(PAUSE_MS)
+            self._timer.start(self._pause)
 
     def forget(self, about: object) -> None:
         """What was to be done for this waits no more: a machine with no time between two turns would keep a scan, with its layers, long after it was closed."""
@@ -48,7 +51,7 @@ class Turns(QObject):
         if self._waiting:
             piece, _ = self._waiting.popleft()
             if self._waiting:
-                self._timer.start(PAUSE_MS)
+                self._timer.start(self._pause)
             piece()
 
 

@@ -73,6 +73,7 @@ def test_while_a_tool_is_in_hand_the_preview_s_layers_lie_there_empty(viewer, do
     assert held.outline.visible
     assert not held.outline.data.any()
     assert held.outline.data is held.preview.data
+    assert held.outline.contour == 0, "an edge is looked for in every slice that is scrolled to, also where there is nothing"
     session.set(tool="")
     qtbot.waitUntil(lambda: not held.preview.visible and not held.outline.visible)
 
@@ -86,7 +87,7 @@ def test_who_turns_the_tabs_and_comes_back_finds_them_as_they_lay(viewer, dock, 
     session.set(tab="review")
     session.set(tab="weak", mode="scribbles", tool="scribbles")
     desk.writer._rest.timeout.emit()  # the wait is over
-    qtbot.waitUntil(lambda: not len(desk.writer._turns))
+    qtbot.waitUntil(lambda: not len(desk.writer._turns) and not len(desk.writer._ahead))
     assert told == []
     assert held.preview.visible
 
@@ -138,11 +139,13 @@ def test_a_run_changes_what_the_outline_holds_and_its_fill_comes_when_it_stands_
     desk.run()
     assert scan.preview.labels is held.outline.data is lay_there
     assert not held.preview.visible
+    qtbot.waitUntil(lambda: held.outline.contour > 0, timeout=60_000)
     qtbot.waitUntil(lambda: held.preview.visible, timeout=120_000)  # the whole run
     assert session.front.state == "settled"
     assert held.preview.data is scan.preview.labels
     session.discard()
     qtbot.waitUntil(lambda: held.outline.data is scan.spare and not held.preview.visible)
+    assert held.outline.contour == 0
     assert held.outline.visible
     assert not scan.spare.any()
     assert len(told) == 2, "the fill came in sight and went; nothing else did"

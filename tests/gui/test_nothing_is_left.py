@@ -70,9 +70,9 @@ def test_a_scan_that_is_closed_with_a_tool_in_hand_has_no_layers_waiting_for_it(
     scan = session.current
     desk.arm("scribbles")
     desk.arm("seeds")
-    assert len(desk.writer._turns)
+    assert len(desk.writer._ahead)
     session.close(scan)  # in the same turn of the event loop: nothing that waits was done
-    assert not len(desk.writer._turns)
+    assert not len(desk.writer._ahead)
 
 
 def test_a_dock_that_was_closed_leaves_the_viewer_as_it_was(viewer, ball):
