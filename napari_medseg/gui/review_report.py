@@ -91,7 +91,8 @@ class ReportPage(QWidget):
         mark(self.make, "primary", next_step(session).action == "run")
         made = report.made
         several = "" if made is not None and made.pictures == 1 else "s"
-        self.note.setText("" if made is None else f"{made.bytes / 1e6:.1f} MB, {made.pictures} picture{several}. Print it from the browser.")
+        size = "" if made is None else f"{made.bytes / 1e6:.1f} MB" if made.bytes >= 1e5 else f"{made.bytes / 1e3:.0f} kB"
+        self.note.setText("" if made is None else f"{size}, {made.pictures} picture{several}. Print it from the browser.")
         for each in (self.open, self.show_folder):
             each.setVisible(made is not None)
 

@@ -125,3 +125,13 @@ def test_a_window_that_the_dock_made_wider_than_the_screen_shrinks_to_it(viewer,
     window.show()
     qtbot.waitUntil(lambda: window.width() == room)
     holder.widget().desk.shut()
+
+
+def test_the_first_notice_stands_where_progress_is_told_until_something_runs(dock, desk, session, qtbot):
+    desk.refreshed.emit()
+    assert dock.notice.isVisibleTo(dock)
+    assert not dock.progress.isVisibleTo(dock)
+    starting.notice_seen(session)
+    desk.refreshed.emit()
+    assert not dock.notice.isVisibleTo(dock)
+    assert dock.progress.isVisibleTo(dock)
