@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,9 @@ def main(
     """Run the window until it is closed, or until the process `starter` is gone."""
     import napari
 
+    from napari_medseg.gui import cases_dock, window  # noqa: F401  # what the docks would load
+
+    gc.freeze()  # modules stay: searched through again and again for what may go, they held the window up by 0.2 s at a time
     logging.getLogger("napari_medseg").setLevel(logging.INFO)
     viewer = open_window(sample, paths, series, review=review, rater=rater)
     if starter is not None:
