@@ -112,7 +112,7 @@ class Driver:
             QApplication.processEvents()
             time.sleep(0.005)
 
-    def until(self, met: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, met: Callable[[], object], seconds: float = 300) -> None:
         """Wait for the machine; its time is counted."""
         start = time.monotonic()
         while not met():
