@@ -235,12 +235,15 @@ def many(arguments):
         threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
         for each in threads:
             each.start()
+        memory = []
         while any(each.is_alive() for each in threads):
-            print(f"{max(0, stop - time.monotonic()):.0f} s left: {serving.mb:.0f} MB, {sum(map(len, rows))} answers", flush=True)
+            memory.append(serving.mb)
+            print(f"{max(0, stop - time.monotonic()):.0f} s left: {memory[-1]:.0f} MB, {sum(map(len, rows))} answers", flush=True)
             time.sleep(15)
-        counts, every = [len(each) for each in rows], [took for each in rows for took in each]
-        print(f"16 clients, {arguments.seconds} s: {min(counts)} to {max(counts)} answers each, {len(wrong)} empty; median {statistics.median(every):.0f} ms, "
-              f"longest {max(map(max, rows)):.0f} ms; {serving.mb:.0f} MB at the end")
+        counts, every = sorted(map(len, rows)), [took for each in rows for took in each]
+        first, second = (statistics.mean(part) for part in (memory[2 : len(memory) // 2], memory[len(memory) // 2 :]))
+        print(f"16 clients, {arguments.seconds:.0f} s: answers by client {counts}, {len(wrong)} empty; median {statistics.median(every):.0f} ms, longest "
+              f"{max(every):.0f} ms; memory {min(memory[2:]):.0f} to {max(memory[2:]):.0f} MB, mean of the first half {first:.0f}, of the second {second:.0f}")
 
 
 def kills(arguments):
