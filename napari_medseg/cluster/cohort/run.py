@@ -100,7 +100,7 @@ class Work:
 
         waiting = self._unfinished(cases)
         running: dict[Future[Outcome], _Running] = {}
-        ended: Any = as_completed()
+        ended: Any = as_completed(loop=self.client.loop)  # a scheduler of others is nobody's default client
         number = 0
 
         def more() -> None:
