@@ -94,12 +94,10 @@ def segment(
 
 
 def _on_server(address: str, named: Named) -> Segmenter:
-    """The same of a server's catalogue; the scan leaves this machine."""
+    """The same of a server's catalogue, or of a model that is sent there; the scan leaves this machine."""
     from napari_medseg.cluster.remote.segmenter import remote_segmenter
 
-    if named.models:
-        raise InvalidInputError("is a model on this machine, which a server does not take", where=named.models[0], todo="Give an id of the server's catalogue")
-    return remote_segmenter(address, [(named.name, dict(named.answers)), *((other, {}) for other in named.also)], named.mirror)
+    return remote_segmenter(address, named.members, named.mirror)
 
 
 def _finder(segmenter: Segmenter) -> Finder:

@@ -30,6 +30,7 @@ def serve(
     rate: Annotated[float, typer.Option(help="Requests a second that one user may send.", min=1)] = 200.0,
     users: Annotated[Path | None, typer.Option(help="File of the users' tokens (hashes only); the usual one when not given.")] = None,
     audit_log: Annotated[Path | None, typer.Option(help="Where it writes who asked what and when; the usual place when not given.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Where refinements lie while they run, to go on after a restart; the usual place when not given.")] = None,
     add_user: Annotated[str | None, typer.Option(help="Make a token for this user, print it once, and end.")] = None,
     days: Annotated[float, typer.Option(help="How long that token counts.")] = 90.0,
     remove_user: Annotated[str | None, typer.Option(help="End this user's token.")] = None,
@@ -55,17 +56,17 @@ def serve(
         found = [{"user": each.name, "until": _day(each.expires), "expired": each.expires < time.time()} for each in tokens.users()]
         lines = [f"{each['user']}: until {each['until']}{' (expired)' if each['expired'] else ''}" for each in found]
         return Answer({"users": found}, "\n".join(lines) or "Nobody has a token; make one with --add-user NAME")
-    return _served(host, port, tls_cert, tls_key, insecure, device, memory_mb, networks, rate, tokens, audit_log)
+    return _served(host, port, tls_cert, tls_key, insecure, device, memory_mb, networks, rate, tokens, audit_log, runs)
 
 
 def _served(
     host: str, port: int, cert: Path | None, key: Path | None, insecure: bool, device: str, memory_mb: int, networks: int, rate: float, tokens: Tokens,
-    log: Path | None,
+    log: Path | None, runs: Path | None,
 ) -> Answer:
-    from napari_medseg.cluster.server.running import Running, Settings, usual_log
+    from napari_medseg.cluster.server.running import Running, Settings, usual_log, usual_runs
     from napari_medseg.segmenters.devices import choose
 
-    running = Running(Settings(host, port, cert, key, insecure, tokens.path, log, device, memory_mb * MEGABYTE, networks, rate))
+    running = Running(Settings(host, port, cert, key, insecure, tokens.path, log, device, memory_mb * MEGABYTE, networks, rate, runs or usual_runs()))
     running.room.answers.device = chosen = choose(device)
     if not tokens.users():
         typer.echo("Nobody has a token yet: medseg serve --add-user NAME", err=True)

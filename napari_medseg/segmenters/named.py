@@ -59,6 +59,16 @@ class Named:
         return Ensemble(members)
 
     @property
+    def members(self) -> list[tuple[str | Path, dict[str, str]]]:
+        """Id, or path of the model, of each, and the answers to what it asks; raises MissingFileError for a path where nothing is."""
+        found: list[tuple[str | Path, dict[str, str]]] = []
+        for number, name in enumerate((self.name, *self.also)):
+            if _is_entry(name) and _looks_like_path(name):
+                raise MissingFileError("there is no model here", where=Path(name), todo=MODEL_OR_ID)
+            found.append((name if _is_entry(name) else model_in(Path(name)), {} if number else dict(self.answers)))
+        return found
+
+    @property
     def models(self) -> tuple[Path, ...]:
         """Paths of those that are no entries of the catalogue."""
         return tuple(model_in(Path(name)) for name in (self.name, *self.also) if not _is_entry(name))

@@ -126,10 +126,10 @@ class Wanted:
     def _elsewhere(self) -> Segmenter:
         from napari_medseg.cluster.remote.segmenter import remote_segmenter
 
+        members: list[tuple[str | Path, dict[str, Any]]] = [(name, dict(answers)) for name, answers in self.engines]
         if self.model is not None:
-            todo = "Choose this machine under 'Runs on', or a segmenter that the server has"
-            raise InvalidInputError("is on this machine, and models are not sent to a server", where="Your refined model", todo=todo)
-        return remote_segmenter(self.server, [(name, dict(answers)) for name, answers in self.engines], MIRROR if self.mirrored else ())
+            members[0] = self.model, {}
+        return remote_segmenter(self.server, members, MIRROR if self.mirrored else ())
 
     def recorded(self) -> dict[str, Any]:
         """What a version tells of it besides the engine's id; answers are a person's own files and stay here."""

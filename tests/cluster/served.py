@@ -1,5 +1,9 @@
 """A server in this process with segmenters that cost nothing, and its users."""
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from napari_medseg.cluster.remote.address import Server
@@ -30,7 +34,8 @@ class Serving:
         self._start(0)
 
     def _start(self, port):
-        self.running = Running(Settings(port=port, users=self.tokens.path, log=self.folder / "audit.log", device="cpu", **self.settings))
+        kept = {"users": self.tokens.path, "log": self.folder / "audit.log", "runs": self.folder / "runs"}
+        self.running = Running(Settings(port=port, device="cpu", **kept, **self.settings))
         self.stop = self.running.start()
         self.address = self.running.address
 
@@ -47,3 +52,36 @@ class Serving:
 
     def segmenter(self, name, answers=None, token=None, give_up_s=15.0):
         return RemoteSegmenter(self.server(token), Spec(members=({"id": name, "answers": answers or {}},)), give_up_s=give_up_s)
+
+
+class Killable:
+    """A server in a process of its own that can be killed and started again at its address."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.starts = folder, 0
+        self.token = Tokens(folder / "users.json").add("ann")
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            self.port = one.getsockname()[1]
+
+    def start(self):
+        words = ["serve", "--port", str(self.port), "--users", str(self.folder / "users.json"), "--audit-log", str(self.folder / "audit.log")]
+        command = [sys.executable, "-c", "from napari_medseg.cli import main; main()", *words, "--device", "cpu", "--runs", str(self.folder / "runs")]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        next(line for line in self._process.stderr if line.startswith("Listening on "))
+        self.starts += 1
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._process.stderr.close()
+
+    def server(self):
+        return Server(f"http://127.0.0.1:{self.port}", self.token)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()

@@ -64,10 +64,10 @@ def test_a_training_learns_on_the_chosen_server(session, scan, serving, calls, t
     assert not serving.running.room.runs._runs
 
 
-def test_a_base_model_is_not_sent_and_that_is_said(session, scan, serving, calls, tmp_path):
+def test_a_base_that_is_no_model_is_said_before_anything_is_sent(session, scan, serving, calls, tmp_path):
     session.servers.choose(serving.address)
     session.refine.base = tmp_path / "model.safetensors"
     session.refine.out = tmp_path / "run"
     session.refining.start()
     wait(calls, lambda: not session.refining.is_training)
-    assert "takes no base model" in session.trouble
+    assert "there is no model here" in session.trouble

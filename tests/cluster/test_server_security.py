@@ -335,7 +335,7 @@ def test_too_many_requests_are_refused_and_come_back_later(plain_catalogue, tmp_
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
 def test_other_machines_are_listened_to_with_tls_only(tmp_path, host):
     with pytest.raises(InvalidInputError, match="without TLS"):
-        Running(Settings(host=host, port=0, users=tmp_path / "u.json", log=tmp_path / "log"))
+        Running(Settings(host=host, port=0, users=tmp_path / "u.json", log=tmp_path / "log", runs=tmp_path / "runs"))
 
 
 @pytest.fixture(scope="module")

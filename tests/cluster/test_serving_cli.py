@@ -38,7 +38,7 @@ def test_a_scan_is_segmented_on_a_server(serving, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("token", "device", "with_", "what"), [
     ("", "", "bright", "wants a token"), ("wrong", "", "bright", "does not know this token"), (None, "", "no-such", "not offered"),
-    (None, "http://gpu.example", "bright", "without encryption"), (None, "", "own_model", "on this machine"),
+    (None, "http://gpu.example", "bright", "without encryption"), (None, "", "own_model", "no model here"),
     (None, "http://127.0.0.1:1", "bright", "cannot be reached"),
 ])
 def test_what_a_server_refuses_is_one_sentence(serving, tmp_path, monkeypatch, token, device, with_, what):
@@ -97,5 +97,8 @@ def test_labels_are_refined_on_a_server(serving, tmp_path, monkeypatch):
     assert [each["round"] for each in answer["rounds"]] == [0, 1]
     assert Path(answer["model"]).is_file()
     assert sorted(path.name for path in (tmp_path / "out" / "final").iterdir()) == ["case0.nii.gz", "case1.nii.gz"]
-    code, answer = told("refine", tmp_path / "scans", tmp_path / "weak", "-o", tmp_path / "out", *words, "--base", "unet")
-    assert "base model" in answer["error"]["what"]
+    outlined = tmp_path / "there.nii.gz", tmp_path / "here.nii.gz"
+    for out, device in zip(outlined, (serving.address, "cpu"), strict=True):
+        code, answer = told("segment", tmp_path / "scans" / "case0.nii.gz", "--with", tmp_path / "out", "-o", out, "--device", device)
+        assert code == 0, answer
+    np.testing.assert_array_equal(read(outlined[0]).array, read(outlined[1]).array)

@@ -21,7 +21,7 @@ def tokens(tmp_path):
 @pytest.fixture
 def server(tmp_path, tokens, monkeypatch):
     monkeypatch.setenv(book.FILE, str(tmp_path / "servers.json"))
-    running = Running(Settings(port=0, users=tokens.path, log=tmp_path / "audit.log", device="cpu"))
+    running = Running(Settings(port=0, users=tokens.path, log=tmp_path / "audit.log", runs=tmp_path / "runs", device="cpu"))
     stop = running.start()
     yield running
     stop()

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_medseg.cluster.remote.address import Server
-from napari_medseg.cluster.remote.connection import Connection, LostError, as_error
+from napari_medseg.cluster.remote.connection import Connection, LostError, UnknownError, as_error
 from napari_medseg.cluster.remote.scans import Scans
-from napari_medseg.cluster.remote.segmenter import WAITS
+from napari_medseg.cluster.remote.segmenter import WAITS, outcome
 from napari_medseg.cluster.wire.frames import Frames
+from napari_medseg.cluster.wire.models import as_volume
 from napari_medseg.cluster.wire.training import LARGEST_LABELS, CaseTold, Ordered, case_name, recipe_settings, tick_of
 from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.io.atomic import replacing
@@ -25,6 +26,8 @@ from napari_medseg.refine.result import RefineResult, Tick
 from napari_medseg.volume import Volume
 
 GIVE_UP_S = 600.0
+AGAIN = 3
+"""How often a refinement that a server forgot is begun anew."""
 TODO = "Leave it out, or refine on this machine"
 
 
@@ -37,24 +40,30 @@ class RemoteRun:
     ----------
     server : Server
     request : RefineRequest
-        From the recipe's own beginning: a base model and earlier sets stay on this machine. With `out`, each round's labels and models are written there.
+        A base model is sent there; earlier sets stay on this machine. With `out`, each round's labels and models are written there.
 
     Raises
     ------
     InvalidInputError
         When it asks for what is not sent.
+    MissingFileError, SegmenterError
+        When the base is no model.
     """
 
+    looks = False
+
     def __init__(self, server: Server, request: RefineRequest) -> None:
-        given = {"base model": request.base, "truth to compare with": request.truth, "earlier set": request.replay, "watched sets": request.watch}
+        given = {"truth to compare with": request.truth, "earlier set": request.replay, "watched sets": request.watch}
         for what, value in given.items():
             if value:
                 raise InvalidInputError(f"a refinement on a server takes no {what}", where=server.address, todo=TODO)
         self.server, self.request = server, request
         self._connection = Connection(server)
+        self._base = None if request.base is None else as_volume(Path(request.base))
         self._cancelled = threading.Event()
         self._name = ""
         self._paused = False
+        self._again = 0
         self._telling: list[threading.Thread] = []
 
     def cancel(self) -> None:
@@ -96,9 +105,13 @@ class RemoteRun:
         try:
             cases, heldout, corrected, verified = self._read()
             names = {case_name(number): case.id for number, case in enumerate((*cases, *heldout))}
-            yield from self._order(cases, heldout, corrected, verified)
+
+            def order() -> Iterator[Tick]:
+                return self._order(cases, heldout, corrected, verified)
+
+            yield from order()
             folder = RunFolder(self.request.out) if self.request.out is not None and self._name else None
-            for tick, rounds in self._ticks(names):
+            for tick, rounds in self._ticks(names, order):
                 if folder is not None and tick.labels is not None and tick.round:
                     folder.write_labels(f"round{tick.round}", cases, tick.labels)
                 yield tick if tick.result is None else replace(tick, result=self._brought(tick.result, rounds, folder, cases))
@@ -123,7 +136,7 @@ class RemoteRun:
 
     def _order(self, cases: tuple[Case, ...], heldout: tuple[Case, ...], corrected: dict[str, Volume], verified: dict[str, Volume]) -> Iterator[Tick]:
         """Send all there is to send and have it started."""
-        request, scans = self.request, Scans(self._connection, most=4 * (len(cases) + len(heldout)))
+        request, scans = self.request, Scans(self._connection, most=4 * (len(cases) + len(heldout)) + 1)
         of = {case.id: (request.patients or {}).get(case.id, f" {case.id}") for case in (*cases, *heldout)}
         patients = {name: number for number, name in enumerate(dict.fromkeys(of.values()))}
         told: list[CaseTold] = []
@@ -144,19 +157,23 @@ class RemoteRun:
                                 return
                 told.append(CaseTold(**sent, patient=patients[of[case.id]], side=(request.sides or {}).get(case.id, "check")))
                 yield Tick(0.0, f"Sending the scans ({number + 1} of {len(cases) + len(heldout)})")
+            base = None if self._base is None else outcome(scans.opened(self._base))
             ordered = Ordered(
                 recipe=request.recipe.name, settings=recipe_settings(request.recipe), cases=tuple(told[: len(cases)]), heldout=tuple(told[len(cases) :]),
                 class_names=dict(request.class_names), seed=request.seed, start=request.start, freeze=request.freeze, every_round=request.every_round,
+                base=base,
             )
             self._name = str(self._connection.send("POST", "/v1/runs", json=ordered.model_dump(mode="json"))["run"])
         finally:
             scans.close()
 
-    def _ticks(self, names: dict[str, str]) -> Iterator[tuple[Tick, tuple[int, ...]]]:
-        """What the server tells, over lines that may break."""
-        after, lost = 0, None
+    def _ticks(self, names: dict[str, str], order: Callable[[], Iterator[Tick]]) -> Iterator[tuple[Tick, tuple[int, ...]]]:
+        """What the server tells, over lines that may break. A server that was started again goes on with it; one that forgot it is told anew."""
+        after, lost, fraction = 0, None, 0.0
         while self._name and not self._cancelled.is_set():
             try:
+                if lost is not None and self._paused:
+                    self._connection.send("PUT", f"/v1/runs/{self._name}/paused/1")
                 frames = Frames(LARGEST_LABELS)
                 with self._connection.stream(f"/v1/runs/{self._name}/ticks?after={after}", b"") as pieces:
                     for data in pieces:
@@ -173,10 +190,20 @@ class RemoteRun:
                                 raise as_error(*(str(head["error"][name]) for name in ("type", "what", "where", "todo")))
                             if "end" in head:
                                 return
-                            yield tick_of(head, payload, names)
-            except LostError:
+                            found = tick_of(head, payload, names)
+                            fraction = found[0].fraction or fraction
+                            yield found
+            except LostError as error:
                 if lost is not None and time.monotonic() - lost > GIVE_UP_S:
                     raise
+                yield Tick(fraction, f"The server {error.what}; trying again"), ()
+            except UnknownError:
+                if self._again >= AGAIN:
+                    raise
+                self._again, self._name, after = self._again + 1, "", 0
+                yield Tick(0.0, "The server does not know the refinement any more; it begins anew"), ()
+                for tick in order():
+                    yield tick, ()
             lost = lost or time.monotonic()
             self._cancelled.wait(WAITS[-1])
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from napari_medseg.annotation.prompts import Prompts
 from napari_medseg.cluster.remote.address import Server, find
 from napari_medseg.cluster.remote.connection import Connection, GoneError, LostError, UnknownError, as_error
-from napari_medseg.cluster.remote.scans import Scans
+from napari_medseg.cluster.remote.scans import MOST, Scans
 from napari_medseg.cluster.wire.asking import LARGEST_ARRAY, Asked, Can, Spec, prediction_of, read, told_prompts
 from napari_medseg.cluster.wire.frames import Frames, frame
+from napari_medseg.cluster.wire.models import as_volume
 from napari_medseg.errors import MedsegError
 from napari_medseg.segmenters.protocol import Box, Capabilities, Focus, Prediction
 from napari_medseg.volume import Volume
@@ -25,6 +27,9 @@ GIVE_UP_S = 120.0
 """How long a server that went is tried again."""
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.0)
 FOCUS_S = 0.2
+OWN = "own-model"
+"""What a model of a person's own is called among a server's; only its name there counts."""
+Sent = TypeVar("Sent")
 NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 
 
@@ -36,6 +41,8 @@ class RemoteSegmenter:
     server : Server
     spec : Spec
         Which of the server's catalogue, and what a person answered to what it asks.
+    own : by number of the spec's member
+        Models on this machine in its place: they are sent as scans are.
     give_up_s : float, optional
         How long a server that went is tried again; `GIVE_UP_S` when not given.
 
@@ -45,11 +52,11 @@ class RemoteSegmenter:
         When httpx or blosc2 is missing.
     """
 
-    def __init__(self, server: Server, spec: Spec, *, give_up_s: float | None = None) -> None:
-        self.server, self.spec = server, spec
+    def __init__(self, server: Server, spec: Spec, own: Mapping[int, Volume] | None = None, *, give_up_s: float | None = None) -> None:
+        self.server, self.spec, self._own = server, spec, dict(own or {})
         self._give_up_s = GIVE_UP_S if give_up_s is None else give_up_s
         self._connection = Connection(server)
-        self._scans = Scans(self._connection)
+        self._scans = Scans(self._connection, most=MOST + len(self._own))
         self._can: Can | None = None
 
     @property
@@ -92,12 +99,28 @@ class RemoteSegmenter:
             since = time.monotonic()
             while self._can is None:
                 try:
-                    self._can = read(Can, self._connection.send("POST", "/v1/engines", json=self.spec.model_dump(mode="json")))
-                except LostError:
+                    spec = outcome(self._there())
+                    self._can = read(Can, self._connection.send("POST", "/v1/engines", json=spec.model_dump(mode="json")))
+                except (LostError, UnknownError) as error:
+                    if isinstance(error, UnknownError):
+                        self._forget_own()
                     if time.monotonic() - since > min(self._give_up_s, 10.0):
                         raise
                     time.sleep(WAITS[1])
         return self._can
+
+    def _there(self) -> Generator[tuple[float, str], None, Spec]:
+        """What is asked for, with the names that models of one's own have there; sends those that are not there."""
+        members = list(self.spec.members)
+        for number, model in self._own.items():
+            name = yield from self._scans.opened(model)
+            members[number] = members[number].model_copy(update={"model": name})
+        return self.spec.model_copy(update={"members": tuple(members)})
+
+    def _forget_own(self) -> None:
+        """The server does not know the models any more."""
+        for model in self._own.values():
+            self._scans.forget(model)
 
     def _later(self, path: str) -> None:
         """Have an answer dropped there, without waiting for it."""
@@ -134,6 +157,7 @@ class _Question:
                 self.request, self._after = secrets.token_hex(16), 0
             except UnknownError:
                 self._scans.forget(self._volume)
+                self._segmenter._forget_own()
                 self._lost = self._lost or time.monotonic()
                 if time.monotonic() - self._lost > self._segmenter._give_up_s:
                     raise
@@ -149,15 +173,9 @@ class _Question:
 
     def _once(self) -> Iterator[Prediction]:
         """Ask, from where the answer was left; ends by raising."""
-        sending = self._scans.opened(self._volume)
-        while True:
-            try:
-                _, message = next(sending)
-            except StopIteration as stop:
-                scan = str(stop.value)
-                break
-            yield self._nothing(None, message)
-        asked = Asked(request=self.request, after=self._after, spec=self._segmenter.spec, prompts=self._told, focus=self._looked)
+        spec = yield from self._told_of(self._segmenter._there())
+        scan = yield from self._told_of(self._scans.opened(self._volume))
+        asked = Asked(request=self.request, after=self._after, spec=spec, prompts=self._told, focus=self._looked)
         frames, done = Frames(LARGEST_ARRAY), False
         with self._connection.stream(f"/v1/scans/{scan}/answers", frame(asked.model_dump(mode="json"), *self._payload)) as pieces:
             for data in pieces:
@@ -182,6 +200,16 @@ class _Question:
             raise _Done
         raise LostError("does not answer any more", where=self._segmenter.server.address, todo="Check the network")
 
+    def _told_of(self, sending: Generator[tuple[float, str], None, Sent]) -> Generator[Prediction, None, Sent]:
+        """What is sent, while it is."""
+        while True:
+            try:
+                _, message = next(sending)
+            except StopIteration as stop:
+                sent: Sent = stop.value
+                return sent
+            yield self._nothing(None, message)
+
     def _look(self) -> None:
         """Tell the server where the person looks now."""
         if not callable(self._focus) or time.monotonic() - self._looks < FOCUS_S:
@@ -201,7 +229,17 @@ class _Question:
         return Prediction(NOWHERE, np.zeros((self._maps, 0, 0, 0), np.float32), fraction, message)
 
 
-def remote_segmenter(address: str, members: list[tuple[str, dict[str, Any]]], mirror: tuple[str, ...] = ()) -> RemoteSegmenter:
+def outcome(sending: Generator[object, None, Sent]) -> Sent:
+    """What is sent in the end, waited for."""
+    while True:
+        try:
+            next(sending)
+        except StopIteration as stop:
+            sent: Sent = stop.value
+            return sent
+
+
+def remote_segmenter(address: str, members: Sequence[tuple[str | Path, Mapping[str, Any]]], mirror: tuple[str, ...] = ()) -> RemoteSegmenter:
     """A segmenter on a server that is known, or whose token is in MEDSEG_TOKEN.
 
     Parameters
@@ -209,13 +247,16 @@ def remote_segmenter(address: str, members: list[tuple[str, dict[str, Any]]], mi
     address : str
         "https://host:port".
     members : list of (id, answers)
-        The mean of several, when there are several.
+        The mean of several, when there are several. A path in the place of an id is a model on this machine, which is sent.
     mirror : of "left-right", "front-back", "head-feet"
 
     Raises
     ------
     InvalidInputError, RemoteError, UnavailableError
         When the address is none, no token is known, or a package is missing.
+    MissingFileError, SegmenterError
+        When a model on this machine is none.
     """
-    spec = read(Spec, {"members": [{"id": name, "answers": answers} for name, answers in members], "mirror": list(mirror)})
-    return RemoteSegmenter(find(address), spec)
+    own = {number: as_volume(name) for number, (name, _) in enumerate(members) if isinstance(name, Path)}
+    told = [{"id": OWN if isinstance(name, Path) else name, "answers": dict(answers)} for name, answers in members]
+    return RemoteSegmenter(find(address), read(Spec, {"members": told, "mirror": list(mirror)}), own)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from napari_medseg.annotation.prompts import Prompts
 from napari_medseg.cluster.server.networks import Networks, Offer
+from napari_medseg.cluster.server.own_models import OwnModels
 from napari_medseg.cluster.server.replies import Reply
 from napari_medseg.cluster.server.turns import Turn, Turns
 from napari_medseg.cluster.wire.asking import Asked, Can, Spec, piece_frame
@@ -40,13 +41,16 @@ class Answers:
     ----------
     device : str
         "auto", "cpu", "cuda:1", ...
+    own : OwnModels
+        Models that users sent.
     networks : int
         Segmenters that stay built.
     """
 
-    def __init__(self, device: str = "auto", networks: int = 4) -> None:
+    def __init__(self, device: str, own: OwnModels, networks: int = 4) -> None:
         self.device, self.turns = device, Turns()
-        self.offer = Offer()
+        self._own = own
+        self.offer = Offer(own)
         self._networks = Networks(self.offer, networks)
         self._answers: dict[tuple[str, str], Answer] = {}
         self._can: dict[str, Can] = {}
@@ -64,8 +68,8 @@ class Answers:
 
         Raises
         ------
-        CatalogueError, InvalidInputError
-            When that may not be asked.
+        CatalogueError, InvalidInputError, MissingFileError, SegmenterError
+            When that may not be asked, or a model of the user's own is not there or none.
         NoRoomError
             When this user has too many questions open.
         """
@@ -75,12 +79,13 @@ class Answers:
         if found is not None:
             return found
         self.offer.check(asked.spec)
+        spec, held = self._own.settled(user, asked.spec)
         reply = Reply()
 
-        def make() -> Iterator[bytes]:
+        def make(_: object = held) -> Iterator[bytes]:
             number = 0
-            with self._networks.taken(asked.spec, f"{user} {name}") as segmenter:
-                self._can[asked.spec.key] = Can.of(segmenter.title, segmenter.capabilities)
+            with self._networks.taken(spec, f"{user} {name}") as segmenter:
+                self._can[spec.key] = Can.of(segmenter.title, segmenter.capabilities)
                 for piece in segmenter.predict(scan, prompts, device=self.device, focus=lambda: answer.focus):
                     yield piece_frame(number, piece, level)
                     number += 1
@@ -102,15 +107,16 @@ class Answers:
 
         Raises
         ------
-        CatalogueError, InvalidInputError
-            When that may not be asked.
+        CatalogueError, InvalidInputError, MissingFileError, SegmenterError
+            As `ask`.
         """
         self.offer.check(spec)
+        spec, held = self._own.settled(user, spec)
         key = spec.key
         failed: list[MedsegError] = []
         reply = Reply()
 
-        def make() -> Iterator[bytes]:
+        def make(_: object = held) -> Iterator[bytes]:
             if key not in self._can:
                 with self._networks.taken(spec, "") as segmenter:
                     self._can[key] = Can.of(segmenter.title, segmenter.capabilities)

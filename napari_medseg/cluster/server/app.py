@@ -53,6 +53,7 @@ def interface(room: Room) -> FastAPI:
             await task
         await run_in_threadpool(room.runs.close)
         await run_in_threadpool(room.answers.close)
+        await run_in_threadpool(room.own.close)
 
     app = FastAPI(title="napari-medseg", version=__version__, openapi_url=None, lifespan=kept_clean, responses=FAULTS)
     _tell_faults(app)

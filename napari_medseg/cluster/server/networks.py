@@ -11,7 +11,8 @@ from typing import Any
 
 from napari_medseg import catalogue
 from napari_medseg.catalogue import Entry
-from napari_medseg.cluster.wire.asking import Spec
+from napari_medseg.cluster.server.own_models import OwnModels
+from napari_medseg.cluster.wire.asking import Member, Spec
 from napari_medseg.errors import CatalogueError, InvalidInputError
 from napari_medseg.segmenters.protocol import Segmenter
 
@@ -19,13 +20,22 @@ log = logging.getLogger(__name__)
 
 OURS = ("folder", "file", "consent")
 """Kinds of questions that only whoever runs the server answers, as `parameters` of the entry."""
+OF_FILES = "unet"
+"""What opens a model of ours, whichever family of networks it is of."""
 PLAIN = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 
 
 class Offer:
-    """What clients may ask for; read once, since reading a catalogue takes longer than a click may."""
+    """What clients may ask for; read once, since reading a catalogue takes longer than a click may.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    own : OwnModels
+        Models that clients sent.
+    """
+
+    def __init__(self, own: OwnModels) -> None:
+        self._own = own
         self._parts = catalogue.load()
         self.entries = {entry.id: entry for entry in self._parts.of_kind("segmenter") if _offered(entry)}
 
@@ -40,6 +50,10 @@ class Offer:
             When an answer names a file, agrees to something or is to a question that nobody asked.
         """
         for member in spec.members:
+            if member.model is not None:
+                if member.answers:
+                    raise InvalidInputError("asks for nothing", where="a model that was sent", todo="Leave the answers out")
+                continue
             entry = self.entries.get(member.id)
             if entry is None:
                 raise CatalogueError("is not offered by this server", where=member.id[:40], todo=f"Choose one of: {', '.join(self.entries)}")
@@ -56,10 +70,10 @@ class Offer:
 
         Raises
         ------
-        CatalogueError, InvalidInputError, UnavailableError
+        CatalogueError, InvalidInputError, UnavailableError, MissingFileError, SegmenterError
         """
         self.check(spec)
-        members: list[Segmenter] = [self._parts.find(member.id, "segmenter").build(**member.answers) for member in spec.members]
+        members = [self._member(member) for member in spec.members]
         if spec.mirror:
             from napari_medseg.segmenters.mirrored import mirrored
 
@@ -69,6 +83,12 @@ class Offer:
         from napari_medseg.segmenters.ensemble import Ensemble
 
         return Ensemble(members)
+
+    def _member(self, member: Member) -> Segmenter:
+        from_file = member.model is not None
+        entry = self._parts.find(OF_FILES if from_file else member.id, "segmenter")
+        built: Segmenter = entry.build(model=str(self._own.path(member.model or ""))) if from_file else entry.build(**member.answers)
+        return built
 
 
 @dataclass(eq=False, slots=True)

@@ -21,19 +21,17 @@ def refinement_routes(room: Room) -> APIRouter:
     @routes.post("")
     def start_run(request: Request, ordered: Ordered) -> dict[str, str]:
         user = user_of(request)
-        return {"run": runs.start(user, ordered, lambda name: store.volume(store.lease(user, name))).name}
+        taken = runs.start(user, ordered, lambda name: store.volume(store.lease(user, name)), lambda name, into: room.own.copied(user, name, into))
+        return {"run": taken.name}
 
     @routes.post("/{name}/ticks")
     def ticks(request: Request, name: Name, after: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0) -> Response:
-        run = runs.find(user_of(request), name)
-        run.reply.require(after)
+        run = runs.followed(user_of(request), name, after)
         return StreamingResponse(frames(run.reply, after, lambda: runs.before(run)), media_type=STREAM)
 
     @routes.put("/{name}/paused/{yes}", status_code=204)
     def pause(request: Request, name: Name, yes: Annotated[int, Path(ge=0, le=1)]) -> Response:
-        child = runs.find(user_of(request), name).child
-        if child is not None:
-            child.pause() if yes else child.go_on()
+        runs.pause(runs.find(user_of(request), name), bool(yes))
         return Response(status_code=204)
 
     @routes.get("/{name}/models/{number}")

@@ -19,19 +19,22 @@ class GoneError(MissingFileError):
 
 
 class Reply:
-    """Frames of one answer, numbered from 0.
+    """Frames of one answer, numbered.
 
     Parameters
     ----------
     window : int
         Bytes that are kept after they were sent.
+    first : int
+        Number of the first frame; those before it were another server's.
     """
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(self, window: int = WINDOW, first: int = 0) -> None:
         self._window = window
         self._lock = threading.Lock()
         self._frames: deque[bytes] = deque()
-        self._base = self._sent = self._behind = self._ahead = 0
+        self._base = self._sent = first
+        self._behind = self._ahead = 0
         self._wake: list[Callable[[], None]] = []
         self.ended = False
 

@@ -10,6 +10,7 @@ from fastapi import Path, Request
 
 from napari_medseg.cluster.server.answers import Answers
 from napari_medseg.cluster.server.guard import TooLargeError
+from napari_medseg.cluster.server.own_models import OwnModels
 from napari_medseg.cluster.server.runs import Runs
 from napari_medseg.cluster.server.store import Store
 from napari_medseg.cluster.server.tokens import Tokens
@@ -26,6 +27,7 @@ class Room:
     """All that a server holds."""
 
     store: Store
+    own: OwnModels
     answers: Answers
     runs: Runs
     tokens: Tokens

@@ -46,6 +46,8 @@ class Settings:
         Segmenters that stay built.
     rate : float
         Requests a second of one user.
+    runs : Path
+        Where refinements lie while they run.
     """
 
     host: str = "127.0.0.1"
@@ -59,6 +61,7 @@ class Settings:
     memory: int = 8 << 30
     networks: int = 4
     rate: float = 200.0
+    runs: Path = field(default_factory=lambda: usual_runs())
 
 
 class Running:
@@ -80,6 +83,7 @@ class Running:
 
     def __init__(self, settings: Settings) -> None:
         try:
+            import blake3  # noqa: F401
             import blosc2  # noqa: F401
             import fastapi  # noqa: F401
             import uvicorn
@@ -88,15 +92,18 @@ class Running:
         from napari_medseg.cluster.server.answers import Answers
         from napari_medseg.cluster.server.app import make
         from napari_medseg.cluster.server.lines import Line
+        from napari_medseg.cluster.server.own_models import OwnModels
         from napari_medseg.cluster.server.room import Room
         from napari_medseg.cluster.server.runs import Runs
         from napari_medseg.cluster.server.store import Store
 
         _require_safe(settings)
         self._socket = _listening(settings)
-        answers = Answers(settings.device, settings.networks)
-        runs = Runs(lambda: answers.device)
-        self.room = Room(Store(settings.memory), answers, runs, Tokens(settings.users), _audit_log(settings.log))
+        store = Store(settings.memory)
+        own = OwnModels(store)
+        answers = Answers(settings.device, own, settings.networks)
+        runs = Runs(lambda: answers.device, settings.runs)
+        self.room = Room(store, own, answers, runs, Tokens(settings.users), _audit_log(settings.log))
         config = uvicorn.Config(
             make(self.room, rate=settings.rate), http=Line, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=2, limit_concurrency=MOST_CONNECTIONS,
@@ -139,6 +146,11 @@ class Running:
             self._socket.close()
 
         return stop
+
+
+def usual_runs() -> Path:
+    """Where refinements lie unless another place is named: there a server that is started again finds them."""
+    return platformdirs.user_data_path("napari-medseg", appauthor=False) / "server-runs"
 
 
 def usual_log() -> Path:

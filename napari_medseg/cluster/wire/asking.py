@@ -28,10 +28,11 @@ class _Strict(BaseModel):
 
 
 class Member(_Strict):
-    """One segmenter of the server's catalogue and what a person answered to what it asks."""
+    """One segmenter of the server's catalogue and what a person answered to what it asks; or a model of the person's own that was sent, by its name there."""
 
     id: str = Field(max_length=100)
     answers: dict[str, str | float | bool] = Field(default_factory=dict, max_length=40)
+    model: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
 
 
 class Spec(_Strict):

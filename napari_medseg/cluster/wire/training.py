@@ -59,6 +59,7 @@ class Ordered(_Strict):
     start: Literal["base", "continue"] = "base"
     freeze: Literal["none", "encoder", "all but last"] = "none"
     every_round: bool = True
+    base: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
 
 
 def case_name(number: int) -> str:
