@@ -17,7 +17,8 @@ def blank(shape: tuple[int, ...], dtype: npt.DTypeLike = bool) -> npt.NDArray[An
     """Zeros whose memory comes as it is written.
 
     `np.zeros` gives such memory too, but only while the program has none left over from before, which must be cleared: about 10 ms for 16 MB, and several such
-    arrays lie between a person's click and the answer. This asks the system each time.
+    arrays lie between a person's click and the answer. This asks the system each time, and for small pages: numpy's arrays come in pages of 2 MB on Linux, each
+    of which is cleared, after others were moved out of its way, for the first voxel that is written in it.
 
     Parameters
     ----------

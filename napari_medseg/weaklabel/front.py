@@ -52,6 +52,8 @@ class Front:
         Voxels that never leave.
     within : three slices (z, y, x), optional
         `inside` and `kept` hold nothing elsewhere; looking there only is quicker.
+    sighted : int, optional
+        A version of the drive that knows its speed on the surface of `inside` already: its first step asks for no tile, and is soon there.
 
     Attributes
     ----------
@@ -62,19 +64,22 @@ class Front:
         Mm that a front of speed 1 would have moved.
     """
 
-    def __init__(self, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None) -> None:
+    def __init__(
+        self, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None, sighted: int | None = None,
+    ) -> None:
         self.inside, self.allowed, self.kept = inside, allowed, kept
         self.spacing: Spacing = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
         self.shape: Shape = (inside.shape[0], inside.shape[1], inside.shape[2])
         self.iterations, self.time = 0, 0.0
         self._drive: Drive | None = None
+        self._sighted = sighted
         real = [step for step, count in zip(spacing, inside.shape, strict=True) if count > 1] or [min(spacing)]
         self._least = min(real) / 2
         self._passes = int(np.ceil(max(real) / min(real))) if max(real) > THICK * min(real) else 0
         across = [1.0 / step if count > 1 else 0.0 for step, count in zip(spacing, inside.shape, strict=True)]
         self._inverse = (across[0], across[1], across[2])
         self._weights = (self.spacing[0] ** -2, self.spacing[1] ** -2, self.spacing[2] ** -2)
-        self._phi: FloatArray = np.empty(inside.size, np.float32)  # read where the state says so only: memory comes as the front does
+        self._phi: FloatArray = blank((inside.size,), np.float32)  # read where the state says so only: memory comes as the front does
         self.reset(inside, within)
 
     @property
@@ -153,6 +158,7 @@ class Front:
             *self._inverse, edge, float(speed.balloon), float(speed.curvature_mm), edge * float(speed.advection), rate, bounds, least=PART,
         ), default=0.0)
         if fastest <= 0:
+            self._ready(speed)  # where a first step asked for none
             return None
         step = COURANT / fastest
         self.time += step
@@ -220,6 +226,9 @@ class Front:
         if speed is not self._drive:
             self._drive = speed
             self._asked[...] = False
+        sighted, self._sighted = self._sighted, None
+        if sighted == speed.version:
+            return
         wanted = (self._tiles > 0) & ~self._asked
         if wanted.any():
             speed.prepare(wanted)

@@ -32,7 +32,9 @@ class AnyFront(Protocol):
         """Never enter nor cross these voxels."""
 
 
-def front_on(device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None) -> AnyFront:
+def front_on(
+    device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None, sighted: int | None = None,
+) -> AnyFront:
     """A front on a device; what is given is told at `front.Front`.
 
     Raises
@@ -41,7 +43,7 @@ def front_on(device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolA
         When a graphics card is asked for and none can be used.
     """
     if device in ("auto", "cpu"):
-        return Front(inside, spacing, allowed, kept, within)
+        return Front(inside, spacing, allowed, kept, within, sighted)
     from napari_medseg.weaklabel import front_torch
 
     if device == "cuda" and not front_torch.has_card():

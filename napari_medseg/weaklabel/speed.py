@@ -73,6 +73,8 @@ class Speed:
         The surface tension a front ends with; `curvature_mm` is the one it is under now, for whoever drives it to set.
     version : int
         Grows by one whenever tiles that were made are made again.
+    sighted : int or None
+        The version of which the speed is known wherever the surface of the first front lies, though no tile is made yet.
 
     Raises
     ------
@@ -99,6 +101,7 @@ class Speed:
         self._inward, self._reach = inward, reach_mm
         self._local: LocalStatistics = NOWHERE
         self.version = 0
+        self.sighted: int | None = None
         self._stale: list[Triple] = []
         self._slice = 0
         self.points = points
@@ -147,6 +150,7 @@ class Speed:
         mask: BoolArray = blank(self.shape)
         mask[tuple(self.like_target(self.points).T)] = True
         mask[tuple(self.points.T)] = True
+        self.sighted = self.version if self.stopping is None and len(self.points) <= FEW else None
         return mask, box_around_points(self.points, self._near_mm, self.spacing, self.shape)
 
     def like_target(self, points: IntArray) -> IntArray:
@@ -160,15 +164,15 @@ class Speed:
             self.prepare(tiles)
             return np.asarray(near[self.speed[tuple(near.T)] > 0])
         self._promised |= tiles
-        boxes = [box_around_points(point[None], self._near_mm, self.spacing, self.shape) for point in points]
+        boxes = [widened(box_around_points(point[None], self._near_mm, self.spacing, self.shape), self.shape, (1, 1, 1)) for point in points]
         self._measure_hand(boxes)
-        parts = in_parts(lambda first, stop: [self._speed_in(box) > 0 for box in boxes[first:stop]], len(boxes))
-        like = np.zeros(len(near), bool)
-        for box, speed in zip(boxes, [each for part in parts for each in part], strict=True):
-            at = near - [side.start for side in box]
-            here = ((at >= 0) & (at < speed.shape)).all(axis=1)
-            like[here] = speed[tuple(at[here].T)]
-        return np.asarray(near[like])
+
+        def make(first: int, stop: int) -> None:
+            for box in boxes[first:stop]:
+                self.speed[box] = self._speed_in(box)
+
+        in_parts(make, len(boxes))
+        return np.asarray(near[self.speed[tuple(near.T)] > 0])
 
     @property
     def _near_mm(self) -> float:

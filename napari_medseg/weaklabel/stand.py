@@ -217,7 +217,8 @@ class Stand:
 
     def _set(self, ground: Ground, speed: Speed, mask: BoolArray, around: Box | None = None) -> None:
         """Go on with another ground, speed and front, whose mask lies in a box; what was shown stays known, so that the change can be told."""
-        self.front = front_on(self.settings.device, np.ascontiguousarray(mask), self.given.spacing, ground.allowed, ground.kept, around)
+        given, sighted = self.given, speed.sighted if around is not None else None
+        self.front = front_on(self.settings.device, np.ascontiguousarray(mask), given.spacing, ground.allowed, ground.kept, around, sighted)
         self.ground, self.speed, self.stale = ground, speed, False
         self.why = speed.describe()
         self.renewals += 1

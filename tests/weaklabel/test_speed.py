@@ -8,6 +8,7 @@ from scipy import ndimage as ndi
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.testing import annotator
 from napari_medseg.weaklabel import tiles
+from napari_medseg.weaklabel.front import Front
 from napari_medseg.weaklabel.hand import Hand, squared_distance
 from napari_medseg.weaklabel.local_statistics import NOWHERE, cells_of, learned
 from napari_medseg.weaklabel.samples import around_points
@@ -393,3 +394,25 @@ def test_the_papers_preset_is_its_pipeline():
 def test_a_term_out_of_range_is_refused(wrong):
     with pytest.raises(InvalidInputError):
         LevelSetSettings(**wrong)
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["as it was looked at", "changed since"])
+def test_the_first_step_from_the_seeds_waits_for_no_tile_and_goes_where_it_would(changed):
+    fronts, speeds = [], [Speed(IMAGE, SPACING, PLAIN, SEEDS) for _ in range(2)]
+    for speed in speeds:
+        start, around = speed.start()
+        sighted = speed.sighted if speed is speeds[0] else None
+        assert speed.sighted == speed.version
+        kept = np.zeros(SHAPE, bool)
+        kept[tuple(SEEDS.T)] = True
+        fronts.append(Front(start, SPACING, np.ones(SHAPE, bool), kept, around, sighted))
+        if changed:
+            speed.change(LevelSetSettings(size=2.0, contrast="sigmoid", edge=0.0))
+        fronts[-1].advance(speed, 1)
+    assert speeds[0].prepared.any() == changed
+    assert speeds[1].prepared.any()
+    np.testing.assert_array_equal(fronts[0].inside, fronts[1].inside)
+    for front, speed in zip(fronts, speeds, strict=True):
+        front.advance(speed, 5)
+    np.testing.assert_array_equal(fronts[0].inside, fronts[1].inside)
+    np.testing.assert_array_equal(speeds[0].prepared, speeds[1].prepared)
