@@ -21,17 +21,29 @@ NEARLY = 0.95  # of the volume that a solver settled at below what was asked
 
 @dataclass(frozen=True)
 class Reached:
-    """A mask, the seconds of the one call that made it (transfers of arrays left out), and whether it is as large as asked."""
+    """A mask, the seconds of the one call that made it (transfers of arrays left out), those of the processor, and whether it is as large as asked."""
 
     mask: np.ndarray
     seconds: float
+    busy: float
     enough: bool
     iterations: int
 
 
+class Clock:
+    """Seconds, and the processor's in all threads, since it was made."""
+
+    def __init__(self) -> None:
+        self.began, self.worked = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Both."""
+        return time.perf_counter() - self.began, time.process_time() - self.worked
+
+
 def ours(scene, maps, voxels, patience, drive) -> Reached:
     """Our front on the processor, looked at as often as the tool does."""
-    began = time.perf_counter()
+    clock = Clock()
     front = Front(maps.start.copy(), scene.spacing, np.ones_like(maps.start), np.zeros_like(maps.start))
     size = int(front.inside.sum())
     while size < voxels and front.iterations < ITERATIONS:
@@ -39,7 +51,7 @@ def ours(scene, maps, voxels, patience, drive) -> Reached:
         if moved.box is None:
             break
         size = int(np.count_nonzero(front.inside))
-    return Reached(front.inside, time.perf_counter() - began, size >= voxels, front.iterations)
+    return Reached(front.inside, *clock.read(), size >= voxels, front.iterations)
 
 
 def _itk(scene, start, feature):
@@ -65,11 +77,11 @@ def _fewest_iterations(scene, maps, feature, flow, voxels, patience) -> Reached:
     asked, count = voxels, 40
     while True:
         flow.SetNumberOfIterations(count)
-        began = time.perf_counter()
+        clock = Clock()
         answer = flow.Execute(*images)
-        seconds = time.perf_counter() - began
+        took = clock.read()
         mask = sitk.GetArrayFromImage(answer) < 0
-        tried[count] = Reached(mask, seconds, mask.sum() >= voxels, count)
+        tried[count] = Reached(mask, *took, mask.sum() >= voxels, count)
         spent = sum(each.seconds for each in tried.values())
         if asked == voxels and not any(each.enough for each in tried.values()) and (spent > patience or count >= ITERATIONS):
             asked = int(NEARLY * mask.sum())
@@ -110,11 +122,11 @@ def itk_fast_marching(scene, maps, voxels, patience, drive) -> Reached:
     count = int(voxels if voxels < reached else NEARLY * reached)
     stop = float(np.partition(arrival.ravel(), count)[count])
     march.SetStoppingValue(stop)
-    began = time.perf_counter()
+    clock = Clock()
     answer = march.Execute(image)
-    seconds = time.perf_counter() - began
+    took = clock.read()
     mask = sitk.GetArrayFromImage(answer) <= stop
-    return Reached(mask, seconds, voxels < reached, 0)
+    return Reached(mask, *took, voxels < reached, 0)
 
 
 def skimage_geodesic(scene, maps, voxels, patience, drive) -> Reached:
@@ -125,11 +137,11 @@ def skimage_geodesic(scene, maps, voxels, patience, drive) -> Reached:
         pass
 
     state = {"mask": maps.start, "count": -1}
-    began = time.perf_counter()
+    clock = Clock()
 
     def watch(mask) -> None:
         state.update(mask=mask.copy() > 0, count=state["count"] + 1)
-        if state["mask"].sum() >= voxels or time.perf_counter() - began > patience:
+        if state["mask"].sum() >= voxels or clock.read()[0] > patience:
             raise Enough
 
     try:
@@ -138,8 +150,7 @@ def skimage_geodesic(scene, maps, voxels, patience, drive) -> Reached:
         )
     except Enough:
         pass
-    seconds = time.perf_counter() - began
-    return Reached(state["mask"], seconds, state["mask"].sum() >= voxels, state["count"])
+    return Reached(state["mask"], *clock.read(), state["mask"].sum() >= voxels, state["count"])
 
 
 REGION = {"SimpleITK threshold level set": itk_threshold, "SimpleITK fast marching": itk_fast_marching}

@@ -41,7 +41,7 @@ def report(folder: Path, patience: float, cases: Collection[str] = NAMES) -> Non
         "Same volume: all start from balls of 5 mm at the five seeds, over the same maps; a clock stops when the mask holds "
         f"{SHARE:.0%} of the truth's volume. Ours looks after each update, scikit-image after each iteration; ITK runs a number of iterations, the fewest "
         f"that are enough (to 5 %). Who settles at less, or needs more than {patience:.0f} s, is compared at (nearly) the volume it did reach, ours stopped "
-        f"there too. Tension {peers.CURVATURE} mm for all that have millimetres. Ours: best of {REPEATS}."
+        f"there too. Tension {peers.CURVATURE} mm for all that have millimetres. Ours: best of {REPEATS}. Seconds by the clock, in brackets of the processor."
     )
     for name in NAMES:
         if name in cases:
@@ -71,20 +71,20 @@ def _same_volume(scene, patience: float) -> None:
                 print(f"    {name}: left out, {error}")
                 continue
             there = mine if found.enough and mine.enough else _ours(scene, given, int(found.mask.sum()), drive)
-            compared = f"{found.seconds / there.seconds:.2g} times ours"
+            compared = f"{found.seconds / there.seconds:.2g} times ours (of the processor, all threads: {found.busy / there.busy:.2g})"
             if there is not mine:
                 compared += f" to that volume ({there.seconds:.2f} s, Dice {dice(there.mask, scene.truth):.3f})" if there.enough else ", which never gets there"
             print(f"    {name}: {_said(found, scene, voxels)}; {compared}", flush=True)
 
 
 def _ours(scene, given, voxels: int, drive):
-    return min((peers.ours(scene, given, voxels, 0.0, drive) for _ in range(REPEATS)), key=lambda each: each.seconds)
+    return min((peers.ours(scene, given, voxels, 0.0, drive) for _ in range(REPEATS)), key=lambda each: each.busy)
 
 
 def _said(found, scene, voxels) -> str:
     size = "" if found.enough else f" (stopped at {found.mask.sum() / voxels:.0%} of the volume asked)"
     each = f", {found.iterations} iterations of {1000 * found.seconds / found.iterations:.1f} ms" if found.iterations else ""
-    return f"{found.seconds:.3g} s, Dice {dice(found.mask, scene.truth):.3f}{each}{size}"
+    return f"{found.seconds:.3g} s ({found.busy:.3g}), Dice {dice(found.mask, scene.truth):.3f}{each}{size}"
 
 
 def _whole_tool() -> None:
