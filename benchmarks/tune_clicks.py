@@ -3,12 +3,14 @@
     python benchmarks/tune_clicks.py FOLDER --hippocampus FOLDER [--only brain2 two ...] [--method ours geodesic]
 
 brain2 and lung1 (in FOLDER) from several first clicks, hippocampi that are not reported (also averaged to slices of 4 mm), made objects of two pieces in slices
-of 5 mm, made volumes of 48 and 112 voxels. One line a case: Dice after every click, each method corrected on its own errors.
+of 5 mm, small made lesions in slices of 2 mm, made volumes of 48 and 112 voxels. One line a case: Dice after every click, each method corrected on its own
+errors.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -26,6 +28,7 @@ METHODS = {"ours": promptable, "geodesic": geodesic}
 MOST, COUNTS = 10, (1, 3, 5, 10)
 FIRSTS = {"brain2": 4, "lung1": 2}  # first clicks of each
 SIDE, THICK = 100, 5  # voxels of a volume of two pieces, and of them in a slice
+SMALL = (220, 900)  # voxels of a small lesion before slices are made thick: 0.66 mm each, three in a slice
 
 
 def two_pieces(seed: int) -> Case:
@@ -53,6 +56,13 @@ def thicker(case: Case, times: int) -> Case:
     return image[:count].astype(np.float32).reshape(slices).mean(1), truth[:count].reshape(slices).mean(1) > 0.5, (spacing[0] * times, *spacing[1:])
 
 
+def small_lesions(count: int) -> list[Case]:
+    """Objects of 2 to 4 mm radius in slices of 2 mm: a click's ball is as large as they are."""
+    made = (_made(9_200_000 + seed, 64) for seed in range(1000))
+    small = (case for case in made if SMALL[0] < np.count_nonzero(case[1]) < SMALL[1])
+    return [(*thicker(case, 3)[:2], (2.1, 0.66, 0.66)) for case in itertools.islice(small, count)]
+
+
 def cases(folder: Path, hippocampus: Path):
     """Sets of (case, first click or None)."""
     for name, count in FIRSTS.items():
@@ -64,6 +74,7 @@ def cases(folder: Path, hippocampus: Path):
     yield "hippocampi", [(case, None) for case in some]
     yield "thick hippocampi", [(thicker(some[index], 4), None) for index in (0, 2)]
     yield "two pieces", [(two_pieces(seed), None) for seed in range(8)]
+    yield "small lesions", [(case, None) for case in small_lesions(8)]
     yield "made", [(_made(9_000_000 + seed, 48), None) for seed in range(3)]
     yield "large", [(_made(9_100_000 + seed, 112), None) for seed in range(2)]
 

@@ -15,8 +15,7 @@ from napari_medseg.weaklabel.scene import Box
 INSIDE = 1
 BALL_MM = 2.0  # radius of a point's ball,
 BALL_VOXELS = 3.0  # and of the scan's finest voxels at most
-WIDE = 4  # points whose ball is as wide as that;
-WITHIN = 0.6  # of the way to the outline that it corrects, a later one's is no wider than so much
+WITHIN = 0.6  # of the way to the outline that it corrects, a further one's is no wider than so much
 
 
 def drawn(prompts: Pointed, radii: tuple[float, ...], box: Box, spacing: Spacing) -> LabelArray:
@@ -54,16 +53,15 @@ def widest(spacing: Spacing) -> float:
     return min(BALL_MM, BALL_VOXELS * min(spacing))
 
 
-def radius_of(at: Positions, sign: int, found: Array, box: Box, spacing: Spacing) -> float:
-    """Radius of a later point's ball, mm.
+def radius_of(at: Positions, found: Array, box: Box, spacing: Spacing) -> float:
+    """Radius of a further point's ball, mm.
 
     Who corrects an answer points into the middle of what is wrong with it. The nearer the outline is, the thinner what is wrong, and the smaller the ball
-    must be not to stand for what is right.
+    must be not to stand for what is right. So it is where a point says what was answered already.
 
     Parameters
     ----------
     at : (3,) voxel coordinates of the scan
-    sign : +1 inside, -1 outside
     found : (z, y, x) of `box`
         The probability that was corrected; 0 beyond.
     """
@@ -74,8 +72,8 @@ def radius_of(at: Positions, sign: int, found: Array, box: Box, spacing: Spacing
     within = ((places >= 0) & (places < found.shape)).all(axis=1)
     inside = np.zeros(len(places), bool)
     inside[within] = found[tuple(places[within].T)] > 0.5
-    right = offsets[inside if sign > 0 else ~inside] * steps
-    away = float(np.sqrt((right**2).sum(axis=1).min())) if len(right) else np.inf
+    beyond = offsets[inside != inside[len(inside) // 2]] * steps
+    away = float(np.sqrt((beyond**2).sum(axis=1).min())) if len(beyond) else np.inf
     return min(WITHIN * away, most)
 
 

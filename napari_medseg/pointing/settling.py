@@ -26,7 +26,7 @@ from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.pointing.outlines import Outlines
 from napari_medseg.pointing.parts import box_of, cropped, joined, shared, within
-from napari_medseg.pointing.seeds import INSIDE, WIDE, drawn, radius_of, widest
+from napari_medseg.pointing.seeds import INSIDE, drawn, radius_of, widest
 from napari_medseg.segmenters.promptable.answer import Answer
 from napari_medseg.segmenters.promptable.obeying import held
 from napari_medseg.segmenters.promptable.pointed import Pointed, Positions
@@ -165,9 +165,9 @@ class Settling:
         """Radii of the points' balls: of the older ones as they were."""
         known = last.radii if last is not None else ()
         rest = len(prompts.points) - len(known)
-        if last is None or rest != 1 or len(prompts.points) <= WIDE:
+        if last is None or rest != 1:
             return (*known, *[widest(self._spacing)] * rest)
-        return (*known, radius_of(prompts.points[-1], int(prompts.signs[-1]), last.values, last.box, self._spacing))
+        return (*known, radius_of(prompts.points[-1], last.values, last.box, self._spacing))
 
     def _part(self, prompts: Pointed, inside: Positions, found: Answer, shown: Answer) -> tuple[Box, bool]:
         """What is looked at: all about the object, or where that is too much what lies about the newest point; and whether it is."""

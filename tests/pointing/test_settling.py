@@ -62,16 +62,16 @@ class TestSeeds:
         assert (marks[3] == INSIDE).any()
         assert not (marks[[2, 4]] == INSIDE).any()
 
-    @pytest.mark.parametrize("sign", [1, -1])
-    def test_a_later_ball_is_the_smaller_the_nearer_the_outline_is_that_it_corrects(self, sign):
+    @pytest.mark.parametrize("outside", [True, False])
+    def test_a_further_ball_is_the_smaller_the_nearer_the_outline_is(self, outside):
         found = np.zeros((41, 41, 41), np.float16)
         found[:, :, :20] = 1
-        places = [20.0 + away if sign > 0 else 19.0 - away for away in (0, 1, 2, 9)]
-        radii = [radius_of(np.array([20.0, 20.0, place]), sign, found, whole(41, 41, 41), MM) for place in places]
+        places = [20.0 + away if outside else 19.0 - away for away in (0, 1, 2, 9)]
+        radii = [radius_of(np.array([20.0, 20.0, place]), found, whole(41, 41, 41), MM) for place in places]
         assert radii == pytest.approx([0.6, 1.2, 1.8, 2.0])
 
     def test_a_point_far_from_everything_stands_for_a_ball_of_bounded_size(self):
-        assert radius_of(np.array([300.0, 5.0, 5.0]), 1, np.ones((4, 4, 4), np.float16), whole(4, 4, 4), MM) == 2.0
+        assert radius_of(np.array([300.0, 5.0, 5.0]), np.ones((4, 4, 4), np.float16), whole(4, 4, 4), MM) == 2.0
 
     def test_balls_are_smaller_in_finer_scans(self):
         assert widest((0.2, 0.2, 0.2)) == pytest.approx(0.6)
@@ -118,6 +118,23 @@ class TestSettling:
         far = (slice(6, 10), slice(10, 14), slice(40, 52))
         thought, cold = second.thought[far].mean(dtype=float), alone.thought[far].mean(dtype=float)
         assert thought > cold + 0.05
+
+    def test_the_second_click_already_is_no_wider_than_what_it_corrects(self):
+        scan, truth = lump()
+        sure = Answer(whole(*truth.shape), np.where(truth, 0.95, 0.02).astype(np.float16), 1)
+        settling = Settling(scan, MM)
+        first = answer(settling, pointed((16, 24, 24, 1)), sure)
+        shallow, deep = (answer(settling, pointed((16, 24, 24, 1), (16, 24, x, -1)), sure, first).radii for x in (32, 28))
+        assert shallow[0] == deep[0] == deep[1] == 2.0
+        assert 0 < shallow[1] < 1.5
+
+    def test_a_click_that_says_what_was_answered_already_counts_for_as_much_as_one_that_corrects(self):
+        scan, truth = lump()
+        sure = Answer(whole(*truth.shape), np.where(truth, 0.95, 0.02).astype(np.float16), 1)
+        settling = Settling(scan, MM)
+        first = answer(settling, pointed((16, 24, 24, 1)), sure)
+        for x, sign in ((28, 1), (44, -1)):
+            assert answer(settling, pointed((16, 24, 24, 1), (16, 24, x, sign)), sure, first).radii[1] == 2.0
 
     def test_where_the_network_draws_a_crumb_the_outline_that_is_in_the_picture_is_taken(self):
         scan, truth = lump()
