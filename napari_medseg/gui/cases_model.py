@@ -117,7 +117,7 @@ class CasesModel(QAbstractTableModel):
         if key == "seconds":
             return clock(case.seconds) if case.seconds >= 1 else ""
         mark = " •" if case.has_unsaved else ""
-        taken = f"claimed by {case.claimed}" if case.claimed else ""
+        taken = f"{case.claimed.rpartition(' on ')[0] or case.claimed} has it" if case.claimed else ""  # where and since when: the tip
         new = "proposal" if case.id in self._study.proposals else ""
         small = " · ".join(part for part in (taken, new, f"{ml} ml" if ml else "", case.last_editor, clock(case.seconds) if case.seconds >= 1 else "") if part)
         return f"{case.name}{mark}" + (f"\n{small}" if small and not self.wide else f"\n{taken}" if taken else "")

@@ -75,7 +75,7 @@ class RefineRun(QWidget):
         self.waiting.setVisible(bool(self.waiting.text()))
         self.warning.setText(refining.warning)
         self.warning.setVisible(bool(refining.warning))
-        self.glimpse.setVisible(running)
+        self.glimpse.setVisible(running and refining.shows_looks)
         self.glimpse.setChecked(refining.glimpse.on)
         mark(self.run, "primary", session.tab == "refine" and next_step(session).action in ("run", "stop"))
         if running and self._loads is None:  # it takes a while, and the first loss comes only after some seconds

@@ -49,6 +49,9 @@ class ChildRun(Generic[Told]):
         Of the processor; 0 leaves one to the window where there are more than two.
     """
 
+    looks = True
+    """Whether `look` can have an answer."""
+
     def __init__(self, request: Any, first: Told, threads: int = 0) -> None:
         self.request, self.threads, self._first = request, threads, first
         self._cancelled = threading.Event()

@@ -22,7 +22,7 @@ from napari_medseg.session.rounds_again import Again, Redrawn
 from napari_medseg.session.run_notes import Spot, Voxel
 from napari_medseg.session.segmenting import REFINED, model_hash
 from napari_medseg.session.state import Scan
-from napari_medseg.session.study_adopting import RUN
+from napari_medseg.session.study_adopting import RUN, Taken
 from napari_medseg.session.study_refinement import Proposal, Waiting
 from napari_medseg.volume import LabelArray
 
@@ -336,6 +336,11 @@ class Refining:
         job = self._session.jobs.of(TRAINING)
         return job is not None and job.is_active
 
+    @property
+    def shows_looks(self) -> bool:
+        """Whether what it has learnt so far can be seen while it trains; a server shows nothing of it."""
+        return self.training is None or not self.training.runs or self.training.runs[-1].looks
+
     def row(self, number: int | None) -> Row | None:
         """The row of a round."""
         return next((row for row in self.rows if row.figures.round == number), None)
@@ -370,12 +375,16 @@ class Refining:
         self._drop_previews()
 
         def done(count: int) -> None:
-            self.in_use, self.missed = number, frozenset()
-            session.notice = f"Round {number} is in use: {count} case{'s' if count != 1 else ''} changed; what you painted or verified stayed"
+            told(Taken(count, {}))
+
+        def told(taken: Taken) -> None:
+            self.in_use, self.missed = number, frozenset(taken.others)
+            count, left_out = taken.changed, taken.left_out(self.name_of, "Adopt")
+            session.notice = f"Round {number} is in use: {count} case{'s' if count != 1 else ''} changed; what you painted or verified stayed{left_out}"
             session.changed.emit()
 
         if training.ids:
-            session.study.adopt(row.labels, made, done)
+            session.study.adopt(row.labels, made, told)
         else:
             scan_rounds.adopt(session, [(scan, self._taken(name, scan, row.labels[name])) for name, scan in self._open() if name in row.labels], made, done)
 
@@ -387,12 +396,16 @@ class Refining:
         self._drop_previews()
 
         def done(count: int) -> None:
-            self.in_use, self.missed = 0, frozenset()
-            session.notice = f"Rolled back: {count} case{'s have' if count != 1 else ' has'} the labels from before the refinement again"
+            told(Taken(count, {}))
+
+        def told(taken: Taken) -> None:
+            count, left_out = taken.changed, taken.left_out(self.name_of, "Roll back")
+            self.in_use, self.missed = self.in_use if taken.others else 0, frozenset()
+            session.notice = f"Rolled back: {count} case{'s have' if count != 1 else ' has'} the labels from before the refinement again{left_out}"
             session.changed.emit()
 
         if training.ids:
-            session.study.roll_back(training.ids, training.began, done)
+            session.study.roll_back(training.ids, training.began, told)
         else:
             made = Making("refine", "weak", {"rolled_back": training.began})
             scan_rounds.adopt(session, [(scan, partial(_unpacked, self._before[name])) for name, scan in self._open() if name in self._before], made, done)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_medseg.annotation import LabelMap
+from napari_medseg.errors import CaseClaimedError
 from napari_medseg.session import by_hand as marks
 from napari_medseg.session.history import Delta, difference
 from napari_medseg.session.locks import respected
@@ -39,28 +40,58 @@ class _Written:
     mark: Delta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of writing into many cases.
+
+    Attributes
+    ----------
+    changed : int
+        Cases that hold something else now.
+    others : by case
+        Who works on it: such a case was left as it is.
+    """
+
+    changed: int
+    others: Mapping[str, str]
+
+    def left_out(self, name: Callable[[str], str], act: str) -> str:
+        """Which cases were left as they are, and what to do about it, for people; "" for none."""
+        if not self.others:
+            return ""
+        whose = ", ".join(sorted(set(self.others.values())))
+        if len(self.others) == 1:
+            return f". {name(next(iter(self.others)))} was left as it is, since {whose} works on it: {act} again once it is free"
+        return f". {len(self.others)} cases were left as they are, since others work on them ({whose}): {act} again once they are free"
+
+
 class StudyAdopting(StudyBeside):
     """The rounds of a refinement as versions."""
 
-    def adopt(self, labels: Mapping[str, Proposal], made: Making, done: Callable[[int], None]) -> None:
-        """Save a round's labels as the latest version of its cases; what a person settled stays. `done` gets how many cases changed."""
+    def adopt(self, labels: Mapping[str, Proposal], made: Making, done: Callable[[Taken], None]) -> None:
+        """Save a round's labels as the latest version of its cases; what a person settled stays, and so do cases that others work on."""
         locked = self.session.table.locked
         self._write_all(list(labels), lambda project, case: adopted(project, case, labels[case], made, locked), done)
 
-    def roll_back(self, ids: Sequence[str], run: str, done: Callable[[int], None]) -> None:
-        """Go back to the labels before a refinement; what a person settled since stays. `done` gets how many cases changed."""
+    def roll_back(self, ids: Sequence[str], run: str, done: Callable[[Taken], None]) -> None:
+        """Go back to the labels before a refinement; what a person settled since stays, and so do cases that others work on."""
         self._write_all(ids, lambda project, case: rolled_back(project, case, run), done)
 
-    def _write_all(self, ids: Sequence[str], write: Callable[[Project, str], Version | None], done: Callable[[int], None]) -> None:
+    def _write_all(self, ids: Sequence[str], write: Callable[[Project, str], Version | None], done: Callable[[Taken], None]) -> None:
         project, autosave = self._writable(), self._autosave
         if project is None or autosave is None:
             return
         self.settle()
         changed: list[str] = []
+        others: dict[str, str] = {}
         moments = {scan.case: scan.history.last for scan in self.session.scans if scan.case}
 
         def work(case: str) -> _Written | None:
-            version = write(project, case)
+            try:
+                version = write(project, case)
+            except CaseClaimedError as error:
+                others[case] = project.case(case).claimed or error.what
+                return None
             if version is None:
                 return None
             changed.append(case)
@@ -78,9 +109,9 @@ class StudyAdopting(StudyBeside):
 
         def all_written(answer: tuple[list[Case], list[Version]]) -> None:
             self.cases, self.versions = answer
-            self.proposals = {case: waiting for case, waiting in self.proposals.items() if case not in ids}
+            self.proposals = {case: waiting for case, waiting in self.proposals.items() if case not in ids or case in others}
             self.busy = ""
-            done(len(changed))
+            done(Taken(len(changed), others))
             self._tell()
 
         self.busy = f"Writing the labels of {len(ids)} case{'s' if len(ids) != 1 else ''}"

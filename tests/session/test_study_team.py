@@ -5,7 +5,14 @@ import pytest
 from test_study import Desk
 
 from napari_medseg import io
+from napari_medseg.annotation import LabelMap
 from napari_medseg.project import Project
+from napari_medseg.refine import RoundFigures
+from napari_medseg.session.guide import next_step
+from napari_medseg.session.making import Making
+from napari_medseg.session.refining import Row
+from napari_medseg.session.refining_runs import Training
+from napari_medseg.session.study_refinement import Waiting
 
 
 @pytest.fixture
@@ -83,3 +90,42 @@ def test_a_window_whose_case_was_taken_over_keeps_what_was_drawn_as_unsaved_work
     ann.settle()
     assert "unsaved work is back" in ann.session.notice
     assert ann.study.scan.labels.any()
+
+
+def test_a_round_is_taken_into_the_cases_that_nobody_else_works_on_and_into_the_rest_later(desks, ball):
+    ann, bob = desks
+    ids = [case.id for case in ann.study.rows()]
+    drawn = np.zeros(ball.array.shape, np.uint8)
+    drawn[4:6, 10:20, 10:20] = 1
+    with Project.open(ann.study.folder, user="Cleo") as project:
+        for case in ids:
+            project.save(case, LabelMap(drawn, ball.geometry, ann.session.classes), kind="weak", tool="brush")
+    proposed = np.zeros(ball.array.shape, np.uint8)
+    proposed[2:4] = 1
+    refining = ann.session.refining
+    refining.training = Training("", ann.session.refine, ids=ids)
+    waiting = {case: Waiting.of(proposed, "round 1", Making("refine", "proposal")) for case in ids}
+    refining.rows = [Row(RoundFigures(1, 1, 0.0, None, 1.0, adopted=True), waiting)]
+    bob.go(0)
+    assert bob.study.taken == ""
+    ann.go(0)
+    assert (ann.study.taken[:3], next_step(ann.session).action) == ("Bob", "next")
+    ann.study.proposals = dict(waiting)
+    refining.adopt(1)
+    ann.settle()
+    assert not ann.problems
+    assert "1 case changed" in ann.session.notice
+    assert "a was left as it is, since Bob on" in ann.session.notice
+    assert ann.session.notice.endswith("Adopt again once it is free")
+    assert (refining.missed, set(ann.study.proposals)) == ({ids[0]}, {ids[0]})
+    bob.go(1)
+    bob.study.leave()
+    bob.settle()
+    assert refining.can_adopt(refining.rows[0])
+    refining.adopt(1)
+    ann.settle()
+    assert (refining.missed, refining.in_use, ann.study.proposals) == (frozenset(), 1, {})
+    with Project.open(ann.study.folder, user="Cleo") as project:
+        for case in ids:
+            assert np.array_equal(np.asarray(project.labels(case).array)[2:4] > 0, proposed[2:4] > 0)
+            assert project.version(case).author == "Ann"
