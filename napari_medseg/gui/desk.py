@@ -19,6 +19,7 @@ from napari_medseg.gui.acts import Acts
 from napari_medseg.gui.adding import Adding
 from napari_medseg.gui.brush_ring import without_box
 from napari_medseg.gui.bubble import BubbleTool
+from napari_medseg.gui.by_keys import Drawing
 from napari_medseg.gui.dispatcher import Dispatcher
 from napari_medseg.gui.doubt_layer import DoubtLayers, LookLayers
 from napari_medseg.gui.drops import Drops
@@ -137,6 +138,7 @@ class Desk(QObject, Acts):
         self.views = ViewsTool(self, viewer)
         self.preferences_page = PreferencesPage(self.session, lambda choices: self.writer.fill(choices.fill))
         self.in_hand = InHand(self)
+        self.drawing = Drawing(self)
         self.hiding = Hiding(self)
         self.context = CanvasContext(viewer)
         self._redraws = Redraws(self.session, self.writer, self.refreshed.emit, self)
@@ -237,6 +239,7 @@ class Desk(QObject, Acts):
         self._show_layers()
         self.right_mark.show(self.is_right())
         self.in_hand.follow()
+        self.drawing.look()
         self.pen.follow()
         self._redraws.ask()
 

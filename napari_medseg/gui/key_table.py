@@ -67,7 +67,7 @@ TABLE: tuple[Key, ...] = (
     Key("right", "Control-Shift-Right", "Crosshair 2 mm to the right", EVERYWHERE, partial(by_keys.move, right=1)),
     Key("up", "Control-Shift-Up", "Crosshair 2 mm up", EVERYWHERE, partial(by_keys.move, down=-1)),
     Key("down", "Control-Shift-Down", "Crosshair 2 mm down", EVERYWHERE, partial(by_keys.move, down=1)),
-    Key("set down", "Shift-Enter", "Click at the crosshair with the tool in hand", EVERYWHERE, by_keys.set_down),
+    Key("set down", "Shift-Enter", "Click at the crosshair with the tool in hand; begin and end a box or lasso there", EVERYWHERE, by_keys.set_down),
     Key("level", "W", "Window and level by dragging with the right button, or napari's zoom again", EVERYWHERE, act.toggle_levelling),
     Key("next label", "PageDown", "Choose the next label", LABELS, partial(act.choose_label, by=1)),
     Key("last label", "PageUp", "Choose the label before", LABELS, partial(act.choose_label, by=-1)),

@@ -66,3 +66,35 @@ def test_without_a_tool_or_a_scan_nothing_is_set(session, desk, dock, press):
     press("left", "set down")
     assert not session.views.crosshair
     assert isinstance(dock, QWidget)
+
+
+@pytest.mark.parametrize(("tool", "way", "places"), [("box", ("right", "right", "down"), 2), ("lasso", ("right", "right", "down", "left", "left"), 6)])
+def test_a_box_and_a_lasso_begin_and_end_where_keys_led_the_crosshair(session, desk, scan, press, tool, way, places):
+    session.set(tab="segment", engine="promptable")
+    session.prompting.live = False
+    session.prompting.arm(tool)
+    lines = desk.prompts.of(scan)[1]
+    start = session.views.voxel
+    press("set down", *way)
+    assert len(lines.data), "it is drawn while it goes on"
+    assert scan.board.is_empty
+    press("set down")
+    ((mark,),) = (target.marks for target in scan.board.targets)
+    found = np.rint(scan.display.geometry.voxel(np.array(mark.places)))
+    assert (mark.kind, len(mark.places)) == (tool, places)
+    assert found.min(0).tolist() == list(start), "corner or way begin where it was set down"
+    assert found[:, 1].max() == session.views.voxel[1]
+    assert len(set(found[:, 0])) == 1
+
+
+def test_a_box_that_was_begun_goes_with_its_tool(session, desk, scan, press):
+    session.set(tab="segment", engine="promptable")
+    session.prompting.live = False
+    session.prompting.arm("box")
+    press("set down", "right", "down")
+    lines = desk.prompts.of(scan)[1]
+    assert len(lines.data)
+    session.prompting.arm("point")
+    assert not len(lines.data)
+    press("set down")
+    assert [mark.kind for target in scan.board.targets for mark in target.marks] == ["point"]
