@@ -33,6 +33,7 @@ from napari_medseg.session.state import Preview, Scan, full_box
 from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
+GROWTH_MS = 40  # a front's first mask waits so long for its first growth: with a picture of its own between, this came one picture later
 OUTLINE = 2  # width of a preview's outline, which napari looks for in the whole slice even where it is empty
 AHEAD_MS = 60  # between layers that are laid out ahead: the docks draw themselves in between
 REST_MS = 1500  # before layers that nothing is awaited in are put out of sight: who turns the tabs has the tool in hand again sooner
@@ -96,6 +97,7 @@ class LabelsWriter(QObject):
         self._stale: set[Labels] = set()
         self._flat = True
         self._began, self._pause, self._rested = 0.0, REDRAW_MS, True
+        self._joins = False  # what waits to be drawn waits for more
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._redraw)
@@ -180,7 +182,7 @@ class LabelsWriter(QObject):
             return
         for layer in (held.outline, held.preview):
             if layer is not None and layer.data is preview.labels and layer.visible:
-                self._later(layer)
+                self._later(layer, GROWTH_MS if preview.iterations == 0 and _moves(preview) else 0)
 
     def follow_front(self, scan: Scan, classes: Sequence[LabelClass]) -> None:
         """A front that grew may stand still now: then the fill comes."""
@@ -373,10 +375,12 @@ class LabelsWriter(QObject):
             if wired is not None:
                 wired.close()
 
-    def _later(self, layer: Labels) -> None:
+    def _later(self, layer: Labels, wait: int = 0) -> None:
+        """Draw it soon; what comes after a rest at once, or when something joins it within some ms."""
         self._stale.add(layer)
-        if not self._timer.isActive():  # what comes after a rest is drawn at once
-            self._timer.start(max(0, self._pause - int(1000 * (time.perf_counter() - self._began))))
+        if not self._timer.isActive() or (self._joins and not wait):
+            self._joins = wait > 0
+            self._timer.start(max(wait, self._pause - int(1000 * (time.perf_counter() - self._began))))
 
     @property
     def is_waiting(self) -> bool:
@@ -384,7 +388,7 @@ class LabelsWriter(QObject):
         return self._timer.isActive()
 
     def _redraw(self) -> None:
-        stale, self._stale = self._stale, set()
+        stale, self._stale, self._joins = self._stale, set(), False
         before, self._began = self._began, time.perf_counter()
         self._rested = 1000 * (self._began - before) > SLOWEST_MS
         self.redrawing.emit()

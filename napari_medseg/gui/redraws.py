@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, QTimer
@@ -28,7 +29,7 @@ class Redraws:
 
     def __init__(self, session: Session, writer: LabelsWriter, draw: Callable[[], None], parent: QObject) -> None:
         self._session, self._writer, self._draw = session, writer, draw
-        self._behind = False
+        self._behind, self._asked = False, 0.0
         self._timer = QTimer(parent)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._on_time)
@@ -38,16 +39,18 @@ class Redraws:
         """Something changed."""
         self._behind = True
         if not self._timer.isActive():
-            front = self._session.front
-            begins = front is not None and front.state == "running" and not front.updates
-            self._timer.start(BEGIN_MS if begins else REFRESH_MS)
+            self._asked = time.perf_counter()
+            self._timer.start(REFRESH_MS)
 
     def close(self) -> None:
         """Draw no more."""
         self._timer.stop()
 
     def _on_time(self) -> None:
-        if self._behind and not self._writer.is_waiting:
+        front, left = self._session.front, BEGIN_MS - int(1000 * (time.perf_counter() - self._asked))
+        if left > 0 and front is not None and front.state == "running" and not front.updates:  # whether it runs shows only after it was asked for
+            self._timer.start(left)
+        elif self._behind and not self._writer.is_waiting:
             self._behind = False
             self._draw()
 

@@ -139,7 +139,8 @@ class SliceBar(QWidget):
                 if (self.place.minimum(), self.place.maximum()) != (round(low, 1), round(high, 1)):
                     self.place.setRange(low, high)
                     self.place.setSingleStep(abs(span[2]))
-                self.place.setValue(here.mm)
+                if self.place.text() != self.place.textFromValue(round(here.mm, 1)):  # being told what it shows it is painted anew, and the window with it
+                    self.place.setValue(here.mm)
             finally:
                 self._own = False
 
