@@ -1,5 +1,6 @@
 """A segmenter on a server is used like one that runs here, and no prompt is lost on the way."""
 
+import socket
 import threading
 import time
 
@@ -95,6 +96,15 @@ def test_a_scan_is_sent_once_and_found_again_by_one_request(serving, monkeypatch
     assert [each.partition("slabs/")[2] for each in first if each.startswith("PUT")] == ["0/2"]
     assert [each.split("/")[-1] for each in second if each.startswith("POST")] == ["scans"]
     assert not any(each.startswith("PUT") for each in second)
+
+
+def test_small_answers_do_not_wait_for_larger_ones(serving):
+    there = serving.segmenter("bright")
+    assert there.title
+    lines = [each.transport.get_extra_info("socket") for each in serving.running._server.server_state.connections]
+    assert lines
+    assert all(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for line in lines)
+    there.release()
 
 
 def test_an_upload_that_broke_off_goes_on_where_it_was(serving, monkeypatch):
