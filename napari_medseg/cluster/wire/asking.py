@@ -17,7 +17,7 @@ from napari_medseg.errors import InvalidInputError
 from napari_medseg.segmenters.protocol import Box, Capabilities, Prediction
 from napari_medseg.volume import Array, LabelArray, Volume
 
-PROTOCOL = 1
+PROTOCOL = 2
 LARGEST_ARRAY = 1 << 31
 _Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 _Span = tuple[int, int]
