@@ -20,16 +20,16 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_medseg.annotation import LabelClass
+from napari_medseg.gui.label_colours import BARRIER_COLOUR, CLEAR, LIMIT_COLOUR, colours, fading
+from napari_medseg.gui.label_keepers import Accepted, Barrier, Limit, Strokes
 from napari_medseg.gui.layers import move_layer, placement, scan_metadata
 from napari_medseg.gui.limit_brush import LimitBrush
 from napari_medseg.gui.lock_guard import LockGuard
 from napari_medseg.gui.paint_log import PaintLog
 from napari_medseg.gui.turns import Turns, show
 from napari_medseg.session import barrier
-from napari_medseg.session.history import Box, History, Step, change
-from napari_medseg.session.locks import respected
 from napari_medseg.session.session import Session
-from napari_medseg.session.state import Preview, Scan, full_box
+from napari_medseg.session.state import Preview, Scan
 from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
@@ -38,11 +38,7 @@ OUTLINE = 2  # width of a preview's outline, which napari looks for in the whole
 AHEAD_MS = 60  # between layers that are laid out ahead: the docks draw themselves in between
 REST_MS = 1500  # before layers that nothing is awaited in are put out of sight: who turns the tabs has the tool in hand again sooner
 warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")  # ours are hidden then, but napari looks first
-BACKGROUND_STROKE = (0.55, 0.65, 0.9, 1.0)
-LIMIT_COLOUR = (1.0, 1.0, 1.0, 1.0)
 LIMIT_OPACITY = 0.25
-BARRIER_COLOUR = (1.0, 0.15, 0.65, 1.0)
-CLEAR = (0.0, 0.0, 0.0, 0.0)
 SHOWN = "shown"  # in a layer's metadata: the classes its colours were made for
 
 
@@ -285,7 +281,7 @@ class LabelsWriter(QObject):
         held = self.of(scan)
         if kind == "limit" and scan.limit is not None and scan.limit_weight is not None and held.limit is None:
             held.limit = self._make(scan, scan.limit_weight, "limit", opacity=LIMIT_OPACITY, colormap=fading(LIMIT_COLOUR))
-            self._logs[held.limit] = PaintLog(held.limit, _Limit(self, scan, held.limit))
+            self._logs[held.limit] = PaintLog(held.limit, Limit(self, self._session, scan))
             self._brushes[held.limit] = LimitBrush(self._session, scan, held.limit)
             held.limit.selected_label, held.limit.n_edit_dimensions = 255, 3
             table = DirectLabelColormap(color_dict={None: LIMIT_COLOUR, 0: CLEAR})
@@ -294,7 +290,7 @@ class LabelsWriter(QObject):
             show(held.limit_edge, True)
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
-            self._logs[held.strokes] = PaintLog(held.strokes, _Strokes(self, scan, held.strokes))
+            self._logs[held.strokes] = PaintLog(held.strokes, Strokes(self._session, scan))
             held.strokes.brush_size = max(3, scan.display.geometry.shape[1] // 80)
         return held.limit if kind == "limit" else held.strokes
 
@@ -304,7 +300,7 @@ class LabelsWriter(QObject):
         if scan.barrier is not None and held.barrier is None:
             table = DirectLabelColormap(color_dict={None: CLEAR, 0: CLEAR, 1: BARRIER_COLOUR})
             held.barrier = self._make(scan, scan.barrier, "barrier", opacity=0.75, colormap=table)
-            self._logs[held.barrier] = PaintLog(held.barrier, _Barrier(self, scan))
+            self._logs[held.barrier] = PaintLog(held.barrier, Barrier(self._session, scan))
             held.barrier.selected_label, held.barrier.n_edit_dimensions = 1, 3
             held.barrier.brush_size = max(3, round(barrier.BRUSH_MM / min(scan.display.geometry.spacing)))
         return held.barrier
@@ -363,7 +359,7 @@ class LabelsWriter(QObject):
 
     def _wire(self, scan: Scan, layer: Labels) -> None:
         """A layer shows accepted labels: what is drawn on it joins our log, and locked classes stay as they are."""
-        self._logs[layer] = PaintLog(layer, _Accepted(self, scan))
+        self._logs[layer] = PaintLog(layer, Accepted(self, self._session, scan))
         self._guards[layer] = LockGuard(layer, lambda: self._session.table.locked, self._session.table.refuse_drawing)
 
     def _colours(self, classes: Sequence[LabelClass]) -> DirectLabelColormap:
@@ -407,139 +403,6 @@ class LabelsWriter(QObject):
         self._pause = REDRAW_MS if self._rested else int(min(SLOWEST_MS, max(REDRAW_MS, 1.5 * took)))
 
 
-class _Accepted:
-    """The accepted labels of a scan, whose log is the session's."""
-
-    def __init__(self, writer: LabelsWriter, scan: Scan) -> None:
-        self._writer, self._session, self._scan = writer, writer._session, scan
-
-    @property
-    def history(self) -> History:
-        return self._scan.history
-
-    def keep(self, step: Step) -> None:
-        self._session.painted(self._scan, step)
-
-    def undo(self) -> None:
-        self._session.undo(self._scan)
-
-    def redo(self) -> None:
-        self._session.redo(self._scan)
-
-    def drawing(self, box: Box) -> None:
-        self._writer.drawn_on()
-        self._session.drawing(self._scan)
-
-    def replaced(self, array: Any) -> None:
-        """Another array becomes one step on ours, so that what was done before can still be taken back."""
-        labels = self._scan.labels
-        if labels is None or array is labels:
-            return
-        values = np.asarray(array)
-        if values.shape == labels.shape:
-            values = respected(labels, values, self._session.table.locked)
-        if values.shape == labels.shape and np.array_equal(values.astype(labels.dtype), values):
-            step = change(labels, full_box(labels), values.astype(labels.dtype))
-            if step is not None:
-                self._session.painted(self._scan, step)
-            self._writer.show_labels(self._scan, self._session.classes)
-        elif values.shape == labels.shape:
-            self._session.adopt_labels(self._scan, values)
-
-
-class _Strokes:
-    """The scribbles of a scan, whose log is the scan's."""
-
-    def __init__(self, writer: LabelsWriter, scan: Scan, layer: Labels) -> None:
-        self._writer, self._session, self._scan, self._layer = writer, writer._session, scan, layer
-
-    @property
-    def history(self) -> History:
-        return self._scan.stroke_log
-
-    def keep(self, step: Step) -> None:
-        """Told when the stroke is in the array: for a fill or a polygon napari speaks before it writes."""
-        self._scan.keep_stroke(step)
-        QTimer.singleShot(0, lambda: self._session.stroked(self._scan, step.boxes))
-
-    def undo(self) -> None:
-        self._session.undo_stroke(self._scan)
-
-    def redo(self) -> None:
-        self._session.redo_stroke(self._scan)
-
-    def drawing(self, box: Box) -> None:
-        self._session.stroking(self._scan, box)
-
-    def replaced(self, array: Any) -> None:
-        self.history.clear()
-
-
-class _Barrier:
-    """The barrier of a scan, whose log is the scan's."""
-
-    def __init__(self, writer: LabelsWriter, scan: Scan) -> None:
-        self._session, self._scan = writer._session, scan
-
-    @property
-    def history(self) -> History:
-        return self._scan.barrier_log
-
-    def keep(self, step: Step) -> None:
-        self.history.push(step)
-        QTimer.singleShot(0, lambda: barrier.painted(self._session, self._scan, step))
-
-    def undo(self) -> None:
-        barrier.walk(self._session, self._scan, back=True)
-
-    def redo(self) -> None:
-        barrier.walk(self._session, self._scan, back=False)
-
-    def drawing(self, box: Box) -> None:
-        barrier.painting(self._session, self._scan, box)
-
-    def replaced(self, array: Any) -> None:
-        self.history.clear()
-
-
-class _Limit:
-    """The limit of a scan, whose log is the scan's."""
-
-    def __init__(self, writer: LabelsWriter, scan: Scan, layer: Labels) -> None:
-        self._writer, self._session, self._scan, self._layer = writer, writer._session, scan, layer
-
-    @property
-    def history(self) -> History:
-        return self._scan.limit_log
-
-    def keep(self, step: Step) -> None:
-        self.history.push(step)
-        QTimer.singleShot(0, lambda: self._told(step))
-
-    def _told(self, step: Step) -> None:
-        self._session.limited(self._scan, step.boxes)
-        self._writer.show_painted(self._scan, "limit")
-
-    def undo(self) -> None:
-        self._session.undo_limit(self._scan)
-
-    def redo(self) -> None:
-        self._session.redo_limit(self._scan)
-
-    def drawing(self, box: Box) -> None:
-        """Nothing follows a limit while it is painted."""
-
-    def replaced(self, array: Any) -> None:
-        self.history.clear()
-
-
-def fading(colour: tuple[float, float, float, float]) -> DirectLabelColormap:
-    """One colour for weights: 255 full, 0 none."""
-    red, green, blue, _ = colour
-    table: dict[int | None, Any] = {value: (red, green, blue, value / 255) for value in range(256)}
-    return DirectLabelColormap(color_dict={None: CLEAR, **table})
-
-
 def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelClass]) -> None:
     """Another map in a layer, which is hidden while its colours change too: napari would slice it again for each of the steps."""
     if layer.metadata.get(SHOWN) != _look(classes):
@@ -573,12 +436,3 @@ def _colour(layer: Labels | None, classes: Collection[LabelClass], *, background
     if layer is not None and layer.metadata.get(SHOWN) != look:
         layer.colormap = colours(classes, background=background, hidden=hidden)
         layer.metadata = {**layer.metadata, SHOWN: look}
-
-
-def colours(classes: Any, *, background: bool = False, hidden: Collection[int] = ()) -> DirectLabelColormap:
-    """Class colours for a layer; values without a class are grey, hidden ones clear."""
-    table: dict[int | None, Any] = {None: (0.6, 0.6, 0.6, 1.0), 0: CLEAR}
-    table.update({c.value: np.array([*c.colour, 0.0 if c.value in hidden else 1.0]) for c in classes})
-    if background:
-        table[255] = BACKGROUND_STROKE
-    return DirectLabelColormap(color_dict=table)

@@ -140,7 +140,7 @@ def _labels_layer(volume: Volume) -> LayerTuple:
     kind = np.uint8 if turned.array.max(initial=0) <= 255 else np.uint16
     keywords: dict[str, Any] = {"name": volume.name or "labels", "metadata": {KEY: facts}, **placement(turned.geometry)}
     if classes:
-        from napari_medseg.gui.labels_writer import colours
+        from napari_medseg.gui.label_colours import colours
 
         keywords["colormap"] = colours(classes)
     return np.array(turned.array, kind, order="C"), keywords, "labels"

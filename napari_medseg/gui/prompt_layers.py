@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Layer, Points, Vectors
 
 from napari_medseg.annotation import LabelClass
-from napari_medseg.gui.labels_writer import BACKGROUND_STROKE
+from napari_medseg.gui.label_colours import BACKGROUND_STROKE
 from napari_medseg.gui.layers import placement
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan

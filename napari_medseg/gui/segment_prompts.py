@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QTableWidget, QTableWidgetItem, QToolButton, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.labels_writer import BACKGROUND_STROKE
+from napari_medseg.gui.label_colours import BACKGROUND_STROKE
 from napari_medseg.gui.style import button, mark, swatch
 from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Labels, Points
 
-from napari_medseg.gui.labels_writer import colours
+from napari_medseg.gui.label_colours import colours
 from napari_medseg.gui.seeds import CLASS
 
 

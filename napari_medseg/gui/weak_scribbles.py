@@ -11,7 +11,7 @@ from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import quietly
-from napari_medseg.gui.labels_writer import BACKGROUND_STROKE
+from napari_medseg.gui.label_colours import BACKGROUND_STROKE
 from napari_medseg.gui.style import SPACING, button, combo, mark, swatch
 from napari_medseg.session import stroke_making
 from napari_medseg.session.guide import next_step

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow, QSplitter, QWidget
 
 from napari_medseg.annotation import default_classes
 from napari_medseg.gui.canvas_mouse import CanvasMouse
-from napari_medseg.gui.labels_writer import colours
+from napari_medseg.gui.label_colours import colours
 from napari_medseg.gui.layers import volume_layers
 from napari_medseg.gui.ortho_frame import Frame, find_canvas
 from napari_medseg.gui.ortho_sheets import Sheets, label_table
