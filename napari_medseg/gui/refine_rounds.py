@@ -11,7 +11,7 @@ from napari_medseg.gui.style import SPACING, button, fit_rows, mark, quiet, righ
 from napari_medseg.gui.thumbnail import Thumbnail
 from napari_medseg.session.exporting import export
 from napari_medseg.session.guide import next_step
-from napari_medseg.session.refining import Row
+from napari_medseg.session.refining_rounds import Row
 from napari_medseg.session.round_pictures import MOST
 from napari_medseg.session.round_words import COLUMNS, TIPS, cells, noted, scored_on, verdict
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_medseg.session.guide_step import Step
 from napari_medseg.session.jobs import Job
-from napari_medseg.session.refining import Row
+from napari_medseg.session.refining_rounds import Row
 from napari_medseg.session.resting import TITLE
 from napari_medseg.session.round_words import left_over, verdict
 from napari_medseg.session.session import Session

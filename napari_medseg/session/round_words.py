@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_medseg.refine.kept import Unfinished
-    from napari_medseg.session.refining import Row
+    from napari_medseg.session.refining_rounds import Row
 
 COLUMNS = ("Round", "Dice", "Change", "Volume", "Time")
 TIPS = (

@@ -19,8 +19,8 @@ from napari_medseg.refine import RoundFigures
 from napari_medseg.refine.kept import Unfinished
 from napari_medseg.session.history import change
 from napari_medseg.session.jobs import TRAINING
-from napari_medseg.session.refining import Row
 from napari_medseg.session.refining_left import Asked
+from napari_medseg.session.refining_rounds import Row
 from napari_medseg.session.refining_runs import Training
 from napari_medseg.session.round_pictures import changed_most
 from napari_medseg.session.run_notes import Spot

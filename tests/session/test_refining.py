@@ -14,7 +14,7 @@ from napari_medseg.refine.result import ZeroShot
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.history import change
 from napari_medseg.session.making import Making
-from napari_medseg.session.refining import Row
+from napari_medseg.session.refining_rounds import Row
 from napari_medseg.session.refining_runs import Training, runs_folder, watched
 from napari_medseg.session.round_words import cells, noted, scored_on, verdict
 from napari_medseg.session.state import Preview

@@ -10,7 +10,7 @@ from napari_medseg.project import Project
 from napari_medseg.refine import RoundFigures
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.making import Making
-from napari_medseg.session.refining import Row
+from napari_medseg.session.refining_rounds import Row
 from napari_medseg.session.refining_runs import Training
 from napari_medseg.session.study_refinement import Waiting
 
