@@ -238,6 +238,7 @@ class CasesDock(Dock):
         mark(self.next, "primary", step.action == "next")
         mark(self.verify, "primary", step.action == "verify")
         mark(self.menu, "primary", step.action == "export")
+        mark(self.taken.again, "primary", step.action == "again")
         notice = self.desk.session.notice
         long = study.busy or (STATES["failed"] if study.saved == "failed" else notice if notice in ENDS else "")
         self.state.setText(long)

@@ -40,6 +40,8 @@ def case(session: Session, scan: Scan) -> Step:
     found = study.case(scan.case)
     if study.readonly:
         return Step(f"{notice}. The study is open only to look; go on with the next case", "next", "N", plain=True)
+    if study.taken and scan.case == study.current and found is not None and not found.claimed:
+        return Step(f"{found.name} is free now. Open it again to work on it", "again", "", "What was drawn while looking is not kept.", plain=True)
     if study.taken and scan.case == study.current:
         return Step(f"{notice}. Go on with the next case", "next", "N", "Open again makes it yours once it is free.", plain=True)
     if found is not None and found.status == "verified" and scan.is_saved:

@@ -284,6 +284,8 @@ class Study(StudyTeam):
     def _attach(self, scan: Scan, case_id: str, left: Latest, laid: Laid | None) -> None:
         """A scan is a case of the study from now on, with the labels that were laid on its grid."""
         self._heading, self.taken = "", left.taken
+        if left.taken:  # since the list was read
+            self.cases = [replace(case, claimed=left.taken) if case.id == case_id else case for case in self.cases]
         scan.case, self.current, self.versions, self.busy, self.saved = case_id, case_id, left.versions, "", "saved" if left.versions else ""
         autosave = self._autosave
         if autosave is not None:

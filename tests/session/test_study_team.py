@@ -61,6 +61,7 @@ def test_who_comes_second_looks_until_the_case_is_free(desks):
     look(bob)
     assert [case.claimed[:3] for case in bob.study.rows()] == ["", "Ann"]
     assert bob.study.rows()[0].versions == 1, "what Ann saved is seen without asking for it"
+    assert next_step(bob.session).action == "again"
     bob.study.again()
     bob.settle()
     assert bob.study.taken == ""
