@@ -71,7 +71,7 @@ def count(viewer, session, beat: Heartbeat) -> dict[str, int]:
     }
 
 
-def until(beat: Heartbeat, met, seconds: float = 120.0) -> None:
+def until(beat: Heartbeat, met, seconds: float = 900.0) -> None:
     """Let the window live until something is met."""
     end = time.monotonic() + seconds
     while not met():
