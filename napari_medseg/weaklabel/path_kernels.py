@@ -188,12 +188,3 @@ def drop(nodes: IntArray, doomed: IntArray, paths: Map, queue: Queue, ways: Ways
         doomed[i] = nodes[i]
     count = _cut(nodes.size, doomed, paths, queue, ways)
     _rim(doomed[:count], paths, queue, ways, width)
-
-
-@compiled
-def restart(marks: LabelArray, closed: BoolArray, paths: Map, queue: Queue) -> None:
-    """Forget all paths and begin again at the strokes; the queue is empty."""
-    for node in range(paths.cost.size):
-        paths.cost[node], paths.label[node], paths.origin[node] = FAR, 0, 0
-        if closed[node] or marks[node] != 0:
-            _begin(node, marks[node], closed[node], paths, queue)

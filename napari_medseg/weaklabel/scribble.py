@@ -21,7 +21,7 @@ from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.features import beyond, in_blocks
 from napari_medseg.weaklabel.marked import marked, settle
 from napari_medseg.weaklabel.scene import Box
-from napari_medseg.weaklabel.scribble_region import Region, Typical, cut_out, typical
+from napari_medseg.weaklabel.scribble_region import SMOOTH_VOXELS, Region, Typical, cut_out, typical
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
 from napari_medseg.weaklabel.stroke_solvers import Learner, Solver, Task, solver_for
 
@@ -231,7 +231,8 @@ class Scribbler:
         if self._look is None:
             self._look = typical(self._image)
         if self._asked != box or self._region is None:
-            self._region, self._asked = cut_out(self._image, box, self._spacing, self._settings.most_voxels, self._look), box
+            smooth = 0.0 if self._settings.method == "growcut" else SMOOTH_VOXELS
+            self._region, self._asked = cut_out(self._image, box, self._spacing, self._settings.most_voxels, self._look, smooth), box
         return self._region
 
     def _chosen(self, counts: npt.NDArray[np.intp], region: Region) -> Choice:

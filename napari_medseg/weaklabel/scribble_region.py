@@ -60,7 +60,7 @@ class Region:
         Voxels of the scan along each axis of a voxel here.
     spacing : mm per voxel here (z, y, x)
     contrast : float32 (z, y, x)
-        Grey values, 0 the scan's median and 1 its span, lightly smoothed.
+        Grey values, 0 the scan's median and 1 its span, lightly smoothed if so asked.
     closed : bool (z, y, x)
         Where the scan holds no number.
     """
@@ -143,13 +143,15 @@ class Region:
         return _repeated(labels, self.factor, tuple(s.stop - s.start for s in self.box)) if self.coarse else labels
 
 
-def cut_out(image: npt.NDArray[Any], box: Box, spacing: Spacing, most_voxels: int, look: Typical) -> Region:
+def cut_out(image: npt.NDArray[Any], box: Box, spacing: Spacing, most_voxels: int, look: Typical, smooth: float = SMOOTH_VOXELS) -> Region:
     """Cut a region out of a scan.
 
     Parameters
     ----------
     box : (z, y, x) slices
         Made a little larger where coarse voxels begin before it.
+    smooth : float
+        Standard deviation of the smoothing, in voxels; 0 leaves the grey values as they are.
 
     Raises
     ------
@@ -171,7 +173,7 @@ def cut_out(image: npt.NDArray[Any], box: Box, spacing: Spacing, most_voxels: in
     if some.min() == some.max():
         where = float(some.flat[0]) * look.span + look.middle
         raise InvalidInputError(f"holds one value only ({where:g}) around the strokes", where="scan", todo="Check that the right scan is open")
-    contrast = ndi.gaussian_filter(values, [0 if n == 1 else SMOOTH_VOXELS for n in image.shape])[core]
+    contrast = (ndi.gaussian_filter(values, [0 if n == 1 else smooth for n in image.shape]) if smooth else values)[core]
     times = spacing[0] * factor[0], spacing[1] * factor[1], spacing[2] * factor[2]
     if max(factor) == 1:
         return Region(box, factor, times, np.ascontiguousarray(contrast), ~real[core])

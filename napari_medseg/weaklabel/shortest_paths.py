@@ -1,10 +1,11 @@
 """Shortest paths from strokes to every voxel, kept up to date while strokes come and go.
 
 One map holds for each voxel the cost of its cheapest path from a stroke, that stroke's class and the neighbour the path comes from. Paths spread in the order
-of their cost (Dijkstra) out of a queue of buckets one least step wide (Dial, CACM 1969), so that no sorting is needed. A new stroke spreads only where it is
-nearer than what is there; what hung on an erased one is cut off along the paths and spread again from its rim (Ramalingam and Reps, J. Algorithms 1996).
-Costs are whole numbers, 1/1000 mm, so that sums are exact and the map does not depend on the order in which strokes came; of two paths of one cost the lower
-class wins.
+of their cost (Dijkstra) out of a queue of buckets (Dial, CACM 1969), so that no sorting is needed. Where lengths cost little beside edges, buckets are wider
+than the least step, and what is reached again at less cost spreads again (delta-stepping: Meyer and Sanders, J. Algorithms 2003). A new stroke spreads only
+where it is nearer than what is there; what hung on an erased one is cut off along the paths and spread again from its rim (Ramalingam and Reps, J. Algorithms
+1996). Costs are whole numbers, 1/1000 mm, so that sums are exact and the map does not depend on the order in which strokes came; of two paths of one cost the
+lower class wins.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from napari_medseg.weaklabel import path_kernels as kernels
 from napari_medseg.weaklabel.path_kernels import CLOSED, FAR, FREE, UNIT_MM, WAITING, IntArray, Map, Queue, Ways
 
 __all__ = ["CLOSED", "FAR", "UNIT_MM", "Paths", "Steps"]
+
+BUCKETS = 1000  # over a contrast of 1, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Paths:
         self._label = np.zeros(self._closed.shape, np.uint8)
         self._from = np.zeros(self._closed.shape, np.uint8)
         self._ways = _ways(self._closed.shape, steps)
-        self._width = int(self._ways.lengths.min())
+        self._width = max(int(self._ways.lengths.min()), int(steps.edge / UNIT_MM / BUCKETS))
         self._queue = self._empty_queue()
 
     @property
@@ -112,17 +115,6 @@ class Paths:
         """
         where = np.flatnonzero(marks != self._marks[1:-1, 1:-1, 1:-1])
         self.mark(where, marks.ravel()[where])
-
-    def pay(self, steps: Steps) -> None:
-        """Let paths pay by other steps from now on; where these cost the same nothing happens."""
-        if steps.edge != self.steps.edge:
-            self.steps = steps
-            self.restart()
-
-    def restart(self) -> None:
-        """Forget all paths and begin again at the strokes."""
-        self._queue = self._empty_queue()
-        kernels.restart(self._marks.ravel(), self._closed.ravel(), self._map(), self._queue)
 
     def moved(self, contrast: FloatArray, closed: BoolArray, shift: tuple[int, int, int]) -> Paths:
         """The same map over another box: what lies outside is cut off, what is new is reached from the old rim.

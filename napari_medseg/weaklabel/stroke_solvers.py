@@ -153,14 +153,15 @@ class ByGeodesic:
 
 
 class ByGrowCut:
-    """GrowCut."""
+    """GrowCut, what lies beyond the strokes' reach being background."""
 
     def __init__(self, region: Region) -> None:
         self._cut, self._spacing = GrowCut(region), region.spacing
 
     def follow(self, task: Task) -> Iterator[Progress]:
         """Work."""
-        for share in self._cut.follow(task.region, task.marks, task.scale):
+        ends = _ends(task)
+        for share in self._cut.follow(task.region, ends):
             yield Progress(share, "Strokes conquer their surroundings", worth_showing=not self._cut.settled)  # what is settled is the answer, which comes next
 
     @property
@@ -190,7 +191,7 @@ class ByWalker:
             self._learner.learn(task)
             chances = self._learner.chances()
             yield Progress(QUICK + LEARNED, "Learning from the strokes", worth_showing=False)
-        ends = np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
+        ends = _ends(task)
         guess, shown = self._quick.labels if long else ends, 0.0
         for share in self._walk.follow(task.region, ends, task.scale, guess, chances):
             self._walking, worth_showing = True, long and share >= shown + SHOWN_EVERY
@@ -201,6 +202,11 @@ class ByWalker:
     def labels(self) -> LabelArray:
         """The likeliest classes."""
         return self._walk.labels if self._walking else self._quick.labels
+
+
+def _ends(task: Task) -> LabelArray:
+    """The strokes, and background wherever they do not reach: else the nearest class would take all there is within reach."""
+    return np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
 
 
 def solver_for(method: Method, region: Region, settings: ScribbleSettings, learner: Learner | None) -> Solver:

@@ -7,11 +7,11 @@ SPACING = (4.0, 0.8, 0.8)
 
 
 def region_of(image):
-    return cut_out(image, tuple(slice(0, n) for n in image.shape), SPACING, 10**6, typical(image))
+    return cut_out(image, tuple(slice(0, n) for n in image.shape), SPACING, 10**6, typical(image), smooth=0.0)
 
 
-def finish(cut, region, marks, scale=0.5):
-    for share in cut.follow(region, marks, scale):
+def finish(cut, region, marks):
+    for share in cut.follow(region, marks):
         assert 0 <= share <= 1
     return cut.labels
 
@@ -50,7 +50,7 @@ def test_where_the_scan_is_flat_the_nearer_stroke_wins():
     marks = np.zeros(image.shape, np.uint8)
     marks[0, 4, 2], marks[0, 4, 30] = 1, 2
     region = region_of(image)
-    labels = finish(GrowCut(region), region, marks, scale=1e4)
+    labels = finish(GrowCut(region), region, marks)
     assert (labels[0, :, 4:14] == 1).all()
     assert (labels[0, :, 19:] == 2).all()
 

@@ -185,6 +185,17 @@ def test_background_beyond_the_reach_is_no_background(scan):
     assert "border" in last.message
 
 
+def test_growcut_gives_back_to_background_what_runs_on_beyond_the_reach():
+    image = np.random.default_rng(1).normal(100, 4, (9, 60, 64))
+    image[3:6, 28:32] += 400  # a vessel from end to end
+    strokes = np.zeros(image.shape, np.uint8)
+    strokes[4, 29:31, 32], strokes[4, 40, 20:44] = 1, 255
+    vessel = whole(finish(grow(image, strokes, SPACING, settings("growcut"))), image.shape)[3:6, 28:32]
+    assert (vessel[..., 30:35] == 1).mean() > 0.9
+    assert not vessel[..., :20].any()
+    assert not vessel[..., 45:].any()
+
+
 def test_reset_forgets_all_strokes(scan):
     scribbler = Scribbler(scan, SPACING, settings("geodesic"))
     finish(scribbler.update(first(np.zeros(SHAPE, np.uint8))))

@@ -51,7 +51,7 @@ def cheapest(contrast, closed, source, rules):
     return dijkstra(graph.tocsr(), indices=int(index[source])).reshape(contrast.shape)
 
 
-@pytest.mark.parametrize("length", [1.0, 0.5])
+@pytest.mark.parametrize("length", [1.0, 0.5, 0.001])
 def test_costs_are_those_of_the_cheapest_paths(noise, length):
     contrast, closed = noise
     closed[2, 5, 5] = False
@@ -71,7 +71,7 @@ def test_costs_are_those_of_the_cheapest_paths(noise, length):
 def test_strokes_that_come_and_go_leave_what_the_last_ones_alone_would_give(seed):
     rng = np.random.default_rng(seed)
     shape = tuple(rng.integers(1, 14, 3))
-    rules = steps(length=0.5 + seed % 2, cap=40.0)
+    rules = steps(length=(0.5, 1.5, 0.001)[seed % 3], cap=40.0)
     contrast = (rng.integers(0, 9, shape) / 8).astype(np.float32)  # few values, so that many paths cost the same
     closed, marks = rng.random(shape) < 0.1, np.zeros(shape, np.uint8)
     paths = Paths(contrast, closed, rules)
