@@ -1,18 +1,19 @@
-"""The table of classes beyond names: colour, sight, lock, and taking a class out. What is locked or hidden belongs to the study and is kept in it."""
+"""The table of classes: names of files, colour, sight, lock, and taking a class out. What is locked or hidden belongs to the study and is kept in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_medseg.annotation import LabelClass
+from napari_medseg.annotation import LabelClass, palette
 from napari_medseg.annotation.classes import Colour
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.session import by_hand
 from napari_medseg.session.history import difference
+from napari_medseg.session.naming import merged_classes
 from napari_medseg.session.state import Scan
 
 if TYPE_CHECKING:
@@ -49,6 +50,38 @@ class ClassTable:
     def name(self, value: int) -> str:
         """What a class is called."""
         return next((c.name for c in self._session.classes if c.value == value), f"label {value}")
+
+    def rename(self, value: int, name: str) -> None:
+        """Give a class another name; an empty one is refused."""
+        session = self._session
+        session.classes = [replace(c, name=name.strip()) if c.value == value else c for c in session.classes]
+        session.classes_changed.emit()
+        session.changed.emit()
+
+    def add(self, classes: Iterable[LabelClass]) -> None:
+        """Put those into the table whose values are not in it."""
+        known = {c.value for c in self._session.classes}
+        self._session.classes += [c for c in classes if c.value not in known]
+        self._session.classes_changed.emit()
+
+    def find(self, scan: Scan) -> None:
+        """Put the values into the table that a scan's labels hold and nobody named."""
+        known = {c.value for c in self._session.classes}
+        fresh = sorted(v for v in scan.voxels if 0 < v < 255 and v not in known)
+        if fresh:
+            colours = palette(max(fresh))
+            self.add(LabelClass(v, f"Class {v}", colours[v - 1]) for v in fresh)
+
+    def learn(self, classes: Sequence[LabelClass]) -> None:
+        """Names and colours that a file brings; what is in use here keeps its own."""
+        session = self._session
+        used = {value for scan in session.scans for value in (*(v for v, count in scan.voxels.items() if v and count > 0), *scan.seeds)}
+        merged, notes = merged_classes(session.classes, classes, used)
+        if merged != session.classes:
+            session.classes = merged
+            session.chosen = session.chosen if any(c.value == session.chosen for c in merged) else merged[0].value
+            session.classes_changed.emit()
+        session.notice = "; ".join(notes) or session.notice
 
     def lock(self, value: int, on: bool) -> None:
         """No tool changes the class from now on, or tools may again."""

@@ -1,11 +1,17 @@
-"""Under which name and in which format the labels of a scan are saved."""
+"""Saving the labels of a scan: under which name, in which format, and the writing itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from napari_medseg.annotation import LabelMap
+from napari_medseg.errors import NoLabelsError
 from napari_medseg.io.names import plain_name
-from napari_medseg.session.state import Scan
+from napari_medseg.session.state import Scan, source_labels
+
+if TYPE_CHECKING:
+    from napari_medseg.session.session import Session
 
 FORMATS = (("NIfTI", ".nii.gz"), ("NRRD for 3D Slicer", ".seg.nrrd"), ("NRRD", ".nrrd"), ("MetaImage", ".mha"))
 OF_DICOM = (("DICOM SEG", ".seg.dcm"), ("DICOM RTSTRUCT", ".rtstruct.dcm"))
@@ -32,3 +38,25 @@ def as_chosen(path: Path, suffix: str, scan: Scan) -> Path:
     stem = path.name[:len(path.name) - len(has)]
     free = (path.with_name(f"{stem}{number}{suffix}") for number in ("", *(f" {n}" for n in range(2, 1000))))
     return next(each for each in free if each == path or not each.exists())  # the dialog asked about the name it saw, not about this one
+
+
+def save(session: Session, scan: Scan, path: Path) -> None:
+    """Write a scan's accepted labels, with the classes' names and colours, on the grid of its file.
+
+    Raises
+    ------
+    NoLabelsError
+        When it holds none.
+    MedsegError
+        What the writer of that format refuses.
+    """
+    if not scan.has_labels:
+        raise NoLabelsError("there is nothing to save", where=scan.name, todo="Accept a preview or paint a label first")
+    from napari_medseg import io
+
+    labels = source_labels(scan)
+    named = LabelMap(labels.array, labels.geometry, labels.name, classes=tuple(session.classes))
+    io.write(named, path, source=scan.display.source, series=scan.display.series)
+    scan.is_saved = True
+    session.notice = f"Saved {path.name}"
+    session.changed.emit()

@@ -5,8 +5,9 @@ A view shows this model and calls it; it keeps nothing of its own. All of it run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +15,20 @@ import numpy as np
 from psygnal import Signal
 
 from napari_medseg import catalogue
-from napari_medseg.annotation import LabelClass, LabelMap, default_classes, palette
-from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
-from napari_medseg.session import by_hand, levelset_live, limit_painting, preferences, segmenting
+from napari_medseg.annotation import LabelClass, LabelMap, default_classes
+from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.session import accepting, levelset_live, limit_painting, preferences, running, saving, segmenting
 from napari_medseg.session.archives import Archives
 from napari_medseg.session.built import Built
 from napari_medseg.session.choices import Choices
 from napari_medseg.session.class_table import ClassTable
 from napari_medseg.session.doubting import Doubting
 from napari_medseg.session.faster import Faster
-from napari_medseg.session.history import Box, Step, moment, together
+from napari_medseg.session.history import Box, Step
 from napari_medseg.session.interpolating import Interpolating
-from napari_medseg.session.jobs import PREVIEW, TRAINING, Dispatch, Job, Jobs
-from napari_medseg.session.locks import spared
+from napari_medseg.session.jobs import PREVIEW, Dispatch, Job, Jobs
 from napari_medseg.session.making import Making
-from napari_medseg.session.merging import merge
-from napari_medseg.session.naming import fresh_class, merged_classes
+from napari_medseg.session.naming import fresh_class
 from napari_medseg.session.patches import Patch
 from napari_medseg.session.prompting import Prompting
 from napari_medseg.session.refining import Refining
@@ -40,7 +39,7 @@ from napari_medseg.session.scribbles_live import LiveScribbles
 from napari_medseg.session.servers import Servers
 from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
-from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan, source_labels
+from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan
 from napari_medseg.session.study import Study
 from napari_medseg.session.tidy_choices import CleanupChoices, InterpolateChoices
 from napari_medseg.session.tidying import Tidying
@@ -269,33 +268,16 @@ class Session:
 
     def rename_class(self, value: int, name: str) -> None:
         """Give a class another name; an empty one is refused."""
-        self.classes = [replace(c, name=name.strip()) if c.value == value else c for c in self.classes]
-        self.classes_changed.emit()
-        self.changed.emit()
+        self.table.rename(value, name)
 
     def adopt_labels(self, scan: Scan, labels: Volume | np.ndarray[Any, Any], classes: Iterable[LabelClass] = ()) -> None:
         """Take a label map as the scan's accepted labels: a file's, or an array on the display grid that a layer shows and shares; `classes` are its names."""
-        self.learn_classes([*classes, *(labels.classes if isinstance(labels, LabelMap) else ())])
+        self.table.learn([*classes, *(labels.classes if isinstance(labels, LabelMap) else ())])
         scan.hold(labels_for(scan, labels) if isinstance(labels, Volume) else labels)
-        known = {c.value for c in self.classes}
-        fresh = sorted(v for v in scan.voxels if 0 < v < 255 and v not in known)
-        if fresh:
-            colours = palette(max(fresh))
-            self.classes += [LabelClass(v, f"Class {v}", colours[v - 1]) for v in fresh]
-            self.classes_changed.emit()
+        self.table.find(scan)
         self.labels_changed.emit(scan, None)
         self.edited.emit(scan, None)
         self.changed.emit()
-
-    def learn_classes(self, classes: Sequence[LabelClass]) -> None:
-        """Names and colours that a file brings; what is in use here keeps its own."""
-        used = {value for scan in self.scans for value in (*(v for v, count in scan.voxels.items() if v and count > 0), *scan.seeds)}
-        merged, notes = merged_classes(self.classes, classes, used)
-        if merged != self.classes:
-            self.classes = merged
-            self.chosen = self.chosen if any(c.value == self.chosen for c in merged) else merged[0].value
-            self.classes_changed.emit()
-        self.notice = "; ".join(notes) or self.notice
 
     # -- what a person puts on a scan ----------------------------------------------------------------------------------------------------------------
 
@@ -391,23 +373,12 @@ class Session:
             Display slice the person looks at; networks begin there.
         """
         self.in_view = focus
+        self.attempt(partial(running.start, self))
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Do something; a fault becomes `problem`."""
         try:
-            if self.tab == "refine":
-                self.refining.start()
-            elif self.tab == "review":
-                self.reviewing.run()
-            elif self.tab == "segment":
-                self.prompting.start() if self.prompting.interactive else segmenting.start(self)
-            elif self.mode in ("levelset", "limit"):
-                if self.mode == "limit":
-                    self.set(mode="levelset")  # whose page steers what grows now
-                levelset_live.run(self)
-            elif self.mode == "scribbles":
-                self.live.start()
-            elif self.mode == "interpolate":
-                self.between.start()
-            else:
-                self.tidy.start()
+            act()
         except MedsegError as error:
             self.report(error)
 
@@ -431,29 +402,12 @@ class Session:
 
     def stop(self) -> None:
         """Stop what runs in the open tab; the preview so far stays."""
-        if self.tab == "review":
-            self.reviewing.stop()
-        else:
-            self.refining.stop() if self.tab == "refine" else self.jobs.stop(PREVIEW)
+        running.stop(self)
 
     @property
     def job(self) -> Job | None:
         """The job to show: the open tab's if it is active, else any active one, else the tab's last."""
-        own = self.jobs.of(self.reviewing.lane if self.tab == "review" else TRAINING if self.tab == "refine" else PREVIEW)
-        if own is not None and own.is_active:
-            return own
-        return next((job for job in self.jobs.active if not job.quiet), own)
-
-    def run_preview(self, title: str, heading: str, make: Callable[[Scan], Callable[[], Iterator[Patch]]], classes: Iterable[LabelClass], made: Making) -> Job:
-        """Start an engine whose patches fill a fresh preview of the current scan; `made` is how, for the label version it may become."""
-        scan = self._scan()
-        preview = Preview(scan.fresh_map(), heading, tuple(classes), made=made)
-        self.show_preview(scan, preview)
-
-        def done() -> None:
-            preview.finished = True
-
-        return self.fill(scan, preview, title, make(scan), done)
+        return running.shown(self)
 
     def show_preview(self, scan: Scan, preview: Preview, *, tool: Tool = "", begin: Callable[[], None] = lambda: None) -> None:
         """A fresh preview takes the place of the one before, which can be had back; `begin` starts what fills it while views make room for it."""
@@ -465,20 +419,7 @@ class Session:
 
     def fill(self, scan: Scan, preview: Preview, title: str, make: Callable[[], Iterator[Patch]], done: Callable[[], None], *, device: str = "") -> Job:
         """Start an engine whose patches go into a preview that is shown; what it gave before a fault stays."""
-
-        def apply(patch: Patch) -> None:
-            preview.labels[patch.box] = patch.labels
-            preview.detail, preview.leaked, preview.neck = patch.message, patch.leaked, patch.neck
-            preview.iterations = patch.iterations
-            self.preview_changed.emit(scan, patch.box)
-
-        def failed(error: MedsegError) -> None:
-            if scan.preview is preview and preview.is_empty:
-                scan.preview = None
-                self.preview_changed.emit(scan, None)
-            self.report(error)
-
-        return self.jobs.start(PREVIEW, title, make, apply=apply, done=done, failed=failed, device=device)
+        return running.fill(self, scan, preview, title, make, done, device=device)
 
     @property
     def front(self) -> LiveLevelSet | None:
@@ -490,72 +431,15 @@ class Session:
 
     def accept(self) -> None:
         """The preview becomes part of the labels; a fault becomes `problem`."""
-        scan, preview = self.current, self.current.preview if self.current else None
-        if scan is None or preview is None:
-            self.report(InvalidInputError("there is no preview to accept", where="Accept", todo="Grow a label or run a segmenter first"))
-            return
-        if preview.is_empty:
-            self.report(InvalidInputError("the preview is empty", where="Accept", todo="Point at the object or place seeds inside it, and run it again"))
-            return
-        self.jobs.stop(PREVIEW)
-        labels = scan.labels if scan.labels is not None else scan.hold_nothing()
-        self.live.settle(scan)
-        self.prompting.settle(scan)
-        target = self.chosen if len(preview.classes) == 1 and not preview.keeps_values else None
-        if target is None:
-            known = {c.value for c in self.classes}
-            self.classes += [c for c in preview.classes if c.value not in known]
-            self.classes_changed.emit()
-        ours = [c.value for c in preview.classes] if target is None else [target]
-        if self.table.locked.issuperset(ours):
-            names = ", ".join(self.table.name(value) for value in ours)
-            self.report(InvalidInputError(f"{names} is locked", where="Accept", todo="Unlock it in the table of labels, or choose another label"))
-            return
-        add = (self.add and not preview.replaces) or not any(scan.voxels[value] for value in ours)
-        kept = self.verified.locked(scan) if preview.keeps_settled else None
-        step, at = merge(labels, preview.labels, ours, target=target, add=add, over=self.over, settled=kept, locked=self.table.locked), moment()
-        pointed = self.prompting.accepted(scan, at) if self.prompting.owns(preview) else None
-        both = together(tuple(each for each in (by_hand.replaced(scan, step) if step is not None else None, pointed) if each is not None))
-        if both is not None:
-            scan.keep(both, at)
-        title = self.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
-        made = preview.live.record() if preview.live is not None else preview.made
-        scan.preview, scan.dropped, scan.is_saved = None, None, False
-        self.tool = "" if self.tool == "bubble" else self.tool  # there is nothing left to put one into
-        self.notice, self.trouble = f"Accepted {preview.title} into {title}", ""
-        self.preview_changed.emit(scan, None)
-        self.labels_changed.emit(scan, step.box if step is not None else None)
-        if step is not None:
-            self.edited.emit(scan, step.boxes)
-            self.accepted.emit(scan, made)
-        self.changed.emit()
+        self.attempt(partial(accepting.accept, self))
 
     def discard(self) -> None:
         """Drop the preview and stop what makes it."""
-        self.jobs.stop(PREVIEW)
-        scan = self.current
-        if scan is not None and scan.preview is not None:
-            if self.prompting.discard(scan):
-                scan.dropped = None
-            else:
-                scan.preview, scan.dropped = None, scan.preview
-            self.notice = "Discarded; the labels are as before. Ctrl+Z brings the preview back"
-            self.preview_changed.emit(scan, None)
-        self.changed.emit()
+        accepting.discard(self)
 
     def painted(self, scan: Scan, step: Step) -> None:
         """A person painted on the labels with a brush; it joins the undo log, but for what locked classes get back."""
-        left = spared(step, self.table.locked)
-        if left is not step:
-            self.labels_changed.emit(scan, None)
-            self.trouble = "Locked labels stay as they are"
-        if left is None:
-            self.changed.emit()
-            return
-        scan.keep(by_hand.painted(scan, left))
-        scan.is_saved, scan.dropped = False, None
-        self.edited.emit(scan, left.boxes)
-        self.changed.emit()
+        accepting.paint(self, scan, step)
 
     def drawing(self, scan: Scan) -> None:
         """A stroke goes on that is not told before it ends."""
@@ -563,29 +447,15 @@ class Session:
 
     def undo(self, scan: Scan | None = None) -> None:
         """Take back the last change of the labels, whatever tool made it."""
-        self._walk(scan, back=True)
+        accepting.walk(self, scan or self.current, back=True)
 
     def redo(self, scan: Scan | None = None) -> None:
         """Do again what was taken back."""
-        self._walk(scan, back=False)
+        accepting.walk(self, scan or self.current, back=False)
 
     def save_labels(self, path: Path) -> None:
         """Write the current scan's labels on the grid of its file; a fault becomes `problem`."""
-        scan = self._scan()
-        try:
-            if not scan.has_labels:
-                raise NoLabelsError("there is nothing to save", where=scan.name, todo="Accept a preview or paint a label first")
-            from napari_medseg import io
-
-            labels = source_labels(scan)
-            named = LabelMap(labels.array, labels.geometry, labels.name, classes=tuple(self.classes))
-            io.write(named, path, source=scan.display.source, series=scan.display.series)
-        except MedsegError as error:
-            self.report(error)
-            return
-        scan.is_saved = True
-        self.notice = f"Saved {path.name}"
-        self.changed.emit()
+        self.attempt(lambda: saving.save(self, self._scan(), path))
 
     def report(self, error: MedsegError) -> None:
         """Let the window say what went wrong."""
@@ -599,24 +469,6 @@ class Session:
         self.changed.emit()
 
     # -- inside --------------------------------------------------------------------------------------------------------------------------------------
-
-    def _walk(self, scan: Scan | None, *, back: bool) -> None:
-        scan = scan or self.current
-        if back and scan is not None and scan.preview is None and scan.dropped is not None:
-            scan.preview, scan.dropped, self.notice = scan.dropped, None, "The preview is back"
-            self.preview_changed.emit(scan, None)
-            self.changed.emit()
-            return
-        if scan is None:
-            return
-        boxes = self.prompting.walk(scan, back=back)
-        done, nothing = ("Took the last change back", "Nothing to take back") if back else ("Did it again", "Nothing to do again")
-        self.notice = done if boxes is not None else nothing
-        if boxes:
-            scan.is_saved = False
-            self.labels_changed.emit(scan, None)
-            self.edited.emit(scan, boxes)
-        self.changed.emit()
 
     def _walk_strokes(self, scan: Scan, step: Step | None) -> None:
         if step is not None:

@@ -1,9 +1,12 @@
+import threading
+
 import numpy as np
 import pytest
 
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.io import read_labels
 from napari_medseg.session.history import change, together
+from napari_medseg.session.jobs import PREVIEW
 from napari_medseg.session.locks import spared
 from napari_medseg.session.making import Making
 from napari_medseg.session.scan_rounds import adopt
@@ -60,6 +63,24 @@ def test_accept_into_a_locked_class_says_so_and_keeps_the_preview(session, scan)
     session.accept()
     assert "Organ is locked" in str(told[0])
     assert scan.preview is not None
+
+
+def test_what_grows_goes_on_when_the_class_that_it_is_for_is_locked(session, scan):
+    session.choose_class(1)
+    propose(scan, BOTH, [session.label_class])
+    asked = threading.Event()
+
+    def growing():
+        asked.wait(30)
+        yield from ()
+
+    job = session.jobs.start(PREVIEW, "Growing", growing, apply=lambda _: None, done=lambda: None, failed=lambda _: None)
+    session.accept()
+    still = job.is_active
+    session.table.lock(1, False)
+    session.accept()
+    asked.set()
+    assert (still, job.state) == (True, "stopped")
 
 
 def test_a_clean_up_of_all_classes_leaves_the_locked_one(session, scan):
