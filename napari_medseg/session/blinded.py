@@ -3,110 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_medseg.errors import InvalidInputError, MedsegError, MissingFileError
 from napari_medseg.io import replacing
+from napari_medseg.session.blinded_choices import BlindedChoices, new_source
+from napari_medseg.session.blinded_found import FoundReview, found_review
+from napari_medseg.session.blinded_pictures import DEVICE, LANE, Pictures
 
 if TYPE_CHECKING:
-    from napari_medseg.project import Project
     from napari_medseg.review.blinded import Plan, Sitting, Summary
-    from napari_medseg.review.blinded.loading import Loaded
-    from napari_medseg.review.blinded.pictures import Shown
     from napari_medseg.review.blinded.planning import Planning
-    from napari_medseg.review.blinded.sources import Source
     from napari_medseg.session.session import Session
-
-LANE = "review blinded"
-DEVICE = "review"
-AHEAD = 2  # whole volumes that are read ahead; slices are small and all read at once
-
-
-@dataclass
-class BlindedChoices:
-    """What a person chose for a new review.
-
-    Attributes
-    ----------
-    source : str
-        "folders", or "study" for two versions of the open study's cases.
-    images, a, b : Path or None
-        Folders of scans and of the two sets of masks, with the same file names.
-    keep : Path or None
-        Folder for plan and answers; a study keeps them itself.
-    version_a, version_b : str
-        As `StudySource`.
-    kind : str
-        "slices" or "volumes".
-    slices : int
-    repeats : float
-        Share of the questions that is asked again.
-    """
-
-    source: Literal["folders", "study"] = "folders"
-    images: Path | None = None
-    a: Path | None = None
-    b: Path | None = None
-    keep: Path | None = None
-    version_a: str = "proposal"
-    version_b: str = "verified"
-    kind: Literal["slices", "volumes"] = "slices"
-    slices: int = 40
-    repeats: float = 0.0
-
-    def lacks(self) -> str:
-        """What is still to be said; "" for nothing."""
-        if self.source == "study":
-            return "" if self.version_a != self.version_b else "two different versions"
-        folders = {"the scans": self.images, "the first masks": self.a, "the second masks": self.b, "a folder to keep the answers in": self.keep}
-        return next((name for name, path in folders.items() if path is None), "")
-
-
-@dataclass(frozen=True, slots=True)
-class FoundReview:
-    """A review that is there.
-
-    Attributes
-    ----------
-    folder : Path
-    plan : Plan
-    raters : tuple of (name, answered)
-    """
-
-    folder: Path
-    plan: Plan
-    raters: tuple[tuple[str, int], ...]
-
-    def answered(self, rater: str) -> int:
-        """How many questions somebody has answered."""
-        wanted = " ".join(rater.split()).casefold()
-        return next((count for name, count in self.raters if name.casefold() == wanted), 0)
-
-    @property
-    def title(self) -> str:
-        """What the list calls it: nothing of what is compared."""
-        thing = "slices" if self.plan.kind == "slices" else "volumes"
-        return f"{self.folder.name}: {len(self.plan.questions)} {thing}"
-
-
-@dataclass
-class Pictures:
-    """Pictures that were read, and those that are up.
-
-    Attributes
-    ----------
-    read : question number to Shown
-    up : Shown or None
-        Of the question that is asked.
-    """
-
-    read: dict[int, Shown] = field(default_factory=dict)
-    up: Shown | None = None
 
 
 class Blinded:
@@ -145,13 +56,12 @@ class Blinded:
         self.reviews: list[FoundReview] = []
         self.chosen: FoundReview | None = None
         self.sitting: Sitting | None = None
-        self.pictures = Pictures()
+        self.pictures = Pictures(session, self.turned.emit, self._on_failed)
         self.summary: Summary | None = None
         self.trouble = ""
         self._opened: list[Path] = []
         self._study: Path | None = None
         self._begins = False
-        self._reading: set[int] = set()
         session.changed.connect(self._on_session)
 
     # -- which review ----------------------------------------------------------------------------------------------------------------------------------
@@ -167,7 +77,7 @@ class Blinded:
         found: list[FoundReview] = []
         for path in dict.fromkeys(plan for home in homes for plan in find_plans(home)):
             try:
-                found.append(_found(path))
+                found.append(found_review(path))
             except MedsegError as error:
                 self._session.report(error)
         self.reviews = found
@@ -242,7 +152,7 @@ class Blinded:
             raise InvalidInputError(f"{lacking} must be chosen first", where="Blinded choice", todo="Name it on the Review tab")
         keep = choices.keep
         options = PlanOptions(choices.kind, choices.slices, repeats=choices.repeats, seed=secrets.randbelow(1 << 31))
-        source = self._new_source(project)
+        source = new_source(choices, project)
         made: list[Plan] = []
 
         def apply(tick: Planning) -> None:
@@ -269,32 +179,6 @@ class Blinded:
             LANE, "Planning the review", lambda: make_plan(source(), options), apply=apply, done=done, failed=self._session.report, device=DEVICE,
         )
 
-    def _new_source(self, project: Project | None) -> Callable[[], Source]:
-        choices = self.choices
-        if choices.source == "study":
-            if project is None:
-                raise InvalidInputError("no study is open that can be written to", where="Blinded choice", todo="Open one, or compare two folders")
-            a, b = choices.version_a, choices.version_b
-
-            def of_study() -> Source:
-                from napari_medseg.review.blinded import StudySource
-
-                return StudySource(project, a, b)
-
-            return of_study
-        images, first, second, keep = choices.images, choices.a, choices.b, choices.keep
-
-        def of_folders() -> Source:
-            from napari_medseg.review.blinded import FolderSource
-            from napari_medseg.review.blinded.folder import require_free
-
-            if images is None or first is None or second is None or keep is None:
-                raise InvalidInputError("a folder is missing", where="Blinded choice", todo="Name it on the Review tab")
-            require_free(keep)
-            return FolderSource(images, first, second, beside=keep)
-
-        return of_folders
-
     # -- answering ---------------------------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -312,7 +196,8 @@ class Blinded:
         except MedsegError as error:
             self._session.report(error)
             return
-        self.rater, self.pictures, self.summary, self.trouble = self.sitting.rater, Pictures(), None, ""
+        self.rater, self.summary, self.trouble = self.sitting.rater, None, ""
+        self.pictures.forget()
         if self.sitting.is_done:
             self.finish()
             return
@@ -430,7 +315,8 @@ class Blinded:
             return
         self._session.jobs.stop(LANE)
         self.sitting.close()
-        self.sitting, self.pictures = None, Pictures()
+        self.sitting = None
+        self.pictures.forget()
         self.look()
 
     def _record(self, review: FoundReview, summary: Summary) -> None:
@@ -444,57 +330,11 @@ class Blinded:
 
     def _turn(self) -> None:
         """Put the question's pictures up, or read them first."""
-        sitting = self.sitting
-        if sitting is None:
+        if self.sitting is None:
             return
-        question = sitting.question
-        self.pictures.up = self.pictures.read.get(question.number) if question is not None else None
-        self._read()
+        if self.chosen is not None:
+            self.pictures.turn(self.chosen, self.sitting)
         self.turned.emit()
-
-    def _read(self) -> None:
-        """Read what is not there yet: all slices that are still to be answered, or the next volumes."""
-        sitting, review = self.sitting, self.chosen
-        if sitting is None or sitting.question is None or review is None:
-            return
-        plan, read = review.plan, self.pictures.read
-        if plan.kind == "volumes":
-            near = sitting.upcoming(AHEAD)
-            for number in [number for number in read if number not in {one.number for one in near}]:
-                del read[number]
-        else:
-            near = [sitting.question, *(one for one in plan.questions if not sitting.has(one.number))]
-        job = self._session.jobs.of(LANE)
-        wanted = [one for one in dict.fromkeys(near) if one.number not in read]
-        numbers = {one.number for one in wanted}
-        if not wanted or (job is not None and job.is_active and numbers <= self._reading):
-            return
-        self._reading = numbers
-        source = self._source(review)
-
-        def make() -> Iterator[Loaded]:
-            from napari_medseg.review.blinded.loading import load
-
-            return load(plan, source, wanted)
-
-        self._session.jobs.start(LANE, "Reading the scans", make, apply=self._on_loaded, done=lambda: None, failed=self._on_failed, device=DEVICE, quiet=True)
-
-    def _source(self, review: FoundReview) -> Callable[[], Source]:
-        project = self._session.study.project
-
-        def source() -> Source:
-            from napari_medseg.review.blinded.sources import source_of
-
-            return source_of(review.plan, review.folder, project)
-
-        return source
-
-    def _on_loaded(self, tick: Loaded) -> None:
-        self.pictures.read[tick.number] = tick.shown
-        sitting = self.sitting
-        if sitting is not None and sitting.question is not None and sitting.question.number == tick.number:
-            self.pictures.up = tick.shown
-            self.turned.emit()
 
     def _on_failed(self, error: MedsegError) -> None:
         self.trouble = str(error)
@@ -511,10 +351,3 @@ class Blinded:
         if self._begins and self.chosen is not None and (self.chosen.plan.source == "folders" or study.project is not None):
             self._begins = False
             self.start()
-
-
-def _found(path: Path) -> FoundReview:
-    from napari_medseg.review.blinded import read_all_answers, read_plan
-
-    plan = read_plan(path)
-    return FoundReview(path.parent, plan, tuple((one.rater, len(one.by_question)) for one in read_all_answers(plan, path.parent)))
