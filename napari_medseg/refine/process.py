@@ -21,6 +21,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from napari_medseg.errors import TrainingError
 from napari_medseg.refine.controls import GO_ON, PAUSE
+from napari_medseg.refine.pausing import Pausable
 from napari_medseg.refine.request import RefineRequest
 from napari_medseg.refine.result import Tick
 from napari_medseg.volume import Volume
@@ -34,7 +35,7 @@ PATIENCE_S = 5.0
 Told = TypeVar("Told")
 
 
-class ChildRun(Generic[Told]):
+class ChildRun(Pausable, Generic[Told]):
     """Work in its own process.
 
     Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop.
@@ -58,7 +59,7 @@ class ChildRun(Generic[Told]):
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._talking = threading.Lock()
-        self._listens = self._paused = False
+        self._listens = False
 
     @property
     def pid(self) -> int | None:
@@ -96,19 +97,6 @@ class ChildRun(Generic[Told]):
                 with suppress(OSError, ValueError):  # it is gone already
                     self._process.stdin.close()
 
-    @property
-    def paused(self) -> bool:
-        """Whether it was told to sleep."""
-        return self._paused
-
-    def pause(self) -> None:
-        """Let it sleep after the current step, with all it holds in memory, until `go_on`; safe from any thread."""
-        self._pause(True)
-
-    def go_on(self) -> None:
-        """Wake it; safe from any thread."""
-        self._pause(False)
-
     def look(self, image: Volume) -> None:
         """Ask for the labels of a few slices by the network as it stands; of several wishes the newest counts. Safe from any thread.
 
@@ -116,9 +104,8 @@ class ChildRun(Generic[Told]):
         """
         self._tell(image)
 
-    def _pause(self, paused: bool) -> None:
-        self._paused = paused
-        self._tell(PAUSE if paused else GO_ON)
+    def _tell_paused(self) -> None:
+        self._tell(PAUSE if self._paused else GO_ON)
 
     def _tell(self, message: object) -> None:
         with self._talking:

@@ -21,6 +21,7 @@ from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.io.atomic import replacing
 from napari_medseg.refine.cases import Case, load_cases, load_labels
 from napari_medseg.refine.folder import FINAL, RunFolder
+from napari_medseg.refine.pausing import Pausable
 from napari_medseg.refine.request import Folders, LabelMaps, RefineRequest
 from napari_medseg.refine.result import RefineResult, Tick
 from napari_medseg.volume import Volume
@@ -31,7 +32,7 @@ AGAIN = 3
 TODO = "Leave it out, or refine on this machine"
 
 
-class RemoteRun:
+class RemoteRun(Pausable):
     """One refinement elsewhere; to be used like `refine.RefineRun`.
 
     Iterate over it for ticks; close the iterator, or call `cancel` from any thread, to stop.
@@ -62,7 +63,6 @@ class RemoteRun:
         self._base = None if request.base is None else as_volume(Path(request.base))
         self._cancelled = threading.Event()
         self._name = ""
-        self._paused = False
         self._again = 0
         self._telling: list[threading.Thread] = []
 
@@ -70,19 +70,6 @@ class RemoteRun:
         """Stop it there; safe from any thread, and more than once. Waits for nothing: who iterates sees it end."""
         self._cancelled.set()
         self._tell(self._end)
-
-    @property
-    def paused(self) -> bool:
-        """Whether it was told to sleep."""
-        return self._paused
-
-    def pause(self) -> None:
-        """Let it sleep there after the current step."""
-        self._pause(True)
-
-    def go_on(self) -> None:
-        """Wake it."""
-        self._pause(False)
 
     def look(self, image: Volume) -> None:
         """A look at the network as it stands is not to be had from a server; nothing comes."""
@@ -224,10 +211,9 @@ class RemoteRun:
             temporary.write_bytes(self._connection.fetch(f"/v1/runs/{self._name}/models/{number}"))
         return path
 
-    def _pause(self, paused: bool) -> None:
-        self._paused = paused
+    def _tell_paused(self) -> None:
         if self._name:
-            path = f"/v1/runs/{self._name}/paused/{int(paused)}"
+            path = f"/v1/runs/{self._name}/paused/{int(self._paused)}"
             self._tell(lambda: self._connection.send("PUT", path))
 
     def _tell(self, what: Callable[[], object]) -> None:
