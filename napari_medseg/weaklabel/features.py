@@ -6,6 +6,7 @@ computed with a margin, so that a voxel's features do not depend on the part of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,11 @@ class FeatureMaps:
 
 def in_blocks(box: Box, spacing: Spacing, shape: tuple[int, ...]) -> Box:
     """A part of a scan made larger to whole blocks, so that it seldom changes while strokes are added."""
-    blocks = [max(1, round(BLOCK * finest_scale(spacing) / step)) for step in spacing]
+    return whole_blocks(box, [max(1, round(BLOCK * finest_scale(spacing) / step)) for step in spacing], shape)
+
+
+def whole_blocks(box: Box, blocks: Sequence[int], shape: tuple[int, ...]) -> Box:
+    """A part of a scan made larger to whole blocks of so many voxels along each axis, counted from the scan's first."""
     z, y, x = (slice(s.start // block * block, min(n, -(-s.stop // block) * block)) for s, block, n in zip(box, blocks, shape, strict=True))
     return z, y, x
 

@@ -27,6 +27,13 @@ def held_by_classes(labels: LabelArray) -> tuple[list[int], Box | None]:
     return [int(v) for v in np.flatnonzero(counts[:BACKGROUND])], _box(bounds)
 
 
+def hemmed(marks: LabelArray, near: BoolArray, closed: BoolArray) -> LabelArray:
+    """Strokes, and background wherever nothing is near or all is closed: uint8; all arrays are (z, y, x) of one shape."""
+    out = np.empty(marks.shape, np.uint8)
+    _hem(marks, near, closed, out)
+    return out
+
+
 def settle(labels: LabelArray, found: LabelArray, near: BoolArray, drawn: LabelArray) -> tuple[int, Box | None]:
     """Write an answer into labels: what was found where it is near, strokes over it, background as 0.
 
@@ -75,6 +82,16 @@ def _gather(labels: LabelArray, out: npt.NDArray[np.intp]) -> None:
                         out[count] = place + x
                         count += 1
             place += row.size
+
+
+@compiled
+def _hem(marks: LabelArray, near: BoolArray, closed: BoolArray, out: LabelArray) -> None:
+    rest = np.uint8(BACKGROUND)
+    for z in range(marks.shape[0]):
+        for y in range(marks.shape[1]):
+            for x in range(marks.shape[2]):
+                here = marks[z, y, x]
+                out[z, y, x] = rest if here == 0 and (closed[z, y, x] or not near[z, y, x]) else here
 
 
 @compiled

@@ -18,10 +18,10 @@ from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError, NoStrokesError
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel import scene
-from napari_medseg.weaklabel.features import beyond, in_blocks
+from napari_medseg.weaklabel.features import beyond, in_blocks, whole_blocks
 from napari_medseg.weaklabel.marked import marked, settle
 from napari_medseg.weaklabel.scene import Box
-from napari_medseg.weaklabel.scribble_region import SMOOTH_VOXELS, Region, Typical, cut_out, typical
+from napari_medseg.weaklabel.scribble_region import SMOOTH_VOXELS, Region, Typical, blocks_of, cut_out, typical
 from napari_medseg.weaklabel.scribble_settings import Method, ScribbleSettings
 from napari_medseg.weaklabel.stroke_solvers import Learner, Solver, Task, solver_for
 
@@ -203,7 +203,7 @@ class Scribbler:
             self._solver = solver_for(choice.method, region, self._settings, self._learning() if choice.learns else None)
         self._choice, self._solved_factor = choice, region.factor
         near, span = self._near(region, strokes)
-        task = Task(region, drawn, marks, near, edge_scale(region, near, strokes, span))
+        task = Task(region, drawn, marks, near, 1.0 if choice.method == "growcut" else edge_scale(region, near, strokes, span))
         yield self._painted(task, f"{drawn.size / 1e6:.2g} million voxels around the strokes")
         for share, message, worth_showing in self._solver.follow(task):
             yield self._grown(task, self._solver.labels, 0.95 * share, message) if worth_showing else self._tick(region.box, 0.95 * share, message)
@@ -227,7 +227,10 @@ class Scribbler:
         around = _shifted(scene.box_around((held > 0) & (held != BACKGROUND), 0.0, self._spacing), extent)
         margins = [int(np.ceil(self._settings.reach_mm / s)) for s in self._spacing]
         z, y, x = (slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(around, margins, self._shape, strict=True))
-        box = in_blocks((z, y, x), self._spacing, self._shape) if self._settings.method in ("auto", "geodesic") else (z, y, x)
+        if self._settings.method in ("auto", "geodesic"):
+            box = in_blocks((z, y, x), self._spacing, self._shape)
+        else:  # what strokes reach stays the same, voxel for voxel, where the region moves
+            box = whole_blocks((z, y, x), [2 * block for block in blocks_of(self._settings.reach_mm, self._spacing)], self._shape)
         if self._look is None:
             self._look = typical(self._image)
         if self._asked != box or self._region is None:

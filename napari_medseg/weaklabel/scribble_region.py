@@ -135,12 +135,17 @@ class Region:
         return _repeated(distance_to(blocks, times) <= reach_mm, (z, y, x), self.shape)
 
     def _blocks(self, reach_mm: float) -> Factor:
-        z, y, x = (max(1, int(reach_mm / (8 * step))) for step in self.spacing)
-        return z, y, x
+        return blocks_of(reach_mm, self.spacing)
 
     def restored(self, labels: LabelArray) -> LabelArray:
         """Labels brought back to the scan's voxels in the box."""
         return _repeated(labels, self.factor, tuple(s.stop - s.start for s in self.box)) if self.coarse else labels
+
+
+def blocks_of(reach_mm: float, spacing: Spacing) -> Factor:
+    """Voxels along each axis of the blocks that tell what strokes reach: an eighth of the reach."""
+    z, y, x = (max(1, int(reach_mm / (8 * step))) for step in spacing)
+    return z, y, x
 
 
 def cut_out(image: npt.NDArray[Any], box: Box, spacing: Spacing, most_voxels: int, look: Typical, smooth: float = SMOOTH_VOXELS) -> Region:

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Spacing
 from napari_medseg.weaklabel.classifier import PixelClassifier
 from napari_medseg.weaklabel.features import FeatureMaps
 from napari_medseg.weaklabel.geodesic import Geodesic, rounded
 from napari_medseg.weaklabel.growcut import GrowCut
 from napari_medseg.weaklabel.levels import pooled
-from napari_medseg.weaklabel.marked import marked
+from napari_medseg.weaklabel.marked import hemmed, marked
 from napari_medseg.weaklabel.multigrid import joined_axes
 from napari_medseg.weaklabel.path_kernels import IntArray
 from napari_medseg.weaklabel.scribble_region import Factor, Region
@@ -43,7 +42,7 @@ class Task:
     near : bool, the region's voxels
         What strokes may colour.
     scale : float
-        Contrast that counts as an edge.
+        Contrast that counts as an edge; GrowCut asks for none.
     """
 
     region: Region
@@ -206,7 +205,7 @@ class ByWalker:
 
 def _ends(task: Task) -> LabelArray:
     """The strokes, and background wherever they do not reach: else the nearest class would take all there is within reach."""
-    return np.where((task.marks == 0) & (~task.near | task.region.closed), BACKGROUND, task.marks).astype(np.uint8)
+    return hemmed(task.marks, task.near, task.region.closed)
 
 
 def solver_for(method: Method, region: Region, settings: ScribbleSettings, learner: Learner | None) -> Solver:

@@ -1,7 +1,8 @@
 import numpy as np
 
+from napari_medseg.weaklabel.features import whole_blocks
 from napari_medseg.weaklabel.growcut import GrowCut
-from napari_medseg.weaklabel.scribble_region import cut_out, typical
+from napari_medseg.weaklabel.scribble_region import blocks_of, cut_out, typical
 
 SPACING = (4.0, 0.8, 0.8)
 
@@ -66,3 +67,19 @@ def test_a_further_stroke_takes_only_what_it_is_stronger_in():
     changed = before != after
     assert changed.any()
     assert (after[changed] == 3).all()
+
+
+def test_what_a_stroke_reaches_is_the_same_voxel_for_voxel_where_the_region_moves():
+    shape, reach_mm = (12, 90, 100), 20.0
+    image, strokes = np.random.default_rng(2).normal(100, 5, shape), np.zeros(shape, np.uint8)
+    strokes[5, 41:44, 50] = 1
+    blocks = [2 * n for n in blocks_of(reach_mm, SPACING)]
+    found = []
+    for box in ((slice(0, 12), slice(7, 82), slice(16, 84)), (slice(0, 12), slice(1, 80), slice(15, 91))):
+        region = cut_out(image, whole_blocks(box, blocks, shape), SPACING, 10**6, typical(image))
+        whole = np.zeros(shape, bool)
+        whole[region.box] = region.reached(strokes[region.box], reach_mm)
+        found.append((region.box, whole))
+    assert found[0][0] != found[1][0]
+    assert found[0][1].any()
+    np.testing.assert_array_equal(found[0][1], found[1][1])
