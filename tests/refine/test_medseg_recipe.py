@@ -27,6 +27,7 @@ from napari_medseg.refine.method import Example, Learned, Learning
 from napari_medseg.refine.models import load as load_model
 from napari_medseg.refine.trust import Trust
 from napari_medseg.segmenters.volumetric import load_volumetric
+from napari_medseg.segmenters.volumetric import plan as volumetric_plan
 from napari_medseg.segmenters.volumetric.fingerprint import fingerprint
 from napari_medseg.segmenters.volumetric.network import new_network
 from napari_medseg.segmenters.volumetric.plan import VolumetricPlan, planned
@@ -378,6 +379,10 @@ def test_a_checkpoint_of_another_round_or_a_damaged_one_is_left_alone(tmp_path: 
     kept = Checkpoints(tmp_path)
     learn(some, checkpoints=kept)
     assert learn(some, number=2, checkpoints=kept)[-1].updates == 2
+    with monkeypatch.context() as earlier:
+        earlier.setattr(volumetric_plan, "WIDTHS", (8, 16, 32))  # as a version that makes other networks leaves it
+        learn(some, checkpoints=kept)
+    assert result(learn(some, checkpoints=kept)).updates == 2
     kept.path.write_bytes(b"no checkpoint")
     assert result(learn(some, checkpoints=kept)).updates == 2
 

@@ -120,6 +120,15 @@ def test_a_network_begins_with_each_class_as_likely_as_it_is():
     np.testing.assert_allclose(shown, [0.05, 0.2], rtol=0.15)
 
 
+def test_a_plan_of_an_earlier_version_makes_the_network_its_weights_are_of():
+    network = planned(fingerprint([scan((36, 50, 36))], (1,)), [1]).network
+    written = network.model_dump(mode="json")
+    assert written.pop("at_finest") == 2
+    earlier = new_network(type(network).model_validate(written), [0.1], 0)
+    assert sum(value.numel() for value in earlier.parameters()) == 326_689
+    assert sum(value.numel() for value in new_network(network, [0.1], 0).parameters()) == 340_577
+
+
 def test_drawing_a_network_leaves_torchs_own_draws_alone():
     plan = planned(fingerprint([scan()], (1,)), [1])
     torch.manual_seed(3)

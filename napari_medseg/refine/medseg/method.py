@@ -35,7 +35,7 @@ from napari_medseg.segmenters.volumetric.plan import PATCH, VolumetricPlan, plan
 from napari_medseg.volume import Shape, Spacing
 
 BACKWARD = 1.5  # times what an update keeps of a window: what it takes at its peak
-UPDATE_BYTES = 400  # that an update takes for each voxel of its patches, about, beside channels and classes
+UPDATE_BYTES = 440  # that an update takes for each voxel of its patches, about, beside channels and classes
 
 
 class MedsegMethod:

@@ -66,7 +66,9 @@ class Round:
         self.ranks: Ranks = ranks or Alone()
         self.recipe, self.plan, self.examples, self.cases = recipe, plan, examples, cases
         self.device, self.checkpoints = device, checkpoints
-        self.facts: dict[str, Any] = {"recipe": recipe.name, "round": number, "seed": seed, "cases": [case.id for case in cases]}
+        self.facts: dict[str, Any] = {
+            "recipe": recipe.name, "round": number, "seed": seed, "cases": [case.id for case in cases], "network": plan.network.model_dump(mode="json"),
+        }
         self.share = folds([example.patient for example in examples], recipe.folds, seed)
         if any(not self._learns_something(k) for k in set(self.share)):
             self.share = [0] * len(cases)

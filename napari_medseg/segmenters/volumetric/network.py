@@ -18,8 +18,8 @@ Triple = tuple[int, int, int]
 class VolumetricNet(nn.Module):
     """Encoder and decoder with skips; convolutions each with instance normalisation and a leaky ReLU.
 
-    Full resolution is left by the first, strided convolution and reached again by the last, transposed one; the next level has one convolution on each
-    path, the levels below two. So an update costs little more than one of the plain network this is measured against.
+    Full resolution is left by the first, strided convolution and reached again by the last, transposed one; each level has two convolutions on each path, the
+    finest `plan.at_finest`. So an update costs little more than one of the plain network this is measured against.
 
     Parameters
     ----------
@@ -36,10 +36,12 @@ class VolumetricNet(nn.Module):
         self.plan = plan
         widths, strides, kernels = plan.widths, plan.strides, plan.kernels
         levels = range(1, len(widths))
-        self.stem = block(plan.in_channels, widths[0], kernels[1], strides[0], 1)
+        self.stem = block(plan.in_channels, widths[0], kernels[1], strides[0], plan.at_finest)
         self.encoder = nn.ModuleList(block(widths[i - 1], widths[i], kernels[i + 1], strides[i], 2) for i in levels)
         self.lift = nn.ModuleList(nn.ConvTranspose3d(widths[i], widths[i - 1], strides[i], strides[i]) for i in reversed(levels))
-        self.decoder = nn.ModuleList(block(2 * widths[i - 1], widths[i - 1], kernels[i], (1, 1, 1), 2 if i > 1 else 1) for i in reversed(levels))
+        self.decoder = nn.ModuleList(
+            block(2 * widths[i - 1], widths[i - 1], kernels[i], (1, 1, 1), 2 if i > 1 else plan.at_finest) for i in reversed(levels)
+        )
         self.head = nn.ConvTranspose3d(widths[0], plan.classes, *_out(kernels[0], strides[0]))
 
     def forward(self, x: Tensor) -> Tensor:

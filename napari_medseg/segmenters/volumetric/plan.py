@@ -25,7 +25,20 @@ WIDTHS = (16, 32, 64)
 
 
 class VolumetricNetworkPlan(Prunable):
-    """The arguments of `network.VolumetricNet`, and how many of them answer together."""
+    """The arguments of `network.VolumetricNet`, and how many of them answer together.
+
+    Attributes
+    ----------
+    widths : list of int
+        Features of each level, the finest first.
+    strides : list of (z, y, x)
+        Into each level.
+    kernels : list of (z, y, x)
+        Of the full resolution and of each level.
+    at_finest : int
+        Convolutions of each path at the finest level, where levels below have two; 1 in the files of earlier versions, which do not say it.
+    members : int
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,6 +48,7 @@ class VolumetricNetworkPlan(Prunable):
     widths: list[int] = Field(min_length=2)
     strides: list[tuple[int, int, int]] = Field(min_length=1)
     kernels: list[tuple[int, int, int]] = Field(min_length=2)
+    at_finest: int = Field(default=1, ge=1, le=2)
     members: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -178,7 +192,7 @@ def planned(facts: Fingerprint, values: list[int], names: list[str] | None = Non
     """
     strides, kernels = _levels(facts.spacing, facts.shape)
     network = VolumetricNetworkPlan(
-        in_channels=len(facts.channels), classes=len(values), widths=[*WIDTHS], strides=strides, kernels=kernels,
+        in_channels=len(facts.channels), classes=len(values), widths=[*WIDTHS], strides=strides, kernels=kernels, at_finest=2,
     )
     return _around(network, patch_for(facts.shape, facts.spacing, np.prod(strides, axis=0), PATCH), facts, values, names)
 
