@@ -1,28 +1,14 @@
-"""What still goes through ITK: its warnings kept quiet, and its x, y, z turned into a grid."""
+"""ITK's x, y, z turned into a grid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from napari_medseg.errors import InvalidInputError, UnreadableFileError
 from napari_medseg.io.grids import flat
 from napari_medseg.volume import Geometry
-
-
-@contextmanager
-def quiet_itk() -> Iterator[None]:
-    """Keep ITK's own warnings off stderr; what matters of them is raised or noted here."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def grid(size: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float, ...], direction: tuple[float, ...], path: Path) -> Geometry:

@@ -23,8 +23,6 @@ from napari_medseg.project.study import Study
 
 LEASE = 120.0
 """Seconds a window's claim lives when it is not renewed."""
-RENEW = 30.0
-"""Seconds after which a window renews its claims."""
 LONGEST = 31 * 86400.0
 
 

@@ -14,7 +14,6 @@ from napari_medseg.volume import LabelArray
 if TYPE_CHECKING:  # the engines load when they first run, not when a dock opens
     from napari_medseg.segmenters.protocol import Prediction
     from napari_medseg.weaklabel.levelset import Evolution
-    from napari_medseg.weaklabel.scribble import Growth
 
 
 NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
@@ -56,12 +55,6 @@ def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]
         labels = np.multiply(part, np.uint8(value), dtype=np.uint8)
         at = None if step.stopped_because else step.iteration
         yield Patch(box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak", neck=step.neck, iterations=at)
-
-
-def of_growth(growths: Iterator[Growth]) -> Iterator[Patch]:
-    """Grown scribbles as patches."""
-    for step in growths:
-        yield Patch(step.box, step.labels, step.fraction, step.message)
 
 
 def of_predictions(predictions: Iterator[Prediction], values: Sequence[int], threshold: float, to_labels: Callable[..., LabelArray]) -> Iterator[Patch]:

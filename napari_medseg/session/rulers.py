@@ -124,14 +124,6 @@ class Rulers:
         self.chosen = len(scan.rulers) - 1
         self._session.changed.emit()
 
-    def step_back(self) -> bool:
-        """Take the last click of an unfinished one back; whether there was one."""
-        if not self.places:
-            return False
-        self.places = self.places[:-1]
-        self._session.changed.emit()
-        return True
-
     def move(self, scan: Scan, index: int, end: int, place: PointLPS) -> None:
         """Move one of a ruler's places; one step to take back.
 

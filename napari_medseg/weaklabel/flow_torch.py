@@ -21,7 +21,6 @@ FRESH, FAR = 2 * UNKNOWN, 4 * UNKNOWN  # beside the surface since this step; not
 ALLOWED, KEPT, TURNED = 1, 2, 4  # bits of the flags
 BARELY = 0.02  # of half a voxel: no voxel that has just come beside the surface is nearer to it
 STEP_BYTES = 13 + 14 + 4 * 8  # read and written per voxel by the six passes of `step`, without edges
-STEP_BYTES_EDGES = STEP_BYTES + 4
 LEAST_BYTES = 4 + 4 + 4 + 1  # any dense step: phi in and out, speed, flags
 
 At = Callable[[int, int, int], Tensor]

@@ -158,11 +158,6 @@ def draw_balls(mask: BoolArray, centres: IntArray, radius_mm: float, spacing: Sp
     in_parts(_balls, rows, mask.reshape(-1), np.ascontiguousarray(centres, np.float64), float(radius_mm), *mask.shape, *spacing, value, least=256)
 
 
-def around_ball(centre: IntArray, radius_mm: float, spacing: Spacing, shape: Shape) -> Box:
-    """The part of a scan that a ball touches; empty when it lies outside."""
-    return scene.box_around_points(centre[None], radius_mm, spacing, shape)
-
-
 def rooms_with(mask: BoolArray, marks: BoolArray) -> BoolArray:
     """The pieces of a mask, joined through faces, that hold a mark."""
     pieces, count = ndi.label(mask)

@@ -5,7 +5,6 @@ Everything a tool needs is near the limit or the seeds, so a scan of 512x512x300
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from napari_medseg.errors import InvalidInputError, NoSeedsError
-from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing, format_shape
+from napari_medseg.volume import BoolArray, Shape, Spacing, format_shape
 
 Box = tuple[slice, slice, slice]
 IntArray = npt.NDArray[np.intp]
@@ -123,26 +122,6 @@ def joined(a: Box, b: Box) -> Box:
     return z, y, x
 
 
-def finite_part(image: npt.NDArray[Any]) -> tuple[FloatArray, BoolArray]:
-    """The values as float32 with holes (NaN, infinities) filled by the median, and where values are real.
-
-    Raises
-    ------
-    InvalidInputError
-        When no voxel holds a number, or all hold the same one.
-    """
-    values = image.astype(np.float32)
-    real = np.isfinite(values)
-    if not real.any():
-        raise InvalidInputError("holds no number around the seeds, only NaN", where="scan", todo="Load the scan again or choose another series")
-    some = values[real]
-    if some.min() == some.max():
-        raise InvalidInputError(f"holds one value only ({some[0]:g}) around the seeds", where="scan", todo="Check that the right scan is open")
-    if not real.all():
-        values[~real] = np.median(some)
-    return values, real
-
-
 def near(points: IntArray, shape: Shape, radius_mm: float, spacing: Spacing) -> BoolArray:
     """Every voxel within a distance of a point; the points' own voxels always."""
     marks = np.zeros(shape, bool)
@@ -160,29 +139,3 @@ def distance_to(mask: BoolArray, spacing: tuple[float, ...]) -> npt.NDArray[np.f
 def _clipped(parts: list[tuple[int, int]], shape: tuple[int, ...]) -> Box:
     z, y, x = (slice(max(0, a), min(n, b)) for (a, b), n in zip(parts, shape, strict=True))
     return z, y, x
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbourhood:
-    """Where the background of a painted limit is looked at, and how deep each voxel lies in it.
-
-    Attributes
-    ----------
-    shell : bool (z, y, x)
-        Just outside the limit, slice by slice.
-    depth : float (z, y, x)
-        Depth inside the limit as a share of its slice's deepest point, 0-1.
-    """
-
-    shell: BoolArray
-    depth: FloatArray
-
-
-def around_limit(limit: BoolArray, spacing: Spacing, shell_mm: float) -> Neighbourhood:
-    """Look at a limit as it was painted: slice by slice."""
-    shell, depth = np.zeros(limit.shape, bool), np.zeros(limit.shape, np.float32)
-    for z in np.flatnonzero(limit.any((1, 2))):
-        shell[z] = ~limit[z] & (ndi.distance_transform_edt(~limit[z], sampling=spacing[1:]) <= shell_mm)
-        inside = ndi.distance_transform_edt(np.pad(limit[z], 1), sampling=spacing[1:])[1:-1, 1:-1]
-        depth[z] = inside / inside.max()
-    return Neighbourhood(shell, depth)

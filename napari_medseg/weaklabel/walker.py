@@ -97,13 +97,6 @@ def walk(
     return _walk(channels, np.ascontiguousarray(marks), present, spacing, beta, unary, start, prior, tolerance)
 
 
-def likeliest(contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: float, guess: LabelArray | None = None) -> LabelArray:
-    """The class each voxel's walker most likely meets first: uint8 (z, y, x); `guess` is classes to start the solver from."""
-    present = np.array([v for v in np.unique(marks) if v], np.uint8)
-    start = None if guess is None else (guess == present[:, None, None, None]).astype(np.float32)
-    return np.asarray(present[probabilities(contrast, marks, spacing, beta, start=start).argmax(0)])
-
-
 def checked_classes(contrast: FloatArray, marks: LabelArray, unary: FloatArray | None, start: FloatArray | None) -> list[int]:
     """The marked classes, ascending, when everything lies on one grid.
 
