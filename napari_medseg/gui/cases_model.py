@@ -137,7 +137,7 @@ class CasesModel(QAbstractTableModel):
         if case.claimed:
             lines.append(f"{case.claimed} is working on it; it opens to look")
         if not case.is_there:
-            lines.append("The scan is not where it was: `medseg project relocate` tells where it is now")
+            lines.append("The scan is not where it was: add it from where it lies now, and this case has it again")
         return "\n".join(lines)
 
     def _icon(self, case: Case) -> QIcon:
