@@ -30,7 +30,31 @@ class SeedConformance(WeakLabelConformance):
         self, image: Image, seeds: npt.ArrayLike, spacing: Spacing, *, limit: BoolArray | None = None, barrier: BoolArray | None = None,
         init: BoolArray | None = None,
     ) -> Iterator[npt.NDArray[Any]]:
-        """Run the tool; seeds are voxel indices (n, 3)."""
+        """Run the tool.
+
+        Parameters
+        ----------
+        image : (z, y, x)
+        seeds : (n, 3)
+            Voxel indices z, y, x.
+        spacing : mm per voxel (z, y, x)
+        limit : bool (z, y, x), optional
+            Nothing outside it is taken.
+        barrier : bool (z, y, x), optional
+            Never crossed.
+        init : bool (z, y, x), optional
+            The mask to start from.
+
+        Yields
+        ------
+        array (z, y, x)
+            Every partial result; not 0 where the object is.
+
+        Raises
+        ------
+        MedsegError
+            Where seeds are missing, outside the scan, or no numbers.
+        """
         raise TypeError(f"{type(self).__name__} does not say how its tool is run: define `grow`")
 
     def run(self, image: Image, truth: BoolArray, spacing: Spacing, limit: BoolArray | None) -> Iterator[npt.NDArray[Any]]:

@@ -40,7 +40,7 @@ class Follower(Protocol):
         """The label map of the whole scan as it stands."""
 
     def update(self, strokes: npt.NDArray[Any]) -> Iterator[Any]:
-        """All strokes as they are now; yields until the labels are the answer."""
+        """All strokes (z, y, x) as they are now; yields until the labels are the answer."""
 
 
 def organs(shape: Shape, spacing: Spacing, *, alike: bool = False) -> tuple[npt.NDArray[np.float32], LabelArray]:
@@ -83,7 +83,20 @@ class StrokeConformance(WeakLabelConformance):
     least_agreement = 1.0
 
     def grow(self, image: Image, strokes: npt.NDArray[Any], spacing: Spacing) -> Iterator[npt.NDArray[Any]]:
-        """Run the tool; yield every partial result."""
+        """Run the tool.
+
+        Parameters
+        ----------
+        image : (z, y, x)
+        strokes : whole numbers (z, y, x)
+            0 unknown, 1-254 classes, 255 background.
+        spacing : mm per voxel (z, y, x)
+
+        Yields
+        ------
+        array (z, y, x)
+            Every partial label map: 0 background, 1-254 classes.
+        """
         raise TypeError(f"{type(self).__name__} does not say how its tool is run: define `grow`")
 
     def follow(self, image: Image, spacing: Spacing) -> Follower:

@@ -69,7 +69,23 @@ class WeakLabelConformance:
     least_dice_alone = 0.8
 
     def run(self, image: Image, truth: BoolArray, spacing: Spacing, limit: BoolArray | None) -> Iterator[npt.NDArray[Any]]:
-        """Run the tool with prompts made from the truth; yield every partial result. Without a limit `limit` is None."""
+        """Run the tool with prompts made from the truth.
+
+        Parameters
+        ----------
+        image : (z, y, x)
+            The scan's values; must not be changed.
+        truth : bool (z, y, x)
+            To make prompts from only.
+        spacing : mm per voxel (z, y, x)
+        limit : bool (z, y, x) or None
+            What bounds every partial result; None for no bound.
+
+        Yields
+        ------
+        array (z, y, x)
+            Every partial result; not 0 where the object is.
+        """
         raise TypeError(f"{type(self).__name__} does not say how its tool is run: define `run`")
 
     def answer(self, image: Image, truth: BoolArray, spacing: Spacing) -> npt.NDArray[Any]:

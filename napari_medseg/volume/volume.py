@@ -71,7 +71,7 @@ class Volume:
         return self.array[index] if self.array.ndim == 4 else self.array
 
     def like(self, array: Array, name: str = "") -> Volume:
-        """Another array on the same grid."""
+        """Another array, (z, y, x) or (c, z, y, x), on the same grid."""
         return replace(self, array=array, name=name or self.name, notes=())
 
     def cropped(self, box: tuple[slice, slice, slice]) -> Volume:
