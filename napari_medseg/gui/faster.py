@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QProgressBar, QSlider, QTableWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QProgressBar, QSlider, QTableWidget
 
 from napari_medseg.gui.desk import Desk
+from napari_medseg.gui.folding import Folding
 from napari_medseg.gui.style import SPACING, button, fit_rows, quiet, right
 from napari_medseg.session.guide import progress
 
@@ -25,19 +26,14 @@ KEEP = "Save this model beside the round's own, which stays; choose it in Segmen
 ROWS = 5
 
 
-class RefineFaster(QWidget):
+class RefineFaster(Folding):
     """Views of the session's curve."""
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
+        super().__init__("Leave out the filters of the trained model that matter least: the same answers, nearly, in less time")
         self._desk = desk
         self._shown: object = None
         faster = desk.session.faster
-        self.head = QToolButton()
-        self.head.setToolTip("Leave out the filters of the trained model that matter least: the same answers, nearly, in less time")
-        self.head.setCheckable(True)
-        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.head.toggled.connect(self._fold)
         self.run = button("Measure", "", self._on_run)
         self.keep = button("Keep this one", KEEP, faster.keep)
         self.bar = QProgressBar()
@@ -66,7 +62,6 @@ class RefineFaster(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.itemSelectionChanged.connect(self._on_row)
         self.words, self.judged = quiet(), quiet()
-        self.inside = QWidget()
         acts = QHBoxLayout()
         acts.setSpacing(SPACING)
         acts.addWidget(self.run, 1)
@@ -77,21 +72,12 @@ class RefineFaster(QWidget):
         less.addWidget(self.ends[0])
         less.addWidget(self.slider, 1)
         less.addWidget(self.ends[1])
-        folded = QVBoxLayout(self.inside)
-        folded.setContentsMargins(0, 0, 0, 0)
-        folded.setSpacing(4)
         for part in (self.doing, self.bar, self.table):
-            folded.addWidget(part)
-        folded.addLayout(less)
-        folded.addWidget(self.words)
-        folded.addWidget(self.judged)
-        folded.addLayout(acts)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.inside)
-        self.inside.hide()
+            self.folded.addWidget(part)
+        self.folded.addLayout(less)
+        self.folded.addWidget(self.words)
+        self.folded.addWidget(self.judged)
+        self.folded.addLayout(acts)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -99,8 +85,8 @@ class RefineFaster(QWidget):
         """Show the session."""
         session, faster = self._desk.session, self._desk.session.faster
         self.setVisible(session.refine.model is not None)
-        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Make it faster…")
-        if self.isHidden() or not self.head.isChecked():
+        self.name("Make it faster…")
+        if self.isHidden() or not self.is_open:
             return
         running, job = faster.is_measuring, faster.job
         self.run.setText("Stop" if running else "Measure again" if faster.curve is not None and faster.curve.points else "Measure")
@@ -149,10 +135,6 @@ class RefineFaster(QWidget):
         fit_rows(self.table, ROWS)
         for part, blocked in zip((self.slider, self.table), was, strict=True):
             part.blockSignals(blocked)
-
-    def _fold(self, open_: bool) -> None:
-        self.inside.setVisible(open_)
-        self.refresh()
 
     def _on_run(self) -> None:
         faster = self._desk.session.faster

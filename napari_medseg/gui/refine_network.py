@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import unscrolled
+from napari_medseg.gui.folding import Folding
 from napari_medseg.gui.loss_builder import LossBuilder, add_offer
 from napari_medseg.gui.style import combo
 from napari_medseg.session.network_choices import NetworkChoices, Offer, offers, takes_networks
@@ -20,17 +21,13 @@ NEAR = (
 )
 
 
-class RefineNetwork(QWidget):
+class RefineNetwork(Folding):
     """A view of the session's choices; hidden where the recipe trains its own network only."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
         self._choose = desk.session.refining.choose_network
-        self.head = QToolButton()
-        self.head.setCheckable(True)
-        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.head.toggled.connect(self._fold)
         self.network = combo("What is trained")
         self.network.setAccessibleName("Network")
         self._offers: dict[str, Offer] = {}
@@ -55,24 +52,14 @@ class RefineNetwork(QWidget):
         unscrolled(self.near)
         for box in (self.network, self.dims):
             unscrolled(box, box.focusPolicy())
-        self.inside = QWidget()
         self.form = QFormLayout()
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setSpacing(4)
         self.form.addRow("Network", self.network)
         self.form.addRow("Looks at", self.dims)
         self.form.addRow("Near the base", self.near)
-        folded = QVBoxLayout(self.inside)
-        folded.setContentsMargins(0, 0, 0, 0)
-        folded.setSpacing(4)
-        folded.addLayout(self.form)
-        folded.addWidget(self.loss)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.inside)
-        self.inside.hide()
+        self.folded.addLayout(self.form)
+        self.folded.addWidget(self.loss)
         self.refresh()
 
     def refresh(self) -> None:
@@ -107,12 +94,8 @@ class RefineNetwork(QWidget):
         said = f"Network and loss: {OWN.lower()}"
         if chosen.words:
             said = self.head.fontMetrics().elidedText(f"Network: {chosen.words}", Qt.TextElideMode.ElideRight, WIDEST)
-        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} {said}")
+        self.name(said)
         self.head.setToolTip("\n".join(filter(None, [TIP, chosen.words])))
-
-    def _fold(self, open_: bool) -> None:
-        self.inside.setVisible(open_)
-        self._summarise()
 
     def _on_near(self, value: float) -> None:
         if value != self._desk.session.refine.network.proximal:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QSpinBox
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import unscrolled
+from napari_medseg.gui.folding import Folding
 from napari_medseg.gui.style import SPACING, button, combo, quiet
 from napari_medseg.session.guide import progress
 from napari_medseg.session.network_choices import takes_networks
@@ -23,18 +24,13 @@ HONEST = "It may help where labels are few, and is no substitute for them."
 MEASURE = "Whether it pays on your scans is measured by `medseg pretrain --compare`, at the same updates in all"
 
 
-class RefinePretrain(QWidget):
+class RefinePretrain(Folding):
     """Views of the session's pre-training; hidden where the recipe trains its own network only."""
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
+        super().__init__(TIP)
         self._desk = desk
         self._model = desk.session.refining.pretraining
-        self.head = QToolButton()
-        self.head.setCheckable(True)
-        self.head.setToolTip(TIP)
-        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.head.toggled.connect(self._fold)
         self.said = quiet()
         self.said.setToolTip(MEASURE)
         self.task = combo("What the network learns from a scan alone")
@@ -68,21 +64,11 @@ class RefinePretrain(QWidget):
         row.setSpacing(SPACING)
         row.addWidget(self.run, 1)
         row.addWidget(self.left, 1)
-        self.inside = QWidget()
-        folded = QVBoxLayout(self.inside)
-        folded.setContentsMargins(0, 0, 0, 0)
-        folded.setSpacing(4)
-        folded.addWidget(self.said)
-        folded.addLayout(form)
-        folded.addLayout(row)
-        folded.addWidget(self.found)
-        folded.addWidget(self.use)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.inside)
-        self.inside.hide()
+        self.folded.addWidget(self.said)
+        self.folded.addLayout(form)
+        self.folded.addLayout(row)
+        self.folded.addWidget(self.found)
+        self.folded.addWidget(self.use)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -93,7 +79,7 @@ class RefinePretrain(QWidget):
         if self.isHidden():
             return
         self._name()
-        if not self.head.isChecked():
+        if not self.is_open:
             return
         model.look()
         scans, (network, dims) = model.scans(), model.network
@@ -118,11 +104,7 @@ class RefinePretrain(QWidget):
     def _name(self) -> None:
         """The line that folds it, with what it comes to."""
         said = "learning" if self._model.is_learning else "used" if self._model.is_start else ""
-        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} {HEAD}{f' ({said})' if said else ''}")
-
-    def _fold(self, open_: bool) -> None:
-        self.inside.setVisible(open_)
-        self.refresh()
+        self.name(f"{HEAD}{f' ({said})' if said else ''}")
 
     def _on_run(self) -> None:
         self._model.stop() if self._model.is_learning else self._model.start()

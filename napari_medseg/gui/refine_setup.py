@@ -5,29 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QSpinBox
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import unscrolled
 from napari_medseg.gui.folder_field import FolderField
+from napari_medseg.gui.folding import Folding
 from napari_medseg.gui.refine_network import RefineNetwork
 from napari_medseg.gui.refine_pretrain import RefinePretrain
 from napari_medseg.gui.style import combo, quiet, short
 from napari_medseg.session.network_choices import takes_networks
 
 
-class RefineSetup(QWidget):
+class RefineSetup(Folding):
     """Views of the session's choices, folded away until somebody wants another one."""
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
+        super().__init__("Recipe, base model, number of rounds; or whole folders instead of what is listed above")
         self._desk = desk
         session = desk.session
-        self.head = QToolButton()
-        self.head.setToolTip("Recipe, base model, number of rounds; or whole folders instead of what is listed above")
-        self.head.setCheckable(True)
-        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.head.toggled.connect(self._fold)
         self.recipe = combo("How rounds are run")
         self.recipe.setAccessibleName("Recipe")
         for entry in session.catalogue.of_kind("recipe"):
@@ -51,7 +47,6 @@ class RefineSetup(QWidget):
         unscrolled(self.rounds)
         for box in (self.recipe, self.base):
             unscrolled(box, box.focusPolicy())
-        self.inside = QWidget()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
@@ -59,18 +54,9 @@ class RefineSetup(QWidget):
             form.addRow("Recipe", self.recipe)
         form.addRow("Base", self.base)
         form.addRow("Rounds", self.rounds)
-        folded = QVBoxLayout(self.inside)
-        folded.setContentsMargins(0, 0, 0, 0)
-        folded.setSpacing(4)
-        folded.addLayout(form)
+        self.folded.addLayout(form)
         for part in (self.network, self.pretrain, self.whole, self.images, self.labels):
-            folded.addWidget(part)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.inside)
-        self.inside.hide()
+            self.folded.addWidget(part)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
@@ -110,11 +96,7 @@ class RefineSetup(QWidget):
         base = "" if choices.base is None else "last model" if choices.base == choices.model else "own base"
         net = choices.network.network or ("own loss" if choices.network.loss else "") if takes_networks(self._desk.session, choices.recipe) else ""
         said = ", ".join(filter(None, [choices.recipe, net, rounds, base, "folders" if choices.images or choices.labels else ""]))
-        self.head.setText(f"{'▾' if self.head.isChecked() else '▸'} Train with {short(said, 36)}")
-
-    def _fold(self, open_: bool) -> None:
-        self.inside.setVisible(open_)
-        self._summarise()
+        self.name(f"Train with {short(said, 36)}")
 
     def _choose(self, **values: object) -> None:
         choices = self._desk.session.refine
