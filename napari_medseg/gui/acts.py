@@ -148,7 +148,4 @@ class Acts(Looking):
         self.viewer.open_sample("napari-medseg", key)
 
     def _or_report(self, act: Callable[[Session], object]) -> None:
-        try:
-            act(self.session)
-        except MedsegError as error:
-            self.session.report(error)
+        self.session.attempt(lambda: act(self.session))

@@ -8,34 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.gui.canvas_tool import CanvasTool, voxel_at
 from napari_medseg.gui.clicks import stays
-from napari_medseg.gui.layers import to_voxel
 from napari_medseg.session import levelset_live
 
 if TYPE_CHECKING:
     from napari_medseg.gui.desk import Desk
 
 
-class BubbleTool:
-    """Listens to the canvas while it is armed.
-
-    Parameters
-    ----------
-    desk : Desk
-    viewer : napari viewer
-    """
+class BubbleTool(CanvasTool):
+    """Adds and cuts balls while it is armed."""
 
     def __init__(self, desk: Desk, viewer: Any) -> None:
-        self._desk, self._viewer = desk, viewer
+        super().__init__(desk, viewer)
         self._layer: Image | None = None
-        viewer.mouse_drag_callbacks.append(self._on_press)
-
-    def close(self) -> None:
-        """Let the viewer go."""
-        self.disarm()
-        if self._on_press in self._viewer.mouse_drag_callbacks:
-            self._viewer.mouse_drag_callbacks.remove(self._on_press)
 
     def arm(self, layer: Image) -> None:
         """Show the ring over this scan's picture."""
@@ -63,15 +50,12 @@ class BubbleTool:
             self._place(place, cut=cut)
 
     def _place(self, place: Any, *, cut: bool) -> None:
-        session, layer = self._desk.session, self._layer
-        if layer is None or session.current is None:
+        session, scan = self._desk.session, self._desk.session.current
+        if self._layer is None or scan is None:
             return
-        try:
-            if self._viewer.dims.ndisplay != 2:
-                raise InvalidInputError("a bubble is placed on a slice", where="Bubble", todo="Change to the 2D view (Ctrl+Y)")
-            voxel = np.rint(to_voxel(session.current.display.geometry, place)).astype(int)
-            if ((voxel < 0) | (voxel >= session.current.display.geometry.shape)).any():
-                return
-            levelset_live.bubble(session, (int(voxel[0]), int(voxel[1]), int(voxel[2])), add=session.background == cut)
-        except MedsegError as error:
-            session.report(error)
+        if self._viewer.dims.ndisplay != 2:
+            session.report(InvalidInputError("a bubble is placed on a slice", where="Bubble", todo="Change to the 2D view (Ctrl+Y)"))
+            return
+        voxel = voxel_at(scan, place)
+        if voxel is not None:
+            session.attempt(lambda: levelset_live.bubble(session, voxel, add=session.background == cut))

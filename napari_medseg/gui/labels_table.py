@@ -9,7 +9,6 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QFileDialog, QHBoxLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.annotation import LabelClass
-from napari_medseg.errors import MedsegError
 from napari_medseg.gui.class_icons import eye, numbered, padlock
 from napari_medseg.gui.class_menu import ClassMenu
 from napari_medseg.gui.desk import Desk
@@ -143,10 +142,8 @@ class LabelsTable(QWidget):
 
     def remove(self, value: int) -> None:
         """Take a class out."""
-        try:
-            self._desk.session.table.remove(value)
-        except MedsegError as error:
-            self._desk.session.report(error)
+        session = self._desk.session
+        session.attempt(lambda: session.table.remove(value))
 
     def rename(self, value: int) -> None:
         """Let the person type another name."""

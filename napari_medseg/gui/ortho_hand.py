@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_medseg.errors import MedsegError
 from napari_medseg.gui.layers import placement
 from napari_medseg.session import levelset_live, limit_painting
 from napari_medseg.session.rulers import KINDS as RULERS
@@ -201,7 +200,7 @@ class Hand:
         scan = session.current
         if scan is None:
             return Follow(views.go_voxel, voxel)
-        grid, tool = scan.display.geometry, session.tool
+        grid, tool, do = scan.display.geometry, session.tool, session.attempt
         brush = self._brush()
         if brush is not None:
             erase = brush.mode == "erase"
@@ -210,20 +209,20 @@ class Hand:
             return Brush(brush, axis, np.array(grid.spacing), voxel)
         if tool == "point":
             sign = -1 if session.background != shift else 1
-            return Click(lambda at: self._do(lambda: session.prompting.point(grid.world(np.rint(at)), sign)))
+            return Click(lambda at: do(lambda: session.prompting.point(grid.world(np.rint(at)), sign)))
         if tool == "box":
-            return Box(axis, voxel, lambda one, two: self._do(lambda: session.prompting.box(grid.world(one), grid.world(two), extend=shift)))
+            return Box(axis, voxel, lambda one, two: do(lambda: session.prompting.box(grid.world(one), grid.world(two), extend=shift)))
         if tool == "lasso":
-            return Lasso(voxel, lambda places: self._do(lambda: session.prompting.lasso(grid.world(places))))
+            return Lasso(voxel, lambda places: do(lambda: session.prompting.lasso(grid.world(places))))
         if tool == "seeds":
             return Click(lambda at: self._seed(scan, at))
         if tool == "bubble":
             add = session.background == shift
-            return Click(lambda at: self._do(lambda: levelset_live.bubble(session, _whole(at), add=add)))
+            return Click(lambda at: do(lambda: levelset_live.bubble(session, _whole(at), add=add)))
         if tool == "pick":
             return Click(lambda at: session.tidy.click(scan, _triple(grid.world(np.rint(at)))))
         if tool in RULERS:
-            return Click(lambda at: self._do(lambda: session.reviewing.rulers.click(_triple(grid.world(at)))))
+            return Click(lambda at: do(lambda: session.reviewing.rulers.click(_triple(grid.world(at)))))
         return Follow(views.go_voxel, voxel)
 
     def ring(self, axis: int) -> float | None:
@@ -259,12 +258,6 @@ class Hand:
         session = self._desk.session
         x, y, z = (round(v, 3) for v in _triple(scan.display.geometry.world(voxel)))
         session.set_seeds(scan, {**scan.seeds, session.chosen: (*scan.seeds.get(session.chosen, ()), (x, y, z))})
-
-    def _do(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except MedsegError as error:
-            self._desk.session.report(error)
 
 
 def radius_mm(layer: Labels, scale: Places, dims: tuple[int, ...]) -> float:

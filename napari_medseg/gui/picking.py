@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from napari_medseg.gui.canvas_tool import CanvasTool, voxel_at
 from napari_medseg.gui.clicks import stays
-from napari_medseg.gui.layers import to_voxel
-
-if TYPE_CHECKING:
-    from napari_medseg.gui.desk import Desk
 
 
-class PickTool:
-    """Listens to the canvas while it is armed.
-
-    Parameters
-    ----------
-    desk : Desk
-    viewer : napari viewer
-    """
-
-    def __init__(self, desk: Desk, viewer: Any) -> None:
-        self._desk, self._viewer = desk, viewer
-        viewer.mouse_drag_callbacks.append(self._on_press)
-
-    def close(self) -> None:
-        """Let the viewer go."""
-        if self._on_press in self._viewer.mouse_drag_callbacks:
-            self._viewer.mouse_drag_callbacks.remove(self._on_press)
+class PickTool(CanvasTool):
+    """Tells the session which pieces are clicked while it is armed."""
 
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         session = self._desk.session
@@ -41,7 +23,7 @@ class PickTool:
         place = np.array(event.position, float)
         if not (yield from stays(event)):
             return
-        voxel = np.rint(to_voxel(scan.display.geometry, place)).astype(int)
-        if ((voxel >= 0) & (voxel < scan.display.geometry.shape)).all():
-            x, y, z = (float(v) for v in scan.display.geometry.world(voxel[None])[0])
+        voxel = voxel_at(scan, place)
+        if voxel is not None:
+            x, y, z = (float(v) for v in scan.display.geometry.world(voxel))
             session.tidy.click(scan, (x, y, z))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.errors import InvalidInputError
+from napari_medseg.gui.canvas_tool import CanvasTool, voxel_at
 from napari_medseg.gui.clicks import stays
 from napari_medseg.gui.layers import to_voxel
 from napari_medseg.gui.prompt_layers import box_segments, outline_segments
@@ -26,25 +27,12 @@ TOOLS = ("point", "box", "lasso")
 STEP = 0.7  # voxels between two places of a lasso
 
 
-class PointingTool:
-    """Listens to the canvas while it is armed.
-
-    Parameters
-    ----------
-    desk : Desk
-    viewer : napari viewer
-    """
+class PointingTool(CanvasTool):
+    """Makes prompts while one of its tools is armed."""
 
     def __init__(self, desk: Desk, viewer: Any) -> None:
-        self._desk, self._viewer = desk, viewer
+        super().__init__(desk, viewer)
         self._layer: Image | None = None
-        viewer.mouse_drag_callbacks.append(self._on_press)
-
-    def close(self) -> None:
-        """Let the viewer go."""
-        self.disarm()
-        if self._on_press in self._viewer.mouse_drag_callbacks:
-            self._viewer.mouse_drag_callbacks.remove(self._on_press)
 
     def arm(self, layer: Image, tool: str) -> None:
         """Take a tool in the hand over this scan's picture."""
@@ -81,9 +69,9 @@ class PointingTool:
             yield from self._lasso(scan, layer, event)
 
     def _point(self, scan: Scan, layer: Image, place: FloatArray, sign: int) -> None:
-        voxel = np.rint(to_voxel(scan.display.geometry, place))
-        if not ((voxel < 0) | (voxel >= scan.display.geometry.shape)).any():
-            self._or_report(lambda: self._desk.session.prompting.point(scan.display.geometry.world(voxel), sign))
+        session, voxel = self._desk.session, voxel_at(scan, place)
+        if voxel is not None:
+            session.attempt(lambda: session.prompting.point(scan.display.geometry.world(voxel), sign))
 
     def _box(self, scan: Scan, layer: Image, event: Any, *, extend: bool) -> Iterator[None]:
         across = self._across(event)
@@ -97,7 +85,8 @@ class PointingTool:
         self._desk.prompts.draft(scan)
         if (np.delete(began != here, across)).all():  # as wide as high as two voxels at least: else it was a slip
             world = scan.display.geometry.world
-            self._or_report(lambda: self._desk.session.prompting.box(world(began), world(here), extend=extend))
+            session = self._desk.session
+            session.attempt(lambda: session.prompting.box(world(began), world(here), extend=extend))
 
     def _lasso(self, scan: Scan, layer: Image, event: Any) -> Iterator[None]:
         path = [self._place(scan, layer, event)]
@@ -111,7 +100,8 @@ class PointingTool:
         self._desk.prompts.draft(scan)
         if len(path) >= 3:
             outline = scan.display.geometry.world(np.array(path))
-            self._or_report(lambda: self._desk.session.prompting.lasso(outline))
+            session = self._desk.session
+            session.attempt(lambda: session.prompting.lasso(outline))
 
     @staticmethod
     def _across(event: Any) -> int:
@@ -127,9 +117,3 @@ class PointingTool:
 
     def _voxel(self, scan: Scan, layer: Image, event: Any) -> FloatArray:
         return np.rint(self._place(scan, layer, event))
-
-    def _or_report(self, act: Any) -> None:
-        try:
-            act()
-        except MedsegError as error:
-            self._desk.session.report(error)

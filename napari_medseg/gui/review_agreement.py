@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_medseg.errors import MedsegError
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.style import SPACING, button, combo, fit_rows, mark, quiet, right
 from napari_medseg.session.agreeing import METHODS, Agreed, Source
@@ -198,10 +197,7 @@ class AgreementPage(QWidget):
             self._model.add([Path(path) for path in paths])
 
     def _on_consensus(self) -> None:
-        try:
-            self._model.propose()
-        except MedsegError as error:
-            self._desk.session.report(error)
+        self._desk.session.attempt(self._model.propose)
 
 
 def _brief(name: str) -> str:

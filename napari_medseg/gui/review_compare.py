@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QLabel, QListWidget, QSlider, QTableWidget, QVBoxLayout, QWidget
 
-from napari_medseg.errors import MedsegError
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import Fold
 from napari_medseg.gui.folder_field import FolderField
@@ -216,10 +215,7 @@ class ComparePage(QWidget):
             self._model.choose(models=(*self._model.choices.models, Path(path)))
 
     def _on_keep(self) -> None:
-        try:
-            self._model.keep()
-        except MedsegError as error:
-            self._desk.session.report(error)
+        self._desk.session.attempt(self._model.keep)
 
     def _on_remove(self) -> None:
         models = self._model.choices.models

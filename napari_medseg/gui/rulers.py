@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_medseg.annotation.prompts import PointLPS
 from napari_medseg.annotation.rulers import Ruler
-from napari_medseg.errors import InvalidInputError, MedsegError
+from napari_medseg.errors import InvalidInputError
 from napari_medseg.gui.clicks import stays
 from napari_medseg.gui.layers import to_voxel, to_world
 from napari_medseg.gui.measure_layers import Colour, MeasureLayers, Stretch
@@ -129,7 +129,7 @@ class RulerTool:
             yield from self._drag(scan, event, *held)
         elif place is not None and (yield from stays(event)):
             self._here = None
-            self._or_report(lambda: session.reviewing.rulers.click(place))
+            self._desk.session.attempt(lambda: session.reviewing.rulers.click(place))
 
     def _drag(self, scan: Scan, event: Any, index: int, end: int) -> Iterator[None]:
         picture = self._desk.pictures.image(scan)
@@ -151,7 +151,7 @@ class RulerTool:
             if picture is not None:
                 picture.mouse_pan = True
         if place is not None and index < len(scan.rulers):
-            self._or_report(lambda: rulers.move(scan, index, end, place))
+            self._desk.session.attempt(lambda: rulers.move(scan, index, end, place))
         self.show()
 
     def _on_move(self, viewer: Any, event: Any) -> None:
@@ -211,12 +211,6 @@ class RulerTool:
 
     def _on_removed(self, event: Any) -> None:
         self.layers.lost(event.value)
-
-    def _or_report(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except MedsegError as error:
-            self._desk.session.report(error)
 
 
 def _places(voxels: Array) -> tuple[tuple[float, float, float], ...]:

@@ -140,10 +140,7 @@ class Answering:
                 session.preview_changed.emit(scan, None)
             return
         if session.segment.live:
-            try:
-                self._start(scan, everything=False)
-            except MedsegError as error:
-                session.report(error)
+            session.attempt(lambda: self._start(scan, everything=False))
 
     def start(self) -> None:
         """Ask now.

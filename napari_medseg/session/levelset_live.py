@@ -344,10 +344,7 @@ def follow_seeds(session: Session, scan: Scan) -> None:
     """The seeds of a scan are others now; a fault is reported."""
     front = _front_of(scan)
     if front is not None:
-        try:
-            front.follow_seeds()
-        except MedsegError as error:
-            session.report(error)
+        session.attempt(front.follow_seeds)
 
 
 def follow_barrier(session: Session, scan: Scan, boxes: tuple[Box, ...]) -> None:
