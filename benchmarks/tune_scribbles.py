@@ -1,7 +1,8 @@
 """What the scribbles' constants were chosen on: `python benchmarks/tune_scribbles.py [--hippocampus FOLDER] [--more IMAGE:LABEL ...]`.
 
-None of the scans that benchmarks/weaklabel_scribbles.py reports is among them: made-up tumours in thick slices, breast1, hippocampi that are not every sixth,
-and whatever else is given. Prints the mean Dice of each kind after 2, 6 and 12 strokes, each setting with an annotator of its own, and the mean of the kinds.
+None of the scans that benchmarks/weaklabel_scribbles.py reports is among them: made-up tumours in thick slices and in lungs, breast1, hippocampi that are not
+every sixth, and whatever else is given. Prints the mean Dice of each kind after 2, 6 and 12 strokes, each setting with an annotator of its own, and the mean
+of the kinds.
 """
 
 from __future__ import annotations
@@ -54,9 +55,41 @@ def tumour(seed: int):
     return (ndi.gaussian_filter(image, [0, 0.7, 0.7]) + rng.normal(0, 14, shape)).astype(np.float32), truth, spacing
 
 
+def lung(seed: int):
+    """A solid tumour in lung beside the chest wall, whose muscle is as bright as it, and so are vessels; every third is darker within; slices of 5 mm."""
+    rng, shape, spacing = np.random.default_rng(100 + seed), (22, 150, 150), (5.0, 0.63, 0.63)
+    size = np.array(shape) * spacing
+
+    def field(scale_mm):
+        found = ndi.gaussian_filter(rng.normal(0, 1, shape), [scale_mm / step for step in spacing])
+        return found / found.std()
+
+    z, y, x = (np.arange(n).reshape([-1 if a == axis else 1 for a in range(3)]) * spacing[axis] for axis, n in enumerate(shape))
+    image, vessels = -850 + 25 * field(5), np.zeros(shape, bool)
+    for _ in range(rng.integers(25, 45)):
+        at, way, radius = rng.uniform(0, 1, 3) * size, rng.normal(0, 1, 3), rng.uniform(0.7, 2.8)
+        for _ in range(60):
+            way = way / np.linalg.norm(way) + 0.25 * rng.normal(0, 1, 3)
+            way /= np.linalg.norm(way)
+            at, radius = at + 1.5 * way, max(0.985 * radius, 0.6)
+            box = tuple(slice(max(0, int((a - radius) / s)), max(0, int((a + radius) / s) + 2)) for a, s in zip(at, spacing, strict=True))
+            vessels[box] |= 0.15 * (z[box[0]] - at[0]) ** 2 + (y[:, box[1]] - at[1]) ** 2 + (x[:, :, box[2]] - at[2]) ** 2 < radius**2
+    wall = x + 6 * field(12) > size[2] - 18 - seed % 2 * 6
+    centre = size[0] / 2, size[1] / 2, size[2] - 30 - seed % 2 * 4
+    far = np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2)
+    truth = (far + 2.5 * field(6) < 14 + 5 * rng.random()) & ~wall
+    fat, ribs = wall & (field(6) > 0.6), wall & (np.abs((z + 0.5 * y) % 30 - 15) < 4)
+    for where, value, uneven in ((vessels, 40, 15), (wall, 50, 20), (fat, -90, 0), (ribs, 500, 0), (truth, 45, 12)):
+        image[where] = value + uneven * field(4)[where]
+    if seed % 3 == 0:
+        image[truth & (ndi.distance_transform_edt(truth, sampling=spacing) > 6) & (field(4) > 0.2)] = 5
+    return (ndi.gaussian_filter(image, [0, 0.8, 0.8]) + rng.normal(0, 22, shape)).astype(np.float32), truth, spacing
+
+
 def kinds(folder: Path, hippocampus: Path | None, more: list[str]):
     """Kinds of cases, each a list of (image, truth, spacing)."""
-    found = {"made-up tumours": [tumour(seed) for seed in range(4)], "breast1": [load(folder, "breast1_image.nrrd", "breast1_label.nrrd")]}
+    found = {"made-up tumours": [tumour(seed) for seed in range(4)], "made-up lungs": [lung(seed) for seed in range(5)]}
+    found["breast1"] = [load(folder, "breast1_image.nrrd", "breast1_label.nrrd")]
     if hippocampus is not None:
         names = [name for index, name in enumerate(sorted(path.name for path in (hippocampus / "images").iterdir())) if index % 6]
         found["hippocampi"] = [load(hippocampus, f"images/{name}", f"labels/{name}") for name in names[3::7]]
