@@ -5,6 +5,7 @@ import pytest
 from qtpy.QtWidgets import QWidget
 
 from napari_medseg.gui.key_table import TABLE
+from napari_medseg.session.settings import SegmentChoices
 from napari_medseg.session.state import Preview
 
 pytestmark = pytest.mark.qt
@@ -45,9 +46,8 @@ def test_the_crosshair_goes_over_the_slice_that_is_in_view(session, desk, scan, 
 
 
 def test_a_click_of_the_promptable_model_and_a_dab_of_the_brush_are_set_too(session, desk, scan, press, viewer):
-    session.set(tab="segment", engine="promptable")
+    session.set(tab="segment", engine="promptable", segment=SegmentChoices(live=False))
     assert session.tool == "point"
-    desk.session.prompting.live = False
     press("set down")
     assert [len(each.marks) for each in scan.board.targets] == [1]
     session.set(tool="")
@@ -70,8 +70,7 @@ def test_without_a_tool_or_a_scan_nothing_is_set(session, desk, dock, press):
 
 @pytest.mark.parametrize(("tool", "way", "places"), [("box", ("right", "right", "down"), 2), ("lasso", ("right", "right", "down", "left", "left"), 6)])
 def test_a_box_and_a_lasso_begin_and_end_where_keys_led_the_crosshair(session, desk, scan, press, tool, way, places):
-    session.set(tab="segment", engine="promptable")
-    session.prompting.live = False
+    session.set(tab="segment", engine="promptable", segment=SegmentChoices(live=False))
     session.prompting.arm(tool)
     lines = desk.prompts.of(scan)[1]
     start = session.views.voxel
@@ -88,8 +87,7 @@ def test_a_box_and_a_lasso_begin_and_end_where_keys_led_the_crosshair(session, d
 
 
 def test_a_box_that_was_begun_goes_with_its_tool(session, desk, scan, press):
-    session.set(tab="segment", engine="promptable")
-    session.prompting.live = False
+    session.set(tab="segment", engine="promptable", segment=SegmentChoices(live=False))
     session.prompting.arm("box")
     press("set down", "right", "down")
     lines = desk.prompts.of(scan)[1]
