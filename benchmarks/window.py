@@ -32,7 +32,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
-from qtpy.QtCore import QEvent, QEventLoop, QPoint, QPointF, Qt, QTimer
+from qtpy.QtCore import QEvent, QEventLoop, QObject, QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QDialog, QTabWidget, QTextEdit, QVBoxLayout, QWidget
 
@@ -42,6 +42,7 @@ from napari_medseg.volume import Geometry, Volume
 Step = Callable[[], None]
 PARTS = ("tools", "acts", "study")
 LONG = 0.06  # s: of longer gaps it is told where they were spent
+POINTED = 1.1  # s: from a button to the canvas
 THREE_D = 128  # slices: software OpenGL takes seconds for a picture of more
 
 
@@ -64,13 +65,14 @@ class Gap:
 Found = dict[str, list[Gap]]
 
 
-class Heartbeat:
+class Heartbeat(QObject):
     """Runs the event loop for a while and tells the longest gap between two beats; with `why` also where the window's thread was in long ones.
 
     With `named` acts only those are measured.
     """
 
     def __init__(self, why: bool = False, named: Collection[str] = ()) -> None:
+        super().__init__()
         self.named = named
         self.gap = self.work = self.last = self.spent = 0.0
         self.blamed: Counter[str] = Counter()
@@ -95,6 +97,7 @@ class Heartbeat:
         self.timer.start()
         self.on = True
         for step in steps:
+            QApplication.sendEvent(self, QEvent(QEvent.Type.KeyPress))  # of what is done here Qt hears nothing else: the person is not at rest
             step()
             self.rest(every)
         self.rest(seconds)
@@ -177,6 +180,7 @@ def bare_acts(viewer, image, inside, beat: Heartbeat, repeats: int, parts: list[
 
     for _ in range(repeats if "acts" in parts else 0):
         layer.mode, layer.brush_size, layer.selected_label = "paint", 5, 2
+        beat.rest(POINTED)
         beat.act(found, "paint on the labels", hand.drag(), 0.03, 0.5)
         beat.act(found, "undo", [layer.undo], 0, 0.5)
         beat.act(found, "redo", [layer.redo], 0, 0.5)
@@ -272,6 +276,7 @@ def our_acts(desk, scan, inside, beat: Heartbeat, repeats: int, found: Found) ->
     for _ in range(repeats):
         desk.paint_labels()
         viewer.layers.selection.active.brush_size = 5
+        beat.rest(POINTED)
         beat.act(found, "paint on the labels", Hand(viewer).drag(), 0.03, 0.5)
         beat.act(found, "undo", [session.undo], 0, 0.5)
         beat.act(found, "redo", [session.redo], 0, 0.5)
@@ -340,12 +345,15 @@ def ours(image, inside, beat: Heartbeat, repeats: int, parts: list[str]) -> Foun
     kept = tempfile.mkdtemp()
     os.environ.update(MEDSEG_PREFERENCES=str(Path(kept) / "preferences.json"), XDG_DATA_HOME=kept)
     from napari_medseg.gui.desk import desk_for
-    from napari_medseg.gui.launch import open_window
+    from napari_medseg.gui.launch import leave_modules_out, open_window
     from napari_medseg.gui.layers import layer_data
+    from napari_medseg.gui.resting import RestingSearch
 
     count = len(image)
     found: Found = defaultdict(list)
+    leave_modules_out()
     viewer = open_window()
+    RestingSearch(viewer.window._qt_window)
     desk = desk_for(viewer)
     session = desk.session
     beat.rest(2)

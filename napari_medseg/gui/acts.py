@@ -72,6 +72,7 @@ class Acts(Looking):
             layer.visible, layer.selected_label = True, session.chosen
             self.viewer.layers.selection.active = layer
             layer.mode = "paint"
+            self.writer.brush_in_hand()
 
     def step(self) -> None:
         """Let the level set make one update."""

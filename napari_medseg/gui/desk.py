@@ -116,7 +116,7 @@ class Desk(QObject, Acts):
         self.writer = LabelsWriter(self.session, add, viewer.layers.events.blocker, self)
         self.seeds = SeedLayers(self.session, add)
         self.surface = PreviewSurface(self.session, viewer, add, self)
-        self.prompts = PromptLayers(self.session, add)
+        self.prompts = PromptLayers(self.session, add, self)
         self.doubt = DoubtLayers(self.session, add_over)
         self.disagreement = DoubtLayers(self.session, add_over, "disagreement", self._disagreement)
         self.looks = LookLayers(self.session, add_over)
@@ -169,8 +169,8 @@ class Desk(QObject, Acts):
         if _desks.get(self.viewer) is self:
             del _desks[self.viewer]
         parts = (
-            self.views, self._dispatcher, self._redraws, self.hiding, self.in_hand, self.opener, self.writer, self.bubble, self.pointing, self.picking,
-            self.found, self.rulers, self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.context,
+            self.views, self._dispatcher, self._redraws, self.hiding, self.in_hand, self.opener, self.writer, self.prompts, self.bubble, self.pointing,
+            self.picking, self.found, self.rulers, self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.context,
             self.preferences_page,
         )
         for part in parts:
@@ -199,6 +199,7 @@ class Desk(QObject, Acts):
         session.classes_changed.connect(self._on_classes)
         session.grid_changed.connect(self._on_grid)
         session.problem.connect(self._say)
+        self.writer.rested.connect(self.prompts.rest)
         viewer.events.theme.connect(self._on_theme)
         viewer.dims.events.ndisplay.connect(self._on_display)
         viewer.dims.events.order.connect(self._on_order)

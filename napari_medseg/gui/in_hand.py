@@ -51,8 +51,9 @@ class InHand:
             return
         layer: Layer | None = None
         desk.writer.expect(scan if session.tool in ("seeds", "bubble", "scribbles", *POINTING) else None, grows=session.tool in ("seeds", "bubble"))
-        if session.tool in POINTING:
-            desk.prompts.prepare(scan)
+        desk.prompts.expect(scan if session.tool in POINTING else None)
+        if was[0] in POINTING and session.tool not in POINTING:
+            desk.writer.rest()
         if session.tool == "seeds":
             layer = desk.seeds.arm(scan)
         elif session.tool in ("limit", "scribbles"):

@@ -26,7 +26,7 @@ from napari_medseg.gui.layers import move_layer, placement, scan_metadata
 from napari_medseg.gui.limit_brush import LimitBrush
 from napari_medseg.gui.lock_guard import LockGuard
 from napari_medseg.gui.paint_log import PaintLog
-from napari_medseg.gui.turns import Turns, show
+from napari_medseg.gui.turns import AHEAD_MS, Turns, show
 from napari_medseg.session import barrier
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Preview, Scan
@@ -35,7 +35,6 @@ from napari_medseg.volume import Array
 REDRAW_MS, SLOWEST_MS = 40, 400
 GROWTH_MS = 40  # a front's first mask waits so long for its first growth: with a picture of its own between, this came one picture later
 OUTLINE = 2  # width of a preview's outline, which napari looks for in the whole slice even where it is empty
-AHEAD_MS = 60  # between layers that are laid out ahead: the docks draw themselves in between
 REST_MS = 1500  # before layers that nothing is awaited in are put out of sight: who turns the tabs has the tool in hand again sooner
 warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")  # ours are hidden then, but napari looks first
 LIMIT_OPACITY = 0.25
@@ -79,9 +78,12 @@ class LabelsWriter(QObject):
     ----------
     redrawing : signal
         Layers are drawn anew in this turn: with what else changes now, the window is put together once only.
+    rested : signal
+        The person has done something else for a while: what shows nothing is put out of sight.
     """
 
     redrawing = Signal()
+    rested = Signal()
 
     def __init__(self, session: Session, add: Callable[[Labels], None], unheard: Callable[[], AbstractContextManager[Any]], parent: QObject) -> None:
         super().__init__(parent)
@@ -224,7 +226,7 @@ class LabelsWriter(QObject):
         """
         before, self._awaited, self._grows = self._awaited, scan, grows
         if before is not None and before is not scan:
-            self._rest.start()
+            self.rest()
         if scan is not None and scan.preview is None:
             self._ahead.add(lambda: self._lay_out(scan, self._outline), scan)
             self._ahead.add(lambda: self._lay_out(scan, self._fill), scan)
@@ -234,8 +236,18 @@ class LabelsWriter(QObject):
         if self._rest.isActive():
             self._rest.start()
 
+    def rest(self) -> None:
+        """Another tool is in hand: what shows nothing is put out of sight, if it stays so for a while."""
+        self._rest.start()
+
+    def brush_in_hand(self) -> None:
+        """The brush is in hand for labels: what shows nothing is put out of sight now, since all that is in sight is drawn again for every movement."""
+        self._rest.stop()
+        self._tidy()
+
     def _tidy(self) -> None:
         """Put the layers of previews that nobody awaits out of sight."""
+        self.rested.emit()
         for scan in self._session.scans:
             held = self._of.get(id(scan))
             for layer in (held.outline, held.preview) if held is not None else ():

@@ -53,6 +53,13 @@ def open_window(
     return viewer
 
 
+def leave_modules_out() -> None:
+    """Modules stay as long as the program: searched through again and again for what may go, they held the window up by 0.2 s at a time."""
+    from napari_medseg.gui import cases_dock, window  # noqa: F401  # what the docks would load
+
+    gc.freeze()
+
+
 def show_cases(viewer: Any) -> None:
     """Open the Cases dock, unless it is open."""
     window = getattr(viewer, "window", None)
@@ -67,11 +74,12 @@ def main(
     """Run the window until it is closed, or until the process `starter` is gone."""
     import napari
 
-    from napari_medseg.gui import cases_dock, window  # noqa: F401  # what the docks would load
+    from napari_medseg.gui.resting import RestingSearch
 
-    gc.freeze()  # modules stay: searched through again and again for what may go, they held the window up by 0.2 s at a time
+    leave_modules_out()
     logging.getLogger("napari_medseg").setLevel(logging.INFO)
     viewer = open_window(sample, paths, series, review=review, rater=rater)
+    RestingSearch(viewer.window._qt_window)
     if starter is not None:
         from napari_medseg.gui.starter import Starter
 
@@ -81,7 +89,8 @@ def main(
 
 
 def _lay_out(viewer: Any, dock: Any, width: int) -> None:
-    """Fill a small screen, put the docks where they were left or give ours its width, and show the whole scan as the canvas takes its final size."""
+    """Fill a small screen, at the first launch any; put the docks where they were left or give ours its width; show the whole scan on the canvas."""
+    from napari.settings import get_settings
     from qtpy.QtCore import Qt, QTimer
 
     from napari_medseg.gui.dock_layout import DockLayout
@@ -90,7 +99,8 @@ def _lay_out(viewer: Any, dock: Any, width: int) -> None:
 
     window = dock.window()
     layout = DockLayout(window)
-    if window.screen() is not None and window.screen().availableGeometry().width() <= SMALL_SCREEN:
+    small = window.screen() is not None and window.screen().availableGeometry().width() <= SMALL_SCREEN
+    if small or get_settings().application.window_size is None:  # napari has no size from before; its own leaves a scan 380 pixels
         window.showMaximized()
 
     def settle() -> None:

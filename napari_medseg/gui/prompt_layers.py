@@ -7,14 +7,17 @@ a box has its outline on each slice it goes through, whichever plane is looked a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.layers import Layer, Points, Vectors
+from qtpy.QtCore import QObject
 
 from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.label_colours import BACKGROUND_STROKE
 from napari_medseg.gui.layers import placement
+from napari_medseg.gui.turns import AHEAD_MS, Turns, show
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
 from napari_medseg.session.targets import Board, Mark
@@ -35,10 +38,14 @@ class PromptLayers:
     session : Session
     add : callable
         Adds a layer to the viewer without changing what is selected.
+    parent : QObject
+        Layers are put out of sight while it lives.
     """
 
-    def __init__(self, session: Session, add: Callable[[Layer], None]) -> None:
-        self._session, self._add = session, add
+    def __init__(self, session: Session, add: Callable[[Layer], None], parent: QObject) -> None:
+        self._session, self._add, self._turns = session, add, Turns(parent, AHEAD_MS)
+        self._awaited: Scan | None = None
+        self._away: set[Layer] = set()  # by us: what the person hides with its eye stays hidden
         self._points: dict[int, Points] = {}
         self._lines: dict[int, Vectors] = {}
         self._shown: dict[int, tuple[Board, int, tuple[LabelClass, ...]]] = {}
@@ -51,8 +58,15 @@ class PromptLayers:
 
     def forget(self, scan: Scan) -> None:
         """The scan is closed."""
+        self._turns.forget(scan)
+        self._away.difference_update(self.of(scan))
+        self._awaited = None if self._awaited is scan else self._awaited
         for held in (self._points, self._lines, self._shown):
             held.pop(id(scan), None)
+
+    def close(self) -> None:
+        """The window goes."""
+        self._turns.close()
 
     def lost(self, layer: Layer) -> int | None:
         """A layer was removed from the viewer; the id of its scan, None when it is none of ours."""
@@ -61,8 +75,33 @@ class PromptLayers:
                 if mine is layer:
                     del held[key]
                     self._shown.pop(key, None)
+                    self._away.discard(layer)
                     return key
         return None
+
+    def expect(self, scan: Scan | None) -> None:
+        """A tool that points is in hand for this scan, or none is: its layers are there, and in sight."""
+        self._awaited = scan
+        if scan is not None:
+            self.prepare(scan)
+            for layer in self._away.intersection(self.of(scan)):
+                self._turns.add(partial(self._bring, layer), scan)
+
+    def rest(self) -> None:
+        """Put out of sight what shows nothing and is not awaited, a layer a turn: napari draws an empty one as long as another, 2 ms of each picture."""
+        for scan in self._session.scans:
+            for layer in self.of(scan):
+                self._turns.add(partial(self._put_away, scan, layer), scan)
+
+    def _put_away(self, scan: Scan, layer: Layer) -> None:
+        if scan is not self._awaited and layer in self.of(scan) and layer.visible and not len(layer.data):
+            self._away.add(layer)
+            show(layer, False)
+
+    def _bring(self, layer: Layer) -> None:
+        if layer in self._away:
+            self._away.discard(layer)
+            show(layer, True)
 
     def prepare(self, scan: Scan) -> None:
         """Make the layers before they are needed: adding layers takes napari long, and a click must not wait for it."""
@@ -123,6 +162,7 @@ class PromptLayers:
         if marks:
             layer.symbol = [INSIDE if mark.sign > 0 else OUTSIDE for _, mark in marks]
             layer.face_color = np.array([colour.get(value, (1, 1, 1, 1)) if mark.sign > 0 else BACKGROUND_STROKE for value, mark in marks], float)
+            self._bring(layer)
 
     def _show_lines(self, scan: Scan) -> None:
         layer = self._lines[id(scan)]
@@ -138,6 +178,7 @@ class PromptLayers:
         layer.data = data
         if tints:
             layer.edge_color = np.array(tints, float)
+            self._bring(layer)
 
     def _segments(self, scan: Scan, mark: Mark) -> FloatArray:
         if mark.kind == "box":

@@ -9,6 +9,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 PAUSE_MS = 5  # before each piece: what the person did, and what that brought about, comes first
+AHEAD_MS = 60  # between layers that are laid out ahead or put out of sight: the docks draw themselves in between
 
 
 class Turns(QObject):

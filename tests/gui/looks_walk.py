@@ -52,7 +52,8 @@ def main() -> int:
     walk.picture("51-accepted")
     walk.dock.desk.keys.sheet.toggle()
     walk.picture("52-keys")
-    QApplication.closeAllWindows()
+    walk.viewer.close()  # not closeAllWindows: to napari that is a person's hand, and it asks
+    QApplication.processEvents()
     return 0
 
 

@@ -93,6 +93,26 @@ def test_who_turns_the_tabs_and_comes_back_finds_them_as_they_lay(viewer, dock, 
     assert held.preview.visible
 
 
+def test_what_is_pointed_at_has_its_layers_in_sight_while_it_is_pointed_at_and_not_while_labels_are_painted(viewer, dock, desk, session, open_sample, qtbot):
+    scan = open_sample()
+    session.set(tab="segment", tool="point")
+    qtbot.waitUntil(lambda: len(desk.prompts.of(scan)) == 2)
+    points, lines = desk.prompts.of(scan)
+    desk.paint_labels()
+    qtbot.waitUntil(lambda: not points.visible and not lines.visible)
+    session.prompting.point(scan.display.geometry.world([5.0, 6.0, 7.0]), 1)
+    assert points.visible, "what there is to see is seen at once"
+    assert not lines.visible
+    desk.arm("point")
+    qtbot.waitUntil(lambda: lines.visible)
+    lines.visible = False  # by the person, in napari's list
+    session.set(tool="")
+    desk.arm("point")
+    qtbot.wait(200)
+    assert not lines.visible
+    assert points.visible
+
+
 def test_h_hides_what_lies_over_the_scan_one_layer_a_turn_and_lets_empty_layers_be(viewer, dock, desk, session, open_sample, qtbot, told):
     scan = open_sample()
     desk.arm("scribbles")
