@@ -3,8 +3,8 @@
     python benchmarks/tune_clicks.py FOLDER --hippocampus FOLDER [--only brain2 two ...] [--method ours geodesic]
 
 brain2 and lung1 (in FOLDER) from several first clicks, hippocampi that are not reported (also averaged to slices of 4 mm), made objects of two pieces in slices
-of 5 mm, small made lesions in slices of 2 mm, made volumes of 48 and 112 voxels. One line a case: Dice after every click, each method corrected on its own
-errors.
+of 5 mm, large made lesions in slices of 6 mm, small ones in slices of 2 mm, made volumes of 48 and 112 voxels. One line a case: Dice after every click, each
+method corrected on its own errors.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ METHODS = {"ours": promptable, "geodesic": geodesic}
 MOST, COUNTS = 10, (1, 3, 5, 10)
 FIRSTS = {"brain2": 4, "lung1": 2}  # first clicks of each
 SIDE, THICK = 100, 5  # voxels of a volume of two pieces, and of them in a slice
+LARGE, LEAST, GREATEST = 112, 20_000, 130_000  # voxels of a volume with a large lesion, and of the lesion before slices are made thick
 SMALL = (220, 900)  # voxels of a small lesion before slices are made thick: 0.66 mm each, three in a slice
 
 
@@ -46,6 +47,21 @@ def two_pieces(seed: int) -> Case:
     image = ndi.gaussian_filter(image, 0.6) + rng.uniform(0.01, 0.06) * noise(rng, SIDE, SIDE) * 0.7
     image, truth, _ = thicker((image, truth, (1.0, 1.0, 1.0)), THICK)
     return (image * np.exp(rng.uniform(0, 0.2) * noise(rng, SIDE, 2)[: len(image)])).astype(np.float32), truth, (float(THICK), 1.0, 1.0)
+
+
+def large_pieces(seed: int) -> Case:
+    """A large lesion of one or two pieces and soft edges, of any look of the generator's, in slices of 6 mm: half as many voxels again as the window holds."""
+    rng, mask = np.random.default_rng((78, seed)), np.zeros((LARGE,) * 3, bool)
+    while not LEAST < np.count_nonzero(mask) < GREATEST or mask[[0, -1]].any():
+        middle, size, way = np.full(3, LARGE / 2) + rng.uniform(-10, 10, 3), rng.uniform(16, 27), rng.standard_normal(3)
+        way /= np.linalg.norm(way)
+        mask = any_shape(rng, LARGE, size, middle.astype(np.float32)) > 0
+        if seed % 2 == 0:
+            mask |= any_shape(rng, LARGE, size * rng.uniform(0.4, 0.8), (middle + way * size * rng.uniform(1.4, 2.0)).astype(np.float32)) > 0
+    image, truth = _scene(rng, mask)
+    image = ndi.gaussian_filter(image, rng.uniform(0.6, 1.6)) + rng.uniform(0.01, 0.06) * noise(rng, LARGE, LARGE) * 0.7
+    image, truth, spacing = thicker((image, truth, (0.78, 0.78, 0.78)), 8)
+    return (image * np.exp(rng.uniform(0, 0.2) * noise(rng, LARGE, 2)[: len(image)])).astype(np.float32), truth, spacing
 
 
 def thicker(case: Case, times: int) -> Case:
@@ -74,6 +90,7 @@ def cases(folder: Path, hippocampus: Path):
     yield "hippocampi", [(case, None) for case in some]
     yield "thick hippocampi", [(thicker(some[index], 4), None) for index in (0, 2)]
     yield "two pieces", [(two_pieces(seed), None) for seed in range(8)]
+    yield "large pieces", [(large_pieces(seed), None) for seed in range(8)]
     yield "small lesions", [(case, None) for case in small_lesions(8)]
     yield "made", [(_made(9_000_000 + seed, 48), None) for seed in range(3)]
     yield "large", [(_made(9_100_000 + seed, 112), None) for seed in range(2)]

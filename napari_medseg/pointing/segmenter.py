@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from napari_medseg.pointing.settling import Settling
     from napari_medseg.segmenters.promptable.answer import Answer
     from napari_medseg.segmenters.promptable.asking import Asking
+
+AFAR = 2  # zooms farther away: from there an early further click is looked at once more
 
 
 class PointingSegmenter(PromptableSegmenter):
@@ -35,16 +37,34 @@ class PointingSegmenter(PromptableSegmenter):
         self._settling: Settling | None = None
 
     def _step(self, asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Iterator[Answer]:
-        from napari_medseg.pointing.refuted import refuted
-        from napari_medseg.pointing.settling import Settling
+        from napari_medseg.pointing.refuted import borne_out, refuted
 
         if before is not None and refuted(prompts, before, view.shape, scan):
-            before = None
+            anew = yield from self._made(asking, view, scan, prompts, None)
+            if borne_out(prompts, anew, before, scan):
+                yield anew
+                return
+        yield (yield from self._made(asking, view, scan, prompts, before))
+
+    def _made(self, asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Generator[Answer, None, Answer]:
+        """An answer that builds upon another; what is shown until then is not finished."""
+        from napari_medseg.pointing.refuted import EARLY
+        from napari_medseg.pointing.settling import Settling
+        from napari_medseg.segmenters.promptable.answer import ZOOMS
+
         if self._settling is None:
             self._settling = Settling(view, scan)
         for found in super()._step(asking, view, scan, prompts, before):
             yield replace(found, finished=False)
-        yield from self._settling.settled(prompts, found, before)
+        wider: Answer | None = None
+        if before is not None and not prompts.areas and len(prompts.points) <= EARLY:
+            for seen in super()._step(asking, view, scan, prompts, replace(before, zoom=min(before.zoom + AFAR, len(ZOOMS) - 1))):
+                wider = seen if seen.zoom > found.zoom else None
+                yield replace(found, finished=False)
+        for answer in self._settling.settled(prompts, found, before, wider):
+            if not answer.finished:
+                yield answer
+        return answer
 
     def _forget(self) -> None:
         super()._forget()
