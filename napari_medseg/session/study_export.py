@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_medseg.errors import InvalidInputError
+from napari_medseg.errors import InvalidInputError, UnwritableFileError
 from napari_medseg.session.jobs import Looked
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def export(session: Session, folder: Path, *suffixes: str) -> None:
     folder : Path
         Outside of the study; made when missing.
     suffixes : str
-        Of `FORMATS`.
+        Of `FORMATS`. Of several, one that a case's scan cannot be written in ends itself alone, and the notice says so.
     """
     project, count = session.study.project, verified(session)
     if project is None or not count:
@@ -43,13 +43,27 @@ def export(session: Session, folder: Path, *suffixes: str) -> None:
         return
     session.study.settle()
 
+    refused: list[str] = []
+
     def write() -> Iterator[Looked]:
-        written = (path for suffix in suffixes for path in project.exporting(folder, suffix=suffix, kinds=["verified"]))
-        for done, path in enumerate(written, 1):
-            yield Looked(min(1.0, done / (count * len(suffixes))), f"Wrote {path.name}")
+        yield Looked(0.0, f"Writing to the folder {folder.name}")
+        written = 0
+        for suffix in suffixes:
+            try:
+                for path in project.exporting(folder, suffix=suffix, kinds=["verified"]):
+                    written += 1
+                    yield Looked(min(1.0, written / (count * len(suffixes))), f"Wrote {path.name}")
+            except UnwritableFileError as error:
+                if len(suffixes) == 1:
+                    raise
+                refused.append(f"{dict(FORMATS).get(suffix, suffix)} ended at {error.where}: {error.what}")
 
     def done() -> None:
-        session.notice = f"Exported {count} verified case{'s' if count != 1 else ''} to the folder {folder.name}"
+        if len(refused) == len(suffixes):
+            session.report(InvalidInputError("; ".join(refused), where="Export", todo="Choose another format"))
+            return
+        told = f"Exported {count} verified case{'s' if count != 1 else ''} to the folder {folder.name}"
+        session.notice = "; ".join([told, *refused])
         session.changed.emit()
 
     session.jobs.start("export labels", "Exporting verified labels", write, apply=lambda _: None, done=done, failed=session.report, own_thread=True)

@@ -98,6 +98,18 @@ def test_two_formats_are_written_at_one_go(session, owner, study, tmp_path):
     assert np.array_equal(first.array, second.array)
 
 
+def test_of_two_formats_the_one_that_the_scan_can_take_is_written_and_the_other_says_why(session, owner, study, tmp_path, problems):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    label(session, owner)
+    study_export.export(session, tmp_path / "out", *study_export.BOTH)  # the scan is no DICOM
+    owner.run_until(lambda: session.notice.startswith("Exported 1 verified case"))
+    assert "DICOM SEG ended at case-0001.seg.dcm: refers to the DICOM images" in session.notice
+    assert read_labels(tmp_path / "out" / "case-0001.nii.gz").array.any()
+    assert not list((tmp_path / "out").glob("*.dcm"))
+    assert not problems
+
+
 def test_with_three_labelled_cases_the_guide_names_the_network_that_learns_from_them(session, owner, study):
     study.step(1)
     owner.run_until(lambda: session.current is not None and not study.busy)
