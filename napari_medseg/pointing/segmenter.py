@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from napari_medseg.segmenters.promptable.answer import Answer
     from napari_medseg.segmenters.promptable.asking import Asking
 
-AFAR = 2  # zooms farther away: from there an early further click is looked at once more
-
 
 class PointingSegmenter(PromptableSegmenter):
     """Outlines whatever it is pointed at, by the promptable network and by what the marked voxels look like.
@@ -48,20 +46,13 @@ class PointingSegmenter(PromptableSegmenter):
 
     def _made(self, asking: Asking, view: Array, scan: Spacing, prompts: Pointed, before: Answer | None) -> Generator[Answer, None, Answer]:
         """An answer that builds upon another; what is shown until then is not finished."""
-        from napari_medseg.pointing.refuted import EARLY
         from napari_medseg.pointing.settling import Settling
-        from napari_medseg.segmenters.promptable.answer import ZOOMS
 
         if self._settling is None:
             self._settling = Settling(view, scan)
         for found in super()._step(asking, view, scan, prompts, before):
             yield replace(found, finished=False)
-        wider: Answer | None = None
-        if before is not None and not prompts.areas and len(prompts.points) <= EARLY:
-            for seen in super()._step(asking, view, scan, prompts, replace(before, zoom=min(before.zoom + AFAR, len(ZOOMS) - 1))):
-                wider = seen if seen.zoom > found.zoom else None
-                yield replace(found, finished=False)
-        for answer in self._settling.settled(prompts, found, before, wider):
+        for answer in self._settling.settled(prompts, found, before):
             if not answer.finished:
                 yield answer
         return answer

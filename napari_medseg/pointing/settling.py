@@ -7,9 +7,8 @@ object is like and sees single voxels. Their logits are added, and inside and ou
 Far from a further point most of what was thought before stays: people correct what is wrong and leave what is right. This also averages what the classifier
 makes of ever more points, which changes by chance with each of them.
 
-Three other answers are looked at beside this one: the race with the classifier alone, which is geodesic scribbles with the same points; the race with what the
-network sees from farther away; and the last answer with only that changed which hangs together with the newest point. One of them is taken where its outline
-fits the scan clearly better (`outlines`) and the newest point is as good a place to ask for it (`explained`).
+Two other answers are looked at beside this one: the race with the classifier alone, which is geodesic scribbles with the same points, and the last answer with
+only that changed which hangs together with the newest point. One of them is taken where its outline fits the scan clearly better (`outlines`).
 
 Loads numba: only modules that are themselves loaded on demand may import this one.
 """
@@ -25,7 +24,6 @@ from scipy import ndimage as ndi
 
 from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.errors import InvalidInputError
-from napari_medseg.pointing.explained import explained
 from napari_medseg.pointing.outlines import Outlines
 from napari_medseg.pointing.parts import box_of, cropped, joined, shared, within
 from napari_medseg.pointing.seeds import INSIDE, drawn, radius_of, widest
@@ -53,8 +51,7 @@ TRUST, NEAR_MM = 0.7, 6.0  # so much of what was thought before stays, beyond ab
 LEAST = 0.02  # probability that counts, and at most 1 less that
 DECIDED = 0.55  # probability of a voxel that inside won, and 1 less that of one that outside won
 FIRM = 0.003  # the same for what was thought before
-BETTER = 0.2  # fit of an outline by which another answer must be better to be taken,
-WORSE = 0.05  # and by so little it may explain the newest point less well
+BETTER = 0.2  # fit of an outline by which another answer must be better to be taken
 KEPT_MAPS = 2  # objects whose surroundings' features are kept
 
 
@@ -94,7 +91,7 @@ class Settling:
         self._view, self._spacing = view, spacing
         self._features: dict[tuple[float, float], FeatureMaps] = {}
 
-    def settled(self, prompts: Pointed, found: Answer, before: Answer | None, wider: Answer | None = None) -> Iterator[Answer]:
+    def settled(self, prompts: Pointed, found: Answer, before: Answer | None) -> Iterator[Answer]:
         """The answer to some prompts.
 
         Parameters
@@ -103,8 +100,6 @@ class Settling:
             The network's to the same prompts.
         before : Answer, optional
             This method's to the prompts without the newest point.
-        wider : Answer, optional
-            The network's to the same prompts, from farther away.
 
         Yields
         ------
@@ -138,42 +133,33 @@ class Settling:
         chance = _sigmoid(NETWORK * _logit(within(found, box)) + LOOKS * _logit(looks))
         if last is not None and len(prompts.points):
             chance = _kept(chance, box, last, prompts.points[-1], self._spacing)
-        afar = None if wider is None else _sigmoid(NETWORK * _logit(within(wider, box)) + LOOKS * _logit(looks))
-        won, chance, zoomed = yield from self._chosen(region, marks, chance, looks, afar, prompts, last, shown)
-        zoom = wider.zoom if wider is not None and zoomed else found.zoom
+        won, chance = yield from self._chosen(region, marks, chance, looks, prompts, last, shown)
         values = np.where(won, np.maximum(chance, DECIDED), np.minimum(chance, 1 - DECIDED)).astype(np.float32)
         if prompts.areas:  # they lie roughly round the object, and the network was told so
             values = np.minimum(values, np.maximum(within(found, box), 1 - DECIDED))
         whole, around = joined(values, box, held_to_be)
         answer = cropped(held(whole, around, prompts), around, found)
         thought = chance.astype(np.float16)
-        yield Settled(answer.box, answer.values, zoom, radii=radii, part=box, thought=thought, measure=measure)
+        yield Settled(answer.box, answer.values, found.zoom, radii=radii, part=box, thought=thought, measure=measure)
 
     def _chosen(
-        self, region: Region, marks: LabelArray, chance: FloatArray, looks: FloatArray, afar: FloatArray | None, prompts: Pointed, last: Settled | None,
-        shown: Answer,
-    ) -> Generator[Answer, None, tuple[BoolArray, FloatArray, bool]]:
-        """What is inside, how likely that was, and whether it was seen from afar: of several answers the first, unless another is clearly better."""
+        self, region: Region, marks: LabelArray, chance: FloatArray, looks: FloatArray, prompts: Pointed, last: Settled | None, shown: Answer,
+    ) -> Generator[Answer, None, tuple[BoolArray, FloatArray]]:
+        """What is inside and how likely that was: of several answers the first, unless another's outline fits clearly better."""
         won = yield from self._raced(region, marks, chance, shown)
-        outlines, zoomed = Outlines(region.contrast, region.spacing), False
+        outlines = Outlines(region.contrast, region.spacing)
         fit = outlines.fit(won)
-        at = np.rint(prompts.points[-1]) - [side.start for side in region.box] if last is not None and len(prompts.points) else None
-        was = within(last, region.box) > 0.5 if last is not None else np.zeros(region.shape, bool)
         yield shown
-        for thought in (looks, afar):
-            if thought is None:
-                continue
-            other = yield from self._raced(region, marks, thought, shown)
-            better = outlines.fit(other)
-            if better > fit + BETTER and (at is None or explained(other != was, at, region.spacing) >= explained(won != was, at, region.spacing) - WORSE):
-                won, chance, fit, zoomed = other, thought, better, thought is afar
-            yield shown
-        if last is not None and at is not None:
-            there = _hanging(won, was, at.astype(int))
-            other = _obeying(np.where(there, won, was), marks)
+        other = yield from self._raced(region, marks, looks, shown)
+        if (better := outlines.fit(other)) > fit + BETTER:
+            won, chance, fit = other, looks, better
+        yield shown
+        if last is not None and len(prompts.points):
+            there = _hanging(won, within(last, region.box) > 0.5, np.rint(prompts.points[-1]).astype(int) - [side.start for side in region.box])
+            other = _obeying(np.where(there, won, within(last, region.box) > 0.5), marks)
             if outlines.fit(other) > fit + BETTER:
                 won, chance = other, np.where(there, chance, within(replace(last, box=last.part, values=last.thought), region.box))
-        return won, chance, zoomed
+        return won, chance
 
     def _radii(self, prompts: Pointed, last: Settled | None) -> tuple[float, ...]:
         """Radii of the points' balls: of the older ones as they were."""

@@ -19,9 +19,9 @@ def pointed(*points, strokes=NOWHERE, background=NOWHERE):
     return Pointed(places, np.array([point[3] for point in points], np.intp), np.zeros((0, 2, 3)), (), strokes, background, NOWHERE)
 
 
-def answer(settling, prompts, found, before=None, wider=None):
+def answer(settling, prompts, found, before=None):
     """The last word."""
-    *_, last = settling.settled(prompts, found, before, wider)
+    *_, last = settling.settled(prompts, found, before)
     return last
 
 
@@ -151,20 +151,6 @@ class TestSettling:
         first = answer(settling, pointed((16, 24, 20, 1)), sure)
         second = answer(settling, pointed((16, 24, 20, 1), (16, 24, 6, -1)), Answer(sure.box, half, 1), first)
         assert overlap(second, truth) > overlap(first, truth) - 0.02
-
-    def test_what_the_network_sees_from_farther_away_is_taken_where_its_outline_is_better(self, monkeypatch):
-        """So much noise that neither the clicks' looks nor the edges show where the object ends."""
-        shape = (32, 48, 96)
-        truth = ball(shape, (16, 24, 24), 13)
-        scan = np.where(truth, 420, 300) + np.where(ball(shape, (16, 24, 72), 14), 900, 0) + np.random.default_rng(2).normal(0, 300, shape)
-        crumb = ball(shape, (16, 24, 20), 3)
-        near, far = (Answer(whole(*shape), np.where(found, 0.95, 0.02).astype(np.float16), zoom) for found, zoom in ((crumb, 1), (truth, 3)))
-        monkeypatch.setattr("napari_medseg.pointing.settling.BETTER", 0.0)
-        settling, prompts = Settling(scan, MM), pointed((16, 24, 20, 1), (16, 24, 27, 1))
-        first = answer(settling, pointed((16, 24, 20, 1)), near)
-        alone, both = (answer(settling, prompts, near, first, wider) for wider in (None, far))
-        assert (alone.zoom, both.zoom) == (1, 3)
-        assert overlap(both, truth) > overlap(alone, truth) + 0.05
 
     def test_every_step_of_the_work_is_a_place_to_stop_and_stopping_does_no_harm(self):
         scan, truth = lump()
