@@ -60,7 +60,7 @@ class Contrast:
     overlap: float
 
     def log_odds(self, image: npt.NDArray[np.floating]) -> FloatArray:
-        """Evidence for the target in every voxel, ln(p / (1 - p)), within +-12."""
+        """Evidence for the target in every voxel, ln(p / (1 - p)), within +-12: float32, of the image's shape; the image in the scan's units."""
         odds = np.full(image.shape, STEEPEST, np.float32)
         if self.lower is not None:
             np.minimum(odds, (image - self.lower.beta) / self.lower.alpha, out=odds)
@@ -69,7 +69,7 @@ class Contrast:
         return np.maximum(odds, -STEEPEST, out=odds)
 
     def membership(self, image: npt.NDArray[np.floating]) -> FloatArray:
-        """The contrast image f(x) of the paper, scaled to 0-1."""
+        """The contrast image f(x) of the paper, scaled to 0-1: float32, of the image's shape."""
         return sigmoid(self.log_odds(image))
 
     def describe(self) -> str:
@@ -106,7 +106,10 @@ class Table:
 
 
 def histogram_table(target: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> Table:
-    """Evidence as the ratio of two smoothed histograms; all 0 when every value is the same."""
+    """Evidence as the ratio of two smoothed histograms; all 0 when every value is the same.
+
+    Target and background are (n,), of any length, in the scan's units.
+    """
     low, high = np.percentile(np.concatenate([target, background]), [0.5, 99.5])
     if not high > low:
         return Table(float(low), 1.0, np.zeros(2, np.float32))
@@ -116,7 +119,7 @@ def histogram_table(target: npt.NDArray[np.floating], background: npt.NDArray[np
 
 
 def sigmoid_table(contrast: Contrast, values: npt.NDArray[np.floating]) -> Table:
-    """The paper's sigmoids as a table over the range of some values."""
+    """The paper's sigmoids as a table over the range of some values, in the scan's units and of any shape."""
     low, high = float(values.min()), float(values.max())
     step = max(high - low, 1e-6) / FINE
     return Table(low, step, contrast.log_odds(low + step * np.arange(FINE + 1)))

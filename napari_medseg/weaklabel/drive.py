@@ -54,7 +54,7 @@ class Drive(Protocol):
         """Make the tiles asked for, bool (z, y, x) over the grid of tiles, that are not made yet."""
 
     def learn(self, inside: BoolArray, slices: int = 1) -> bool:
-        """Fit the models of the two sides again, from the front as it stands; whether the speed changes, now or with the next refreshes."""
+        """Fit the models of the two sides again, from the front as it stands, bool (z, y, x); whether the speed changes, now or with the next refreshes."""
 
     def refresh(self, *, whole: bool = False) -> bool:
         """Make a slice of what `learn` has left, or all of it; whether there was any."""

@@ -39,12 +39,12 @@ class EdgeScale:
     filler: float
 
     def stopping(self, steep: FloatArray) -> FloatArray:
-        """1 where flat ... 0 on an edge."""
+        """1 where flat ... 0 on an edge, float32, from gradients in the scan's unit per mm; of any shape."""
         return 1 - sigmoid(np.asarray((steep - self.beta) / self.alpha, np.float32))
 
 
 def edge_scale(image: npt.NDArray[Any], samples: Samples, spacing: Spacing, smooth_mm: float) -> EdgeScale:
-    """Alpha and beta from the gradients around some of the target's voxels."""
+    """Alpha and beta, in the scan's unit per mm, from the gradients of a scan (z, y, x) around some of the target's voxels."""
     first = EdgeScale(0.0, 1.0, max(smooth_mm, min(spacing)), float(np.median(samples.target)))
     shape = (image.shape[0], image.shape[1], image.shape[2])
     found = []

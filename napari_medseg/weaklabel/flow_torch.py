@@ -27,7 +27,7 @@ At = Callable[[int, int, int], Tensor]
 
 
 def neighbours(field: Tensor) -> At:
-    """The field shifted by so many voxels along z, y, x (each -1, 0 or 1); at the border a voxel is its own neighbour."""
+    """The field (z, y, x) shifted by so many voxels along z, y, x (each -1, 0 or 1); at the border a voxel is its own neighbour."""
     wide = pad(field[None, None], (1,) * 6, mode="replicate")[0, 0]
     nz, ny, nx = field.shape
 
@@ -113,7 +113,10 @@ def _layers(passes: Passes, layer: Tensor, spacing: Tensor, thickness: int) -> T
 
 
 def move(phi: Tensor, rate: Tensor, time: Tensor, flags: Tensor, spacing: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Move what lies beside the surface; a voxel there is no farther from it than its neighbour across is. The rest is `UNKNOWN`."""
+    """Move what lies beside the surface; a voxel there is no farther from it than its neighbour across is. The rest is `UNKNOWN`.
+
+    Returns phi in mm (z, y, x), the flags, and how many voxels turned over; `rate` and `time` as in `rates`, all else as for `step`.
+    """
     across_z, across_y, across_x = crossings(neighbours(phi))
     most = torch.minimum(
         torch.minimum(torch.where(across_z, spacing[0], UNKNOWN), torch.where(across_y, spacing[1], UNKNOWN)), torch.where(across_x, spacing[2], UNKNOWN)
@@ -129,7 +132,10 @@ def move(phi: Tensor, rate: Tensor, time: Tensor, flags: Tensor, spacing: Tensor
 
 
 def rates(phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, inverse: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
-    """Rates of change of phi beside the surface (0 elsewhere), and the largest 1 / dt that any voxel moving towards it asks for."""
+    """Rates of change of phi beside the surface (0 elsewhere), and the largest 1 / dt that any voxel moving towards it asks for.
+
+    Rates are float32 (z, y, x), mm in a time of 1; arguments as for `step`.
+    """
     at = neighbours(phi)
     iz, iy, ix = inverse[0], inverse[1], inverse[2]
     back_z, fore_z = (phi - at(-1, 0, 0)) * iz, (at(1, 0, 0) - phi) * iz
@@ -177,7 +183,10 @@ def rates(phi: Tensor, speed: Tensor, stopping: Tensor | None, flags: Tensor, in
 
 
 def classes(moved: Tensor) -> Tensor:
-    """What was beside the surface and still is keeps its distance; what came beside it is `FRESH`, what is not beside it `FAR`."""
+    """What was beside the surface and still is keeps its distance; what came beside it is `FRESH`, what is not beside it `FAR`.
+
+    Both the field given and the one returned are float32 (z, y, x), mm, negative inside.
+    """
     across_z, across_y, across_x = crossings(neighbours(moved))
     beside = across_z | across_y | across_x
     kind = torch.where(beside, torch.where(moved.abs() < UNKNOWN, moved.abs(), FRESH), FAR)
@@ -185,7 +194,10 @@ def classes(moved: Tensor) -> Tensor:
 
 
 def join(phi: Tensor, spacing: Tensor, least: Tensor) -> Tensor:
-    """Distances of what has just come beside the surface, from what was there before."""
+    """Distances of what has just come beside the surface, from what was there before.
+
+    `phi` is (z, y, x) as `classes` gives it; `spacing` and `least` as for `step`, mm.
+    """
     distance = _from_known(phi, spacing)
     distance = torch.where(distance < UNKNOWN, torch.maximum(distance, BARELY * least), least)
     kind = phi.abs()
@@ -194,13 +206,16 @@ def join(phi: Tensor, spacing: Tensor, least: Tensor) -> Tensor:
 
 
 def follow(phi: Tensor, spacing: Tensor) -> Tensor:
-    """Distances of one layer more, from the layer before."""
+    """Distances of one layer more, from the layer before: `phi` (z, y, x) in mm, `UNKNOWN` beyond that layer; `spacing` as for `step`."""
     distance = _from_known(phi, spacing).clamp(max=UNKNOWN)
     return torch.where(phi.abs() < UNKNOWN, phi, torch.where(phi < 0, -distance, distance))
 
 
 def even(phi: Tensor, own: Tensor, spacing: Tensor) -> Tensor:
-    """Known distances, no farther from the surface than nearer neighbours on the same side allow: `band.gentle`."""
+    """Known distances, no farther from the surface than nearer neighbours on the same side allow: `band.gentle`.
+
+    `own` are these distances, `phi` those of the neighbours, both (z, y, x) in mm; `spacing` as for `step`.
+    """
     size = own.abs()
     distance = torch.where(size < UNKNOWN, torch.minimum(size, _from_known(phi, spacing, size)), size)
     return torch.where(own < 0, -distance, distance)

@@ -88,7 +88,7 @@ class Front:
         return int(self._sizes.sum())
 
     def reset(self, inside: BoolArray, within: Box | None = None) -> None:
-        """Go on from a mask, with its surface half way between voxels; it and what is kept hold nothing outside `within`."""
+        """Go on from a mask (z, y, x), with its surface half way between voxels; it and what is kept hold nothing outside `within`."""
         if inside is not self.inside:
             self.inside[...] = inside
         mask, allowed, kept = self.inside.reshape(-1), self.allowed.reshape(-1), self.kept.reshape(-1)

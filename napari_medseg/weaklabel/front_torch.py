@@ -99,7 +99,7 @@ class Front:
         self.reset(inside)
 
     def reset(self, inside: BoolArray) -> None:
-        """Go on from a mask, with its surface half way between voxels."""
+        """Go on from a mask, bool (z, y, x), with its surface half way between voxels."""
         self.inside[...] = self.kept | (inside & self.allowed)
         flags = self.allowed.astype(np.uint8) * np.uint8(flow_torch.ALLOWED) | self.kept.astype(np.uint8) * np.uint8(flow_torch.KEPT)
         self._flags = torch.from_numpy(flags).to(self._device)

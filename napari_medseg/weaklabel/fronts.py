@@ -26,16 +26,16 @@ class AnyFront(Protocol):
         """Move on."""
 
     def reset(self, inside: BoolArray) -> None:
-        """Go on from a mask."""
+        """Go on from a mask, bool (z, y, x)."""
 
     def bar(self, barred: BoolArray) -> None:
-        """Never enter nor cross these voxels."""
+        """Never enter nor cross these voxels, bool (z, y, x)."""
 
 
 def front_on(
     device: Device, inside: BoolArray, spacing: Spacing, allowed: BoolArray, kept: BoolArray, within: Box | None = None, sighted: int | None = None,
 ) -> AnyFront:
-    """A front on a device; what is given is told at `front.Front`.
+    """A front on a device; what is given, masks (z, y, x) among it, is told at `front.Front`.
 
     Raises
     ------

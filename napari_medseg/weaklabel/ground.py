@@ -86,7 +86,7 @@ class Ground:
         return self.allowed.shape[0], self.allowed.shape[1], self.allowed.shape[2]
 
     def part(self, array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
-        """A scan's array as the box's view."""
+        """A scan's array (z, y, x) as the box's view."""
         return None if array is None else array[self.box]
 
     @property
@@ -95,7 +95,7 @@ class Ground:
         return None if self.given.init is None else self.given.init[self.box] & self.allowed
 
     def place(self, box: Box, part: BoolArray) -> BoolArray:
-        """A mask in another box of the scan, in this one."""
+        """A mask (z, y, x) in another box of the scan, in this one: bool, False where that box does not reach."""
         mask = blank(self.shape)
         both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, self.box, strict=True))
         if all(each.start < each.stop for each in both):
@@ -142,7 +142,7 @@ def cut(given: Given, settings: LevelSetSettings, least: Box | None = None) -> G
 
 
 def box_of(mask: BoolArray, margin_mm: float, spacing: Spacing) -> Box:
-    """The smallest box around a mask that is not empty, wider by a margin; looks at a scan's slices once."""
+    """The smallest box around a mask (z, y, x) that is not empty, wider by a margin in mm, within the array; looks at a scan's slices once."""
     slices = [z for z in range(len(mask)) if mask[z].any()]
     plane: BoolArray = np.asarray(mask[slices[0] : slices[-1] + 1].any(0))
     parts = []
@@ -153,13 +153,16 @@ def box_of(mask: BoolArray, margin_mm: float, spacing: Spacing) -> Box:
 
 
 def draw_balls(mask: BoolArray, centres: IntArray, radius_mm: float, spacing: Spacing, value: bool = True) -> None:
-    """Set every voxel whose centre lies within a distance of some voxels', which may lie outside the array; these voxels always."""
+    """Set every voxel whose centre lies within a distance of some voxels', which may lie outside the array; these voxels always.
+
+    The mask is bool (z, y, x) in C order, changed in place; centres are (n, 3) voxel indices.
+    """
     rows = mask.shape[0] * mask.shape[1]
     in_parts(_balls, rows, mask.reshape(-1), np.ascontiguousarray(centres, np.float64), float(radius_mm), *mask.shape, *spacing, value, least=256)
 
 
 def rooms_with(mask: BoolArray, marks: BoolArray) -> BoolArray:
-    """The pieces of a mask, joined through faces, that hold a mark."""
+    """The pieces of a mask, joined through faces, that hold a mark; all three bool (z, y, x)."""
     pieces, count = ndi.label(mask)
     stay = np.zeros(count + 1, bool)
     stay[np.unique(pieces[marks])] = True

@@ -158,7 +158,7 @@ class LevelSet:
         self._waiting.append(lambda: self._stand.bubble(place, radius_mm, add))
 
     def bar(self, mask: npt.NDArray[Any], box: Box) -> None:
-        """In this box of the scan the barrier is this mask from now on; what it severs from the seeds goes.
+        """In this box of the scan the barrier is this mask, the box's (z, y, x), from now on; what it severs from the seeds goes.
 
         Raises
         ------

@@ -47,7 +47,7 @@ class Samples:
 
 
 def reach_of(points: IntArray, spacing: Spacing) -> float:
-    """How far a front may go from the seeds, in mm.
+    """How far a front may go from the seeds, (n, 3) voxel indices, in mm.
 
     Seeds are spread over the target's inner half, so it ends about as far beyond them as neighbouring seeds lie apart (the edges of their shortest
     spanning tree, so that a long thin target is not given a ball's width).

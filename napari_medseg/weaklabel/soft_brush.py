@@ -93,17 +93,20 @@ def reach(
 
 
 def hard(weight: npt.NDArray[np.uint8]) -> BoolArray:
-    """The limit itself: what was painted more than half."""
+    """The limit itself: what was painted more than half, bool, of the weight map's shape."""
     return np.asarray(weight > HALF)
 
 
 def certainty(weight: npt.NDArray[np.uint8]) -> FloatArray:
-    """How sure the painter was of each voxel: 0 in the middle of a rim, 1 in a brush's core and where nothing was painted; float32."""
+    """How sure the painter was of each voxel: 0 in the middle of a rim, 1 in a brush's core and where nothing was painted.
+
+    Float32, of the weight map's shape.
+    """
     return np.asarray(np.abs(weight.astype(np.float32) - (HALF + 0.5)) / (HALF + 0.5), np.float32)
 
 
 def softened(mask: BoolArray, rim_mm: float, spacing: Spacing) -> LabelArray:
-    """A weight map whose hard limit is the mask, with a rim that reaches this far to both sides of its outline."""
+    """A weight map, uint8 (z, y, x), whose hard limit is the mask, with a rim that reaches this far in mm to both sides of its outline."""
     if rim_mm <= 0:
         return np.where(mask, np.uint8(FULL), np.uint8(0))
     half = min(spacing) / 2

@@ -115,7 +115,7 @@ class Speed:
         self.remake()
 
     def seeds(self, points: IntArray) -> None:
-        """Learn from these seeds in place of the earlier ones."""
+        """Learn from these seeds, (n, 3) voxel indices, in place of the earlier ones."""
         self.points = points
         self._look()
         self.remake()
@@ -179,7 +179,7 @@ class Speed:
         return max(START_MM, 2.5 * min(self.spacing))
 
     def learn(self, inside: BoolArray, slices: int = 1) -> bool:
-        """Learn the neighbourhoods' statistics from the front as it stands; whether the speed changes.
+        """Learn the neighbourhoods' statistics from the front as it stands, bool (z, y, x); whether the speed changes.
 
         The target is what lies inside and looks like it, the background what looks like background on either side, in the prepared tiles. In several slices the
         tiles are made again one slice a `refresh`, those the front runs through first, so that no update waits for all of them.

@@ -165,14 +165,14 @@ class Stand:
         self.why, self.learned = self.speed.describe(), 0
 
     def seed(self, points: IntArray) -> Box | None:
-        """Take these seeds in place of those before."""
+        """Take these seeds, (n, 3) voxel indices of the scan, in place of those before."""
         known = {tuple(point) for point in self.given.points.tolist()}
         new = np.array([point for point in points.tolist() if tuple(point) not in known], np.intp).reshape(-1, 3)
         self._rebuilt(replace(self.given, points=points), new)
         return self._take_changes(self.everywhere)
 
     def bubble(self, centre: IntArray, radius_mm: float, add: bool) -> Box | None:
-        """Add a ball, or take one away, for good."""
+        """Add a ball around a voxel of the scan, its index (3,), or take one away, for good."""
         box = self._ball(centre, radius_mm)
         self._bubbles.append((centre, radius_mm, add, self.trail.position + 1))
         if add and scene.joined(box, self.ground.box) != self.ground.box:
@@ -185,7 +185,7 @@ class Stand:
         return scene.box_around_points(centre[None], radius_mm, self.given.spacing, self.given.shape)
 
     def bar(self, mask: BoolArray, box: Box) -> Box | None:
-        """Take this mask for the barrier in a box of the scan; what it severs from the seeds goes."""
+        """Take this mask, bool of the box's shape, for the barrier in a box of the scan; what it severs from the seeds goes."""
         barrier = self.given.barrier
         if barrier is None or not self._own_barrier:
             self._own_barrier = True

@@ -59,7 +59,7 @@ def inner(box: Box, block: Box) -> Box:
 
 
 def listed(tiles: BoolArray) -> Iterator[Triple]:
-    """The tiles that are set, in order."""
+    """The tiles that are set, in order: (z, y, x) of each in a grid of them, bool, one a tile."""
     for z, y, x in np.argwhere(tiles):
         yield int(z), int(y), int(x)
 
