@@ -88,6 +88,7 @@ class Bench:
 
         Parameters
         ----------
+        wanted : bool, the box's (z, y, x)
         over : int, optional
             A class whose voxels it may take; otherwise only the ground's.
         """
@@ -105,7 +106,7 @@ class Bench:
             self.touched = box if self.touched is None else joined(self.touched, box)
 
     def replace(self, box: Box, part: npt.NDArray[Any]) -> None:
-        """Take a part as it is given."""
+        """Take a part, the box's (z, y, x), as it is given."""
         count = int(np.count_nonzero(self.labels[box] != part))
         if count:
             self.labels[box] = part
@@ -118,7 +119,7 @@ class Bench:
 
 
 def boxes(labels: npt.NDArray[Any]) -> dict[int, Box]:
-    """The smallest box around each class of a uint8 or uint16 map; background has none."""
+    """The smallest box around each class of a uint8 or uint16 map (z, y, x); background has none."""
     found: dict[int, IntArray] = {}
     most = int(np.iinfo(labels.dtype).max) + 1
     for part in in_parts(_bounds, len(labels), labels, most, least=8):

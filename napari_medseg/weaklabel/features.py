@@ -138,7 +138,7 @@ def finest_scale(spacing: Spacing) -> float:
 
 
 def smoothed(values: FloatArray, spacing: Spacing, scale: float) -> FloatArray:
-    """Gaussian mean with a standard deviation in mm; an axis whose step is far larger is left alone."""
+    """Gaussian mean of an array (z, y, x), float32, with a standard deviation in mm; an axis whose step in mm is far larger is left alone."""
     for axis, step in enumerate(spacing):
         kernel = _gaussian(scale / step)
         if kernel.size > 1 and values.shape[axis] > 1:

@@ -182,7 +182,7 @@ def _rimmed(places: npt.NDArray[np.intp], level: Level) -> IntArray:
 
 
 def rounded(labels: LabelArray, spacing: Spacing) -> LabelArray:
-    """Labels whose outlines are smooth at the scale of a voxel; background (0 or 255) becomes 0.
+    """Labels, uint8 (z, y, x), whose outlines are smooth at the scale of a voxel; background (0 or 255) becomes 0.
 
     Paths leave outlines as rough as the noise. Each voxel takes the class that prevails around it, weighed by a Gaussian.
     """

@@ -21,7 +21,10 @@ def marked(labels: LabelArray) -> npt.NDArray[np.intp]:
 
 
 def held_by_classes(labels: LabelArray) -> tuple[list[int], Box | None]:
-    """The classes in a label map, ascending, and the smallest box around them; background (0 or 255) is none."""
+    """The classes in a label map, ascending, and the smallest box around them; background (0 or 255) is none.
+
+    The labels are uint8 (z, y, x); the box is None where no class is.
+    """
     counts, bounds = np.zeros(256, np.int64), _no_bounds()
     _hold(labels, counts, bounds)
     return [int(v) for v in np.flatnonzero(counts[:BACKGROUND])], _box(bounds)

@@ -26,17 +26,17 @@ def squared_distance(mask: BoolArray, most_mm: float, spacing: Spacing) -> Float
 
 
 def grown(mask: BoolArray, mm: float, spacing: Spacing) -> BoolArray:
-    """The mask and all within a distance of it."""
+    """The mask, bool (z, y, x), and all within a distance of it in mm."""
     return mask if mm <= 0 else np.isfinite(squared_distance(mask, mm, spacing))
 
 
 def shrunk(mask: BoolArray, mm: float, spacing: Spacing) -> BoolArray:
-    """The mask without all that lies within a distance of its outside; the border of the array is no outside."""
+    """The mask, bool (z, y, x), without all that lies within a distance in mm of its outside; the border of the array is no outside."""
     return mask if mm <= 0 else np.isinf(squared_distance(~mask, mm, spacing))
 
 
 def close_mm(mask: BoolArray, radius_mm: float, spacing: Spacing) -> BoolArray:
-    """Dilate, then erode, by a ball; the border of the array erodes nothing."""
+    """Dilate a mask, bool (z, y, x), then erode it, by a ball; the border of the array erodes nothing."""
     if radius_mm <= 0 or not mask.any():
         return mask
     pad = [int(np.ceil(radius_mm / s)) + 1 for s in spacing]
@@ -46,12 +46,12 @@ def close_mm(mask: BoolArray, radius_mm: float, spacing: Spacing) -> BoolArray:
 
 
 def open_mm(mask: BoolArray, radius_mm: float, spacing: Spacing) -> BoolArray:
-    """Erode, then dilate, by a ball; the border of the array erodes nothing."""
+    """Erode a mask, bool (z, y, x), then dilate it, by a ball; the border of the array erodes nothing."""
     return grown(shrunk(mask, radius_mm, spacing), radius_mm, spacing) & mask
 
 
 def drop_islands(mask: BoolArray, kept: BoolArray, share: float = ISLAND_SHARE) -> BoolArray:
-    """Without pieces smaller than a share of the largest, unless they hold a kept voxel."""
+    """A mask, bool (z, y, x), without pieces smaller than a share of the largest, unless they hold a kept voxel (bool, as the mask)."""
     pieces, count = components(mask)
     if count < 2:
         return mask

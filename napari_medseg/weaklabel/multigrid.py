@@ -57,7 +57,7 @@ class Lattice:
 
 
 def lattice(z: FloatArray, y: FloatArray, x: FloatArray, ground: FloatArray, spacing: Spacing) -> Lattice:
-    """A lattice from its conductances."""
+    """A lattice from its conductances, float32 (z, y, x); what is given is told at `Lattice`, and kept, not copied."""
     total, inverse, span = np.empty_like(ground), np.empty_like(ground), np.zeros((*ground.shape[:2], 2), np.int32)
     over_slices(kernels.sum_up, ground, z, y, x, ground, total, inverse, span)
     return Lattice(z, y, x, ground, total, inverse, span, spacing)
@@ -66,14 +66,14 @@ def lattice(z: FloatArray, y: FloatArray, x: FloatArray, ground: FloatArray, spa
 def applied(grid: Lattice, values: FloatArray, out: FloatArray, products: npt.NDArray[np.float64]) -> float:
     """Put A values into `out`, which holds 0 where nothing flows; returns values . A values, summed slice by slice in double precision.
 
-    `products` is room for one number a slice.
+    Values and `out` are float32 (z, y, x); `products` is room for one number a slice, float64 (z,).
     """
     over_slices(kernels.apply, values, grid.span, grid.z, grid.y, grid.x, grid.total, values, out, products)
     return float(products.sum())
 
 
 def over_slices(kernel: Any, like: FloatArray, *given: Any) -> None:
-    """Run a kernel over the slices of arrays like this one, on more than one core where it pays."""
+    """Run a kernel over the slices of arrays like this one, (z, y, x), on more than one core where it pays."""
     in_parts(kernel, like.shape[0], *given, least=_least(like))
 
 
@@ -94,7 +94,7 @@ class Multigrid:
         self._times = [_joined(level) for level in self.levels]
 
     def cycle(self, right: FloatArray, out: FloatArray, depth: int = 0) -> None:
-        """Put about the solution of A out = right, on a level, into `out`."""
+        """Put about the solution of A out = right, on a level (0 the finest), into `out`; both float32 (z, y, x) of that level."""
         grid = self.levels[depth]
         joined = grid.span, grid.z, grid.y, grid.x
         if depth == len(self.levels) - 1:

@@ -72,7 +72,10 @@ class Pieces:
 
 
 def pieces(mask: BoolArray, joins: Joins = "corners") -> Pieces:
-    """Find the pieces: voxels join through faces, edges and corners (26 neighbours), through faces (6), or in their slice through faces (4)."""
+    """Find the pieces of a mask, bool (z, y, x).
+
+    Voxels join through faces, edges and corners (26 neighbours), through faces (6), or in their slice through faces (4).
+    """
     mask = np.ascontiguousarray(mask)
     counts = np.concatenate(in_parts(_count, len(mask), mask, least=8))
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)

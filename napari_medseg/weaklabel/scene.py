@@ -101,7 +101,7 @@ def checked_seeds(seeds: npt.ArrayLike, shape: Shape) -> IntArray:
 
 
 def box_around(mask: BoolArray, margin_mm: float, spacing: Spacing) -> Box:
-    """The smallest box that holds the mask, wider by a margin, within the array."""
+    """The smallest box that holds the mask, bool (z, y, x) and not empty, wider by a margin in mm, within the array."""
     parts = []
     for axis in range(3):
         hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -123,14 +123,14 @@ def joined(a: Box, b: Box) -> Box:
 
 
 def near(points: IntArray, shape: Shape, radius_mm: float, spacing: Spacing) -> BoolArray:
-    """Every voxel within a distance of a point; the points' own voxels always."""
+    """Every voxel within a distance in mm of a point, (n, 3) voxel indices: bool (z, y, x); the points' own voxels always."""
     marks = np.zeros(shape, bool)
     marks[tuple(points.T)] = True
     return marks | (distance_to(marks, spacing) <= radius_mm) if points.size else marks
 
 
 def distance_to(mask: BoolArray, spacing: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """Distance to the mask in mm, 0 inside; infinite when it is empty."""
+    """Distance to the mask in mm, 0 inside; infinite when it is empty. Of any number of axes, with a step in mm for each."""
     if not mask.any():
         return np.full(mask.shape, np.inf)
     return np.asarray(ndi.distance_transform_edt(~mask, sampling=spacing))

@@ -332,7 +332,7 @@ class Choice:
 
 
 def span_of(region: Region, near: BoolArray) -> float:
-    """Width of the grey values where strokes reach, from the 1st to the 99th percentile."""
+    """Width of the region's grey values where strokes reach (`near`, bool, the region's (z, y, x)), from the 1st to the 99th percentile."""
     every = max(1, round((near.size / SAMPLE) ** (1 / 3)))
     some = region.contrast[::every, ::every, ::every][near[::every, ::every, ::every]]
     low, high = np.percentile(some if some.size else region.contrast, [1, 99])
@@ -340,7 +340,10 @@ def span_of(region: Region, near: BoolArray) -> float:
 
 
 def edge_scale(region: Region, near: BoolArray, strokes: LabelArray, span: float | None = None) -> float:
-    """Contrast that counts as an edge: what lies between the strokes' classes, in half octaves so that it changes seldom; `span`: where it is known."""
+    """Contrast that counts as an edge: what lies between the strokes' classes, in half octaves so that it changes seldom; `span`: where it is known.
+
+    In the unit of the region's `contrast`; `near` is bool and `strokes` uint8, both the region's (z, y, x).
+    """
     span = span_of(region, near) if span is None else span
     places = marked(strokes)
     values, grey = strokes.ravel()[places], region.contrast.ravel()[places]

@@ -120,7 +120,10 @@ class Region:
         return self.within(self.coarsely(marks, reach_mm), reach_mm)
 
     def coarsely(self, marks: LabelArray, reach_mm: float) -> BoolArray:
-        """Which blocks of an eighth of the reach hold a class's stroke: it seldom changes while strokes are added."""
+        """Which blocks of an eighth of the reach hold a class's stroke: it seldom changes while strokes are added.
+
+        `marks` is uint8, the region's (z, y, x); what comes out is bool, a value for each block along z, y, x.
+        """
         z, y, x = self._blocks(reach_mm)
         places = marked(marks)
         held = np.unravel_index(places[marks.ravel()[places] != BACKGROUND], self.shape)
@@ -138,7 +141,7 @@ class Region:
         return blocks_of(reach_mm, self.spacing)
 
     def restored(self, labels: LabelArray) -> LabelArray:
-        """Labels brought back to the scan's voxels in the box."""
+        """Labels, uint8 (z, y, x), brought back to the scan's voxels in the box."""
         return _repeated(labels, self.factor, tuple(s.stop - s.start for s in self.box)) if self.coarse else labels
 
 

@@ -113,7 +113,7 @@ def cubic(gap: Gap, knots: Sequence[Any], z: int) -> Any:
 
 
 def depth_inside(mask: BoolArray, spacing: PlaneSpacing) -> FloatArray:
-    """Distance to the outline in mm, positive inside; the border of the array is no outline."""
+    """Distance to the outline in mm, positive inside, float32 (y, x) as the mask; the border of the array is no outline."""
     half = min(spacing) / 2
     if mask.all():
         return np.full(mask.shape, -MISSING, np.float32)
@@ -132,7 +132,7 @@ def shift_between(first: FloatArray, second: FloatArray, spacing: PlaneSpacing) 
 
 
 def around(masks: Sequence[BoolArray]) -> Plane:
-    """A box around outlines, with room for their way."""
+    """A box (y, x) around outlines, bool (y, x) of one shape and not all empty, with room for their way."""
     shape = masks[0].shape
     ends = []
     for axis in (0, 1):

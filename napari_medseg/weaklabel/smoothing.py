@@ -28,7 +28,7 @@ CLOSE_ENOUGH = 0.002  # of a class's volume
 
 
 def blurred(mask: BoolArray, mm: float, spacing: Spacing) -> FloatArray:
-    """The mask under a Gaussian of this standard deviation, float32; what lies at the border goes on beyond it."""
+    """The mask, bool (z, y, x), under a Gaussian of this standard deviation in mm, float32; what lies at the border goes on beyond it."""
     z, y, x = (_weights(mm / s) for s in spacing)
     out = np.empty(mask.shape, np.float32)
     in_parts(_blur, len(mask), np.ascontiguousarray(mask), z, y, x, out, least=max(4, len(z)))

@@ -53,7 +53,7 @@ def probabilities(
     contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: float, unary: FloatArray | None = None, start: FloatArray | None = None, *,
     prior: float = 0.0,
 ) -> FloatArray:
-    """Each class's probability to be the first a walker meets; parameters as for `walk`."""
+    """Each class's probability to be the first a walker meets, float32 (classes, z, y, x); parameters and errors as for `walk`."""
     *_, last = walk(contrast, marks, spacing, beta, unary, start, prior=prior)
     return last.probabilities
 
@@ -98,7 +98,7 @@ def walk(
 
 
 def checked_classes(contrast: FloatArray, marks: LabelArray, unary: FloatArray | None, start: FloatArray | None) -> list[int]:
-    """The marked classes, ascending, when everything lies on one grid.
+    """The marked classes, ascending, when everything lies on one grid; arrays as for `walk`.
 
     Raises
     ------

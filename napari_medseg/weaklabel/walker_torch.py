@@ -41,7 +41,7 @@ def probabilities(
     contrast: FloatArray, marks: LabelArray, spacing: Spacing, beta: float, unary: FloatArray | None = None, start: FloatArray | None = None, *,
     prior: float = 0.0, device: str = "cuda",
 ) -> FloatArray:
-    """Each class's probability to be the first a walker meets; parameters as for `walk`."""
+    """Each class's probability to be the first a walker meets, float32 (classes, z, y, x); parameters and errors as for `walk`."""
     *_, last = walk(contrast, marks, spacing, beta, unary, start, prior=prior, device=device)
     return last.probabilities
 
