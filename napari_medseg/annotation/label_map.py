@@ -27,7 +27,10 @@ class LabelMap(Volume):
 
 
 def named(array: Array, known: Iterable[LabelClass] = ()) -> tuple[LabelClass, ...]:
-    """Classes for every value from 1 to 254 in a label map: those known, "Class 7" in its own colour for the others."""
+    """Classes for every value from 1 to 254 in a label map: those known, "Class 7" in its own colour for the others.
+
+    The array may be of any shape: a map, or a list of its values.
+    """
     have = {c.value: c for c in known}
     present = [int(v) for v in np.unique(array) if 0 < v < 255]
     colours: Sequence[tuple[float, float, float]] = palette(max(present, default=0))

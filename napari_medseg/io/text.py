@@ -21,7 +21,7 @@ LONGEST = 1 << 10  # characters of one number
 
 
 def read_text(stored: Stored, target: Array, path: Path) -> None:
-    """Fill `target`, flat, from text files.
+    """Fill `target`, (n,) of the type that is wanted, from text files.
 
     Raises
     ------

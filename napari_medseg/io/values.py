@@ -59,7 +59,7 @@ def finite_values(array: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
 
 
 def in_order(array: Array) -> Array:
-    """The same values in C order; a copy goes where there is room for it."""
+    """The same values in C order, of any shape; a copy goes where there is room for it."""
     if array.flags.c_contiguous:
         return array
     result = allocate(array.shape, array.dtype)
@@ -68,14 +68,14 @@ def in_order(array: Array) -> Array:
 
 
 def storable(array: Array) -> Array:
-    """The array as files can hold it: bool as uint8, half precision as float32."""
+    """The array, of any shape, as files can hold it: bool as uint8, half precision as float32."""
     if array.dtype == bool:
         return array.view(np.uint8)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def volume_of(info: SeriesInfo, array: Array, path: Path, classes: tuple[LabelClass, ...] = ()) -> Volume:
-    """A Volume of what a reader found; a LabelMap when the file names classes and its values can be theirs."""
+    """A Volume of what a reader found, (z, y, x) or (c, z, y, x); a LabelMap when the file names classes and its values can be theirs."""
     array, notes = finite_values(array, path)
     plain = Volume(array, info.geometry, info.title, info.modality, path, (*info.notes, *notes), info.units, info.channel_names)
     if not classes or array.ndim != 3 or array.dtype.kind not in "iub" or array.min() < 0 or array.max() > 65535:

@@ -74,12 +74,12 @@ def iou(a: Array, b: Array) -> float:
 
 
 def precision(pred: Array, truth: Array) -> float | None:
-    """Share of the predicted voxels that are true; None when nothing was predicted."""
+    """Share of the predicted voxels that are true, 0-1; None when nothing was predicted. Masks and errors as for `overlap`."""
     return overlap(pred, truth).precision
 
 
 def recall(pred: Array, truth: Array) -> float | None:
-    """Share of the true voxels that were predicted; None when there is no true voxel."""
+    """Share of the true voxels that were predicted, 0-1; None when there is no true voxel. Masks and errors as for `overlap`."""
     return overlap(pred, truth).recall
 
 

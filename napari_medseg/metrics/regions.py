@@ -44,7 +44,7 @@ def boxes_of(labels: Array) -> dict[int, Box]:
 
 
 def box_of(labels: Array) -> Box:
-    """The box around everything that is not 0; an empty one where there is nothing."""
+    """The box around everything in a label map (z, y, x) that is not 0; an empty one where there is nothing."""
     z = np.flatnonzero(labels.any(axis=(1, 2)))
     if not z.size:
         return NOTHING

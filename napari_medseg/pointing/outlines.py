@@ -34,7 +34,7 @@ class Outlines:
         self._slope = np.sqrt(np.sum(slopes, axis=0))
 
     def fit(self, found: BoolArray) -> float:
-        """How well an outline fits; more is better, 0.2 more is clearly better, and minus infinity where there is none.
+        """How well the outline of a mask, bool (z, y, x), fits; more is better, 0.2 more is clearly better, and minus infinity where there is none.
 
         The logarithm of how much steeper the scan is on the outline than a little way from it, and half that of how far the means of both sides lie apart, in
         standard deviations.

@@ -13,7 +13,7 @@ from napari_medseg.weaklabel.scene import Box
 
 
 def box_of(low: Positions, high: Positions, shape: tuple[int, ...]) -> Box:
-    """The voxels between two corners, within the scan."""
+    """The voxels between two corners, (3,) voxel coordinates z, y, x, within the scan."""
     z, y, x = (slice(max(0, int(np.floor(a))), min(n, int(np.ceil(b)) + 1)) for a, b, n in zip(low, high, shape, strict=True))
     return z, y, x
 
@@ -43,7 +43,7 @@ def within(answer: Answer, box: Box) -> FloatArray:
 
 
 def joined(values: FloatArray, box: Box, rest: Answer) -> tuple[FloatArray, Box]:
-    """Values of a part with what an answer says beyond it, and the box of both."""
+    """Values of a part, float32 (z, y, x), with what an answer says beyond it, and the box of both."""
     z, y, x = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, rest.box, strict=True))
     out = within(rest, (z, y, x))
     out[shifted(box, (z, y, x))] = values
@@ -51,7 +51,7 @@ def joined(values: FloatArray, box: Box, rest: Answer) -> tuple[FloatArray, Box]
 
 
 def cropped(values: FloatArray, box: Box, like: Answer) -> Answer:
-    """Values as an answer, cut to where they are worth keeping."""
+    """Values of a part, probabilities 0-1 (z, y, x), as an answer, cut to where they are worth keeping."""
     worth = values > FAINT
     sides = [np.flatnonzero(worth.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
     ends = [(int(side[0]), int(side[-1]) + 1) if len(side) else (0, 1) for side in sides]

@@ -39,7 +39,7 @@ FAULTS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, 
 
 
 def checksum(array: Array, geometry: Geometry, classes: Iterable[LabelClass]) -> str:
-    """SHA-256 of a label map: its values in C order, its grid and its classes."""
+    """SHA-256 of a label map (z, y, x): its values in C order, its grid and its classes."""
     grid = [geometry.shape, geometry.spacing, geometry.origin, geometry.direction]
     digest = hashlib.sha256(json.dumps([grid, array.dtype.name], separators=(",", ":")).encode())
     digest.update(classes_to_json(classes).encode())

@@ -114,7 +114,15 @@ def read_journal(path: Path) -> Journal:
 
 
 def replay(path: Path, journal: Journal, labels: Array) -> Array:
-    """Labels with the journal's chunks put in; wider when a value needs it. `labels` itself is changed where it can be."""
+    """Labels with the journal's chunks put in; wider when a value needs it. `labels` itself is changed where it can be.
+
+    They are uint8 or uint16 (z, y, x), the journal's shape.
+
+    Raises
+    ------
+    ProjectError
+        When a chunk is damaged.
+    """
     if any(size == 2 for _, _, size, _ in journal.chunks.values()) and labels.dtype == np.uint8:
         labels = labels.astype(np.uint16)
     with path.open("rb") as file:

@@ -170,7 +170,7 @@ class CalibrationCounter:
         self._squares = np.zeros(len(values))
 
     def add(self, case: str, probabilities: Array, truth: Array, spacing: Spacing) -> None:
-        """Count one case; as `adding`, without waiting in between."""
+        """Count one case; arrays, units and errors as in `adding`, without waiting in between."""
         for _ in self.adding(case, probabilities, truth, spacing):
             pass
 

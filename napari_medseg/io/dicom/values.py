@@ -141,7 +141,7 @@ def padding_of(frame: Frame, scale: Scale) -> float | None:
 
 
 def straight_bits(plane: Array, scale: Scale) -> None:
-    """Clear, in place, what lies outside the stored bits, and spread the sign."""
+    """Clear, in place, what lies outside the stored bits of values as wide as `scale.stored`, of any shape, and spread the sign."""
     width = 8 * scale.stored.itemsize
     if scale.stored.kind == "f" or scale.bits == width:
         return
@@ -152,7 +152,10 @@ def straight_bits(plane: Array, scale: Scale) -> None:
 
 
 def apply(stored: Array, scale: Scale, out: Array) -> int:
-    """Write the meaning of stored values to `out`, which may share their memory; gives how many did not fit and were cut off."""
+    """Write the meaning of stored values to `out`, which may share their memory; gives how many did not fit and were cut off.
+
+    Both are of one shape, whichever it is.
+    """
     if scale.table is not None:
         index = np.clip(stored.astype(np.int64) - scale.first, 0, len(scale.table) - 1)
         out[...] = scale.table[index]

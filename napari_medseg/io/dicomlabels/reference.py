@@ -56,7 +56,7 @@ class Reference:
         return turned[:, :: -1 if self.flipped[0] else 1, :: -1 if self.flipped[1] else 1]
 
     def drawn(self, stack: Array, where: Path) -> list[int]:
-        """The slices that have an image.
+        """The slices that have an image, of labels (slice, row, column) as `stack` turns them.
 
         Raises
         ------

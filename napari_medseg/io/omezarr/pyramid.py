@@ -32,7 +32,10 @@ class Level:
 
 
 def pyramid(array: Array, geometry: Geometry, labels: bool) -> Iterator[Level]:
-    """The volume itself and coarser ones, until the longest axis is short; axes with the largest spacing are halved last."""
+    """The volume itself and coarser ones, until the longest axis is short; axes with the largest spacing are halved last.
+
+    The array is (z, y, x) or (c, z, y, x).
+    """
     scale, shift = np.ones(3, int), np.zeros(3)
     spacing = np.array(geometry.spacing)
     yield Level(array, (1, 1, 1), (0.0, 0.0, 0.0))

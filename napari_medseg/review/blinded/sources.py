@@ -292,7 +292,7 @@ def trio(image: Volume, a: Array, b: Array) -> Trio:
 
 
 def fingerprint(image: Volume, array: Array) -> str:
-    """SHA-256 of values and grid; the same however a file is packed."""
+    """SHA-256 of values, (z, y, x) or (c, z, y, x), and grid; the same however a file is packed."""
     grid = image.geometry
     told = f"{array.dtype.newbyteorder('<').str} {grid.shape} " + " ".join(f"{v:.4f}" for v in (*grid.spacing, *grid.origin, *grid.direction))
     made = hashlib.sha256(told.encode())
