@@ -39,7 +39,7 @@ class Checkpoints:
         self.path = folder / NAME
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Replace the checkpoint; the one before stays until this one is whole.
+        """Replace the checkpoint by tensors of any shape and facts that JSON can hold; the one before stays until this one is whole.
 
         Raises
         ------

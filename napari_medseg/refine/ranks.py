@@ -67,7 +67,7 @@ class Ranks(Protocol):
         """
 
     def whole(self, part: Tensor) -> Tensor:
-        """The parts of all processes as one batch; gradients go back into this one's."""
+        """The parts (n / size, ...) of all processes as one batch (n, ...); gradients go back into this one's."""
 
 
 class Alone:
@@ -84,11 +84,11 @@ class Alone:
         return network
 
     def part(self, batch: Tensor) -> Tensor:
-        """The batch."""
+        """The batch (n, ...), all of it."""
         return batch
 
     def whole(self, part: Tensor) -> Tensor:
-        """The batch."""
+        """The batch (n, ...), which is all of it."""
         return part
 
 

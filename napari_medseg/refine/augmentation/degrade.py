@@ -56,7 +56,7 @@ def degraded(images: Tensor, generator: torch.Generator, *, chance: float, kinds
 
 
 def blurred(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Tensor:
-    """A wider point-spread, alike in mm along all axes; edges are continued."""
+    """A wider point-spread on an image (c, [z,] y, x), alike in mm along all axes; edges are continued."""
     width = _between(BLUR, generator) * min(mm)
     for axis, side in enumerate(mm, start=1):
         deviation = width / side
@@ -72,7 +72,10 @@ def blurred(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> T
 
 
 def thick(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Tensor:
-    """Thicker slices along the coarsest axis (any, where all are alike), each the mean of what it covers, read between their middles."""
+    """Thicker slices along the coarsest axis (any, where all are alike), each the mean of what it covers, read between their middles.
+
+    The image is (c, [z,] y, x).
+    """
     long = {axis: side for axis, side in enumerate(mm, start=1) if image.shape[axis] > 1}
     coarsest = [axis for axis, side in long.items() if side >= ALIKE * max(long.values())]
     if not coarsest:
@@ -85,26 +88,32 @@ def thick(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Ten
 
 
 def noisy(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Tensor:
-    """Gaussian noise."""
+    """Gaussian noise on an image (c, [z,] y, x)."""
     return image + _between(NOISE, generator) * _normal(image, generator)
 
 
 def rician(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Tensor:
-    """The length of a signal with Gaussian noise in both its parts, as MR makes it (Gudbjartsson and Patz, 1995)."""
+    """The length of a signal with Gaussian noise in both its parts, as MR makes it (Gudbjartsson and Patz, 1995).
+
+    The image is (c, [z,] y, x).
+    """
     floor, level = image.amin(), _between(NOISE, generator)
     real = image - floor + level * _normal(image, generator)
     return (real**2 + (level * _normal(image, generator)) ** 2).sqrt() + floor
 
 
 def low_dose(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Tensor:
-    """Noise that grows with the root of the signal, as counts have it (its Gaussian limit, so that it is the same on every device)."""
+    """Noise that grows with the root of the signal, as counts have it (its Gaussian limit, so that it is the same on every device).
+
+    The image is (c, [z,] y, x).
+    """
     floor = image.amin()
     signal = image - floor
     return image + _between(NOISE, generator) * (signal / signal.mean().clamp(min=1e-6)).sqrt() * _normal(image, generator)
 
 
 def biased(image: Tensor, mm: Sequence[float], generator: torch.Generator) -> Tensor:
-    """A coil that receives some places better: the signal times a smooth field."""
+    """A coil that receives some places better: the signal times a smooth field, on an image (c, [z,] y, x)."""
     axes = image.ndim - 1
     knots = torch.randn((1, 1, *[KNOTS] * axes), generator=generator) * BIAS
     field = nnf.interpolate(knots, size=image.shape[1:], mode="trilinear" if axes == 3 else "bilinear", align_corners=True)[0]

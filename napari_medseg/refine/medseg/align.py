@@ -132,6 +132,10 @@ class Aligner:
         ----------
         logits : float32 (classes, *box) of each case
         offsets : of each class
+
+        Returns
+        -------
+        float32 (n, classes, *lattice)
         """
         out = []
         for index, (case, box, maps) in enumerate(zip(self.cases, self.boxes, logits, strict=True)):
@@ -142,7 +146,7 @@ class Aligner:
         return torch.stack(out)
 
     def fit(self, evidence: Tensor, steps: int) -> Generator[float, None, Moves]:
-        """Move every mask to where its evidence is greatest; yields the share done."""
+        """Move every mask to where its evidence (n, classes, *lattice), as `evidence` gives it, is greatest; yields the share done."""
         moves = Moves.none(len(self.cases))
         parts = (moves.shift, moves.strain, moves.bend)
         for part in parts:

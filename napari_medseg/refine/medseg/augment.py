@@ -86,7 +86,7 @@ def warp(patch: Shape, spacing: Spacing, strength: Strength, generator: torch.Ge
 
 
 def box_of(middle: Tensor, warped: Warp, shape: Shape) -> tuple[slice, slice, slice]:
-    """What of a volume a patch around `middle` may need; at least a voxel."""
+    """What of a volume (z, y, x) a patch around `middle`, (3,) voxels, may need; at least a voxel."""
     sides = zip((middle - warped.reach).floor(), (middle + warped.reach).ceil(), shape, strict=True)
     return tuple(slice(min(max(int(a), 0), n - 1), max(min(int(b) + 1, n), 1)) for a, b, n in sides)  # type: ignore[return-value]
 

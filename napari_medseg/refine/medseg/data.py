@@ -70,7 +70,10 @@ class Prepared:
         return self.way.shape
 
     def teach(self, target: Tensor, box: tuple[slice, slice, slice]) -> None:
-        """Teach this inside a box from now on, background outside it; what a person settled and what nobody knows stays as given."""
+        """Teach this inside a box from now on, background outside it; what a person settled and what nobody knows stays as given.
+
+        The target is (classes, *box): the share of each class, 0-1.
+        """
         moved = torch.zeros_like(self.given)
         moved[(slice(None), *box)] = target.to(moved.dtype)
         self.target = torch.where(self.settled | (self.weight[0] == 0), self.given, moved)

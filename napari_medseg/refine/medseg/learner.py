@@ -163,7 +163,7 @@ class Learner:
         return {**tensors, "generator": self.generator.get_state()}, {"done": self.done, "order": list(self._order)}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from tensors and facts as `state` gave them."""
         for part, module in (("network.", self.network), ("mean.", self.mean)):
             module.load_state_dict({name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)})
         moments: dict[int, dict[str, Tensor]] = {}

@@ -33,7 +33,7 @@ def soft_dice(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def compound(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy, which keeps the training steady, and Dice, which keeps small objects from being left out."""
+    """Cross-entropy, which keeps the training steady, and Dice, which keeps small objects from being left out; arguments as in `cross_entropy`."""
     total = _total(logits)
     return _cross_entropy(logits, total, targets, weights) + _soft_dice(logits, total, targets, weights)
 

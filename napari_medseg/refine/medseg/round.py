@@ -318,6 +318,9 @@ def _told(shifts: FloatArray) -> str:
 
 
 def undecided(maps: FloatArray) -> FloatArray:
-    """1 where the two likeliest answers are equally likely, 0 where one is certain."""
+    """1 where the two likeliest answers are equally likely, 0 where one is certain: float32 (z, y, x).
+
+    Maps are probabilities (classes, z, y, x), 0-1; the background is what they leave of 1.
+    """
     both = np.sort(np.concatenate([maps, 1 - maps.sum(0, keepdims=True)]), axis=0)
     return np.asarray(np.clip(1 - (both[-1] - both[-2]), 0, 1), np.float32)

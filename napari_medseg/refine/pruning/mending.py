@@ -61,7 +61,10 @@ class Moments:
         return note
 
     def mended(self, network: Module, parts: Anatomy, keep: Array) -> Module:
-        """A network, as wide as before, whose layers read what is kept in place of what goes; the one given stays as it is."""
+        """A network, as wide as before, whose layers read what is kept in place of what goes; the one given stays as it is.
+
+        `keep` is bool (units,), `parts.count` of them.
+        """
         out = copy.deepcopy(network)
         weights = dict(out.named_parameters())
         for name, sums in self._sums.items():

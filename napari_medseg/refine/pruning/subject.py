@@ -75,7 +75,7 @@ class Volumes:
             yield image[None], target[None], weight[None]
 
     def loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """What such models are trained on."""
+        """What such models are trained on, of logits (n, classes, z, y, x): `losses.compound`, which tells the arguments."""
         return compound(logits, targets, weights)
 
     def smaller(self, networks: Sequence[nn.Module], kept: Kept, cases: Sequence[Case]) -> Model:
@@ -118,7 +118,7 @@ class Slices:
             yield slices.images[index, None], slices.targets[index, None], slices.weights[index, None]
 
     def loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """What such models are trained on."""
+        """What such models are trained on, of logits (n, classes, y, x): `training.jaccard_distance`, which tells the arguments."""
         return jaccard_distance(logits, targets, weights)
 
     def smaller(self, networks: Sequence[nn.Module], kept: Kept, cases: Sequence[Case]) -> Model:

@@ -37,7 +37,7 @@ class Saving:
         self._last = time.monotonic()
 
     def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, order: Tensor, losses: list[float], done: int) -> None:
-        """Save, if it is time; `order` is the state of the drawing generator when the epoch began, `done` counts updates.
+        """Save, if it is time; `order` is the state of the drawing generator (uint8, as torch gives it) when the epoch began, `done` counts updates.
 
         Raises
         ------
