@@ -86,7 +86,10 @@ def settled(rounds: Sequence[RoundFigures], best: int) -> tuple[RoundFigures, ..
 
 
 def mean_dice(answers: Mapping[str, LabelArray], truths: Mapping[str, LabelArray], values: Sequence[int]) -> float | None:
-    """Mean over cases of the mean Dice over classes, by the conventions of `metrics.summary`; None where nothing of a class is known."""
+    """Mean over cases of the mean Dice over classes, by the conventions of `metrics.summary`; None where nothing of a class is known.
+
+    Label maps are uint8 (z, y, x) under their case; voxels whose truth is 255 are left out.
+    """
     return mean(dice_known(answers[name], truth, values) for name, truth in truths.items())
 
 
@@ -98,7 +101,10 @@ def dice_known(answer: LabelArray, truth: LabelArray, values: Sequence[int]) -> 
 
 
 def volume_ratio(answers: Mapping[str, LabelArray], given: Mapping[str, LabelArray], voxel_ml: Mapping[str, float]) -> float:
-    """Foreground in `answers` against `given`, over all cases, where the given labels are known."""
+    """Foreground in `answers` against `given`, over all cases, where the given labels are known.
+
+    Label maps are uint8 (z, y, x) under their case, 255 unknown, and `voxel_ml` is what a voxel of each case holds in millilitres. 1 where nothing was given.
+    """
     new = old = 0.0
     for name, labels in given.items():
         known = labels != UNKNOWN

@@ -59,7 +59,13 @@ class RunFolder:
             raise _unwritable(path, error) from error
 
     def write_labels(self, name: str, cases: Iterable[Case], labels: Mapping[str, LabelArray]) -> None:
-        """Write one label map a case into the folder `name`, all or none."""
+        """Write one label map a case, uint8 (z, y, x) under the case's id, into the folder `name`, all or none.
+
+        Raises
+        ------
+        UnwritableFileError
+            When the folder cannot be written.
+        """
         partial = self.path / f".{name}.partial"
         try:
             partial.mkdir()
@@ -78,7 +84,15 @@ class RunFolder:
             raise _unwritable(self.path / name, error) from error
 
     def write_bare(self, number: int, bare: Mapping[str, LabelArray], words: Mapping[str, Word]) -> None:
-        """Keep what a round's model says where a person's word stands in the labels that are written, so that a run can go on as if it had not stopped."""
+        """Keep what a round's model says where a person's word stands in the labels that are written, so that a run can go on as if it had not stopped.
+
+        Labels are uint8 (z, y, x) under the case's id.
+
+        Raises
+        ------
+        UnwritableFileError
+            When the disk refuses.
+        """
         under = {str(index): bare[name][locked(word.trust)] for index, (name, word) in enumerate(words.items())}
         with replacing(self._under(number)) as part, part.open("wb") as file:
             np.savez_compressed(file, **under)  # type: ignore[arg-type]

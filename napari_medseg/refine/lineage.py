@@ -31,7 +31,7 @@ def learnt_from(request: RefineRequest, examples: Sequence[Example], parent: int
 
 
 def made(answers: Mapping[str, LabelArray], model: Model) -> dict[str, Any]:
-    """What a round made: its labels and its model."""
+    """What a round made: its labels, uint8 (z, y, x) by case, as checksums, and the base of its model."""
     training = model.plan.get("training", {})
     return {"proposals": {name: array_sha256(labels) for name, labels in answers.items()}, "base": training.get("base")}
 

@@ -102,7 +102,7 @@ def ground(image: Array, labels: LabelArray, weak: LabelArray, known: BoolArray,
 
 
 def slices_along(locked: BoolArray, spacing: Spacing) -> int:
-    """The axis whose whole slices were corrected; the thickest where that does not tell."""
+    """The axis whose whole slices were corrected, of what is settled, bool (z, y, x); the thickest where that does not tell."""
     order = sorted(range(3), key=lambda axis: (-spacing[axis], axis))
     share = [float(locked.mean(axis=tuple(other for other in range(3) if other != axis)).max()) for axis in order]
     whole = [np.count_nonzero(locked.all(axis=tuple(other for other in range(3) if other != axis))) for axis in order]
@@ -111,7 +111,10 @@ def slices_along(locked: BoolArray, spacing: Spacing) -> int:
 
 
 def depths(mask: BoolArray, own: Ground) -> FloatArray:
-    """Depth inside a mask in pixels, negative outside, slice by slice; a slice without any is judged by its neighbours unless slices are thick."""
+    """Depth inside a mask in pixels, negative outside, slice by slice; a slice without any is judged by its neighbours unless slices are thick.
+
+    The mask is bool, the ground's (z, y, x); depths are float32, at most `FARTHEST`.
+    """
     plane = (own.spacing[1] / own.pixel, own.spacing[2] / own.pixel)
     out = np.stack([_depth(piece, plane) for piece in mask])
     empty = ~mask.any((1, 2))
@@ -128,7 +131,7 @@ def skipped(mask: BoolArray) -> BoolArray:
 
 
 def filled_in(depth: FloatArray, silent: BoolArray) -> FloatArray:
-    """Depths where slices or parts of them say nothing: on the line between the nearest slices that do."""
+    """Depths (z, y, x) where slices or parts of them say nothing (bool (z, y, x)): on the line between the nearest slices that do."""
     out = depth.copy()
     for z in np.flatnonzero(silent.any((1, 2))):
         said = ~silent & silent[z]
@@ -144,7 +147,10 @@ def filled_in(depth: FloatArray, silent: BoolArray) -> FloatArray:
 
 
 def reach_of(depth: FloatArray, truth: BoolArray, locked: BoolArray) -> float:
-    """How far from the outline the weak label errs on what is settled, pixels."""
+    """How far from the outline the weak label errs on what is settled, pixels.
+
+    Depths in pixels, what is true and what is settled (bool) are of one shape; `USUAL` percent of the errors reach no farther, and it is within `REACH`.
+    """
     wrong = np.abs(depth[((depth > 0) != truth) & locked])
     return float(np.clip(np.percentile(wrong, USUAL) if wrong.size else 0.0, *REACH))
 

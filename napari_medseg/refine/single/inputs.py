@@ -44,9 +44,19 @@ class Given:
 def checked(image: Volume, labels: LabelArray, trust: Array, weak: LabelArray | None) -> Given:
     """Check and bring into order.
 
+    Parameters
+    ----------
+    labels, weak : uint8 (z, y, x)
+        On the scan's grid; 255 is unknown.
+    trust : uint8 (z, y, x)
+        Levels of `Trust`.
+
     Raises
     ------
-    NoLabelsError, InvalidInputError
+    NoLabelsError
+        When nothing is settled, no object is labelled, or only one slice holds one and no weak label says where it goes on.
+    InvalidInputError
+        When an array is not uint8 or not the scan's shape, a settled voxel is labelled 255, or the scan holds no number.
     """
     name, shape = image.name or "scan", image.geometry.shape
     for what, array in (("labels", labels), ("trust", trust), ("weak", weak)):
@@ -91,6 +101,6 @@ def _between(given: Given, spacing: Spacing, name: str) -> Given:
 
 
 def slices_of(mask: BoolArray, axis: int) -> Iterator[int]:
-    """Slices along an axis that hold any of a mask."""
+    """Slices along an axis that hold any of a mask (z, y, x)."""
     others = tuple(other for other in range(3) if other != axis)
     yield from (int(z) for z in np.flatnonzero(mask.any(axis=others)))

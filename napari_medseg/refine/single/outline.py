@@ -23,12 +23,12 @@ SUREST = 6.0  # log-odds
 
 
 def plain(depth: FloatArray) -> FloatArray:
-    """Log-odds by a label that is right on average."""
+    """Log-odds by a label that is right on average, float32, from depths in pixels, of any shape."""
     return np.asarray(np.clip(depth / SOFT, -SUREST, SUREST), np.float32)
 
 
 def learnt(depth: FloatArray, inside: BoolArray) -> Curve:
-    """Log-odds at `KNOTS`, rising, from voxels whose depth and truth are known (both flat)."""
+    """Log-odds at `KNOTS`, rising, from voxels whose depth in pixels and truth (bool) are known, both (n,)."""
     place = np.interp(np.clip(depth, -FARTHEST, FARTHEST), KNOTS, np.arange(KNOTS.size))
     low = np.minimum(place.astype(int), KNOTS.size - 2)
     share = place - low
@@ -42,7 +42,7 @@ def learnt(depth: FloatArray, inside: BoolArray) -> Curve:
 
 
 def read(curve: Curve, depth: FloatArray) -> FloatArray:
-    """Log-odds of voxels by their depth."""
+    """Log-odds of voxels by their depth in pixels, float32, of any shape."""
     return np.asarray(np.interp(depth, KNOTS, curve), np.float32)
 
 
