@@ -141,7 +141,7 @@ class HMRNet(Detector):
         return found
 
     def shaped(self, seen: Seen, boxes: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, None]:
-        """Boundaries in pixels."""
+        """Boundaries (r, p, 2) in pixels."""
         points, _ = self.boundary(roi_align(seen.shape[0], boxes, SHAPE, self.stride))
         return on_slice(points, torch.cat(list(boxes))), None
 
@@ -188,7 +188,10 @@ class HMRNet(Detector):
 
 
 def with_places(windows: Tensor) -> Tensor:
-    """Windows with two more channels: row and column of each pixel, from -1 to 1 (CoordConv, Liu et al., NeurIPS 2018)."""
+    """Windows with two more channels: row and column of each pixel, from -1 to 1 (CoordConv, Liu et al., NeurIPS 2018).
+
+    Windows are (n, channels, y, x).
+    """
     n, _, height, width = windows.shape
     y, x = (2 * (torch.arange(side, device=windows.device, dtype=windows.dtype) + 0.5) / side - 1 for side in (height, width))
     places = torch.stack([y[:, None].expand(height, width), x[None].expand(height, width)])
@@ -202,6 +205,6 @@ def in_region(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def on_slice(points: Tensor, boxes: Tensor) -> Tensor:
-    """What `in_region` was made of."""
+    """Points (r, p, 2) of a slice, in pixels, from places from -1 to 1 over boxes (r, 4): what `in_region` was made of."""
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3) / 2
     return points * half[:, None] + middle[:, None]

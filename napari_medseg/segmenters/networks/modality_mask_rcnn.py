@@ -93,7 +93,10 @@ class ModalityMaskRCNN(Detector):
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def maps(self, windows: Tensor) -> list[Tensor]:
-        """The feature maps of every level, coarse ones at their own size: stem, stages, pyramid."""
+        """The feature maps of every level, coarse ones at their own size: stem, stages, pyramid.
+
+        They are (n, channels, y, x), of windows (n, channels, y, x) whose sides are multiples of `step`.
+        """
         stages = self.trunk(windows)
         return [*stages, *self.pyramid(stages[1:])]
 
@@ -113,7 +116,7 @@ class ModalityMaskRCNN(Detector):
         return found
 
     def shaped(self, seen: Seen, boxes: Sequence[Tensor], labels: Tensor) -> tuple[None, Tensor]:
-        """Masks."""
+        """Masks, logits (r, m, m)."""
         return None, self.masks(roi_align(seen.shape[0], boxes, MASK, 1.0), labels)
 
     def region_loss(self, seen: Seen, regions: Sequence[Regions], truths: Sequence[Truth], proposed: tuple[Tensor, Tensor]) -> Tensor:

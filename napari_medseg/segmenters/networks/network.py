@@ -98,7 +98,7 @@ class Network(nn.Module):
         return {}
 
     def take(self, weights: Mapping[str, Tensor], where: str | Path = "") -> None:
-        """Take these weights, as `state_dict` names them; `where` is what an error names.
+        """Take these weights, by name and of the shapes that `state_dict` has; `where` is what an error names.
 
         Raises
         ------

@@ -21,7 +21,7 @@ def resized(features: Tensor, sides: Sequence[int] | torch.Size) -> Tensor:
 
 
 def two_places(windows: Tensor, step: Sequence[int]) -> Tensor:
-    """Windows that are one step long along every axis, made two long along x by repeating their edge; others as they are.
+    """Windows (n, channels, [z,] y, x) that are one step long along every axis, made two long along x by repeating their edge; others as they are.
 
     A norm over places (instance norm; batch norm of a batch of one) has nothing to normalise on a coarsest grid of a single place.
     """

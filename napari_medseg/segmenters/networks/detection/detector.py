@@ -110,7 +110,7 @@ class Detector(Network):
         self.proposals = Proposals(features, strides, anchor)
 
     def see(self, windows: Tensor) -> Seen:
-        """Features of windows whose sides are multiples of `step`."""
+        """Features of windows (n, channels, y, x) whose sides are multiples of `step`."""
         raise NotImplementedError
 
     def region(self, seen: Seen, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -122,7 +122,7 @@ class Detector(Network):
         raise NotImplementedError
 
     def region_loss(self, seen: Seen, regions: Sequence[Regions], truths: Sequence[Truth], proposed: tuple[Tensor, Tensor]) -> Tensor:
-        """The loss from the regions, with objectness and boxes of the proposals, as the network weighs them."""
+        """The loss from the regions, with the losses of objectness and boxes of the proposals, as the network weighs them; each of shape ()."""
         raise NotImplementedError
 
     def drawn(self, found: Detections, index: int, size: tuple[int, int]) -> Tensor:

@@ -16,23 +16,32 @@ def weighted(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def class_loss(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-    """Softmax cross-entropy of regions, the background among the classes (He et al. 2017; Pemasiri eq. 2, HMR-Net eq. 8)."""
+    """Softmax cross-entropy of regions, the background among the classes (He et al. 2017; Pemasiri eq. 2, HMR-Net eq. 8).
+
+    Logits are (n, classes + 1), classes int64 (n,) and weights (n,).
+    """
     return weighted(nnf.cross_entropy(logits, classes, reduction="none"), weights)
 
 
 def balanced(logits: Tensor, positive: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy of yes or no, both sides counting alike however many there are of each."""
+    """Cross-entropy of yes or no, both sides counting alike however many there are of each; logits, yes (bool) and weights are of one shape."""
     each = nnf.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
     return (weighted(each[positive], weights[positive]) + weighted(each[~positive], weights[~positive])) / 2
 
 
 def box_loss(codes: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
-    """Smooth L1 summed over the four numbers of a box (Pemasiri eq. 3 and 4, HMR-Net eq. 9)."""
+    """Smooth L1 summed over the four numbers of a box (Pemasiri eq. 3 and 4, HMR-Net eq. 9).
+
+    Codes and what they should be are (n, 4), weights (n,).
+    """
     return weighted(nnf.smooth_l1_loss(codes, wanted, reduction="none").sum(1), weights)
 
 
 def mask_loss(logits: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
-    """Mean over a mask of the cross-entropy of each pixel (Pemasiri eq. 5), mean over the regions."""
+    """Mean over a mask of the cross-entropy of each pixel (Pemasiri eq. 5), mean over the regions.
+
+    Logits and what is wanted (0-1) are (n, m, m), weights (n,).
+    """
     each = nnf.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
     return weighted(each, weights)
 

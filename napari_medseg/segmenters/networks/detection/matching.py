@@ -80,7 +80,7 @@ def matched(boxes: Tensor, truth: Truth, upper: float, lower: float, *, best: bo
 
 
 def spread(indices: Tensor, count: int) -> Tensor:
-    """At most so many of the indices, spread evenly over them: a choice that is the same every time."""
+    """At most so many of the indices (n,), spread evenly over them: a choice that is the same every time."""
     if len(indices) <= count:
         return indices
     return indices[torch.linspace(0, len(indices) - 1, count, device=indices.device).round().long()]

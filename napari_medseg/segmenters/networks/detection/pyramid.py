@@ -12,7 +12,7 @@ from torch.nn import functional as nnf
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinearly at another map's size, pixel centres kept."""
+    """A map (n, c, y, x) bilinearly at another map's size, pixel centres kept."""
     return x if x.shape[-2:] == like.shape[-2:] else nnf.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 

@@ -63,7 +63,10 @@ def _spread(places: Tensor, length: int) -> Tensor:
 
 
 def level_of(boxes: Tensor, levels: int, first: int = 2, canonical: float = 224.0, at: int = 4) -> Tensor:
-    """Which level of a pyramid sees a box (Lin et al., CVPR 2017, eq. 1): floor(at + log2(sqrt(area) / canonical)), as an index from 0 for level `first`."""
+    """Which level of a pyramid sees a box (Lin et al., CVPR 2017, eq. 1): floor(at + log2(sqrt(area) / canonical)), as an index from 0 for level `first`.
+
+    Boxes are (n, 4) in pixels, levels int64 (n,).
+    """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
     level = (at + ((sides[:, 0] * sides[:, 1]).sqrt() / canonical).log2() + 1e-6).floor()
     return (level.clamp(first, first + levels - 1) - first).long()

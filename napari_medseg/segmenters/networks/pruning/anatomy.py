@@ -59,7 +59,7 @@ class Anatomy:
         return len(self.families)
 
     def work(self, keep: Array | None = None) -> int:
-        """Floating-point operations of convolutions and matrix products for the window that was watched, with these units (bool) alone.
+        """Floating-point operations of convolutions and matrix products for the window that was watched, with these units, bool (units,), alone.
 
         Two for each multiplication with its addition, as is customary; norms and activations are left out.
         """
@@ -71,7 +71,7 @@ class Anatomy:
         return total
 
     def places(self, keep: Array) -> Iterator[tuple[str, list[Array | None]]]:
-        """Of each tensor that is cut the places that stay along each axis; None for all of them."""
+        """Of each tensor that is cut the places that stay along each axis, int (n,); None for all of them. `keep` is bool (units,)."""
         for name, axes in self.tensors.items():
             left = [None if axis is None else np.flatnonzero(_stay(axis, keep)) for axis in axes]
             cut = [None if axis is None or some is None or len(some) == len(axis) else some for some, axis in zip(left, axes, strict=True)]
@@ -79,7 +79,7 @@ class Anatomy:
                 yield name, cut
 
     def shapes(self, keep: Array) -> Kept:
-        """The record of a cut to some units (bool)."""
+        """The record of a cut to some units, bool (units,)."""
         kept: Kept = {name: [0 if some is None else len(some) for some in axes] for name, axes in self.places(keep)}
         for name, channels in self.bare.items():
             left = int(_stay(channels, keep).sum())

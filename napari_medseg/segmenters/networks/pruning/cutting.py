@@ -24,7 +24,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def sliced(network: Module, parts: Anatomy, keep: Array) -> Module:
     """A network of the units that are kept alone; the one given stays as it is.
 
-    It answers as `masked` does.
+    It answers as `masked` does; `keep` is bool (units,).
     """
     small = copy.deepcopy(network)
     tensors = dict(_tensors(small))
@@ -40,7 +40,10 @@ def sliced(network: Module, parts: Anatomy, keep: Array) -> Module:
 
 
 def masked(network: Module, parts: Anatomy, keep: Array) -> Module:
-    """The network with the weights set to 0 that take in what is not kept; the one given stays as it is."""
+    """The network with the weights set to 0 that take in what is not kept; the one given stays as it is.
+
+    `keep` is bool (units,).
+    """
     whole = copy.deepcopy(network)
     tensors = dict(_tensors(whole))
     with torch.no_grad():

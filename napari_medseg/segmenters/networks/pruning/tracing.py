@@ -103,12 +103,12 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def axes(self, tensor: Tensor) -> Axes:
-        """Channels of a tensor."""
+        """Channels of a tensor of any shape, along each axis; none along all of them where none are known."""
         found: Axes | None = self._axes.get(tensor)  # type: ignore[no-untyped-call]
         return found if found is not None else (None,) * tensor.ndim
 
     def settle(self, tensor: Any, axes: Sequence[Array | None]) -> None:
-        """The channels of a tensor that has just been made."""
+        """The channels, along each axis, of a tensor that has just been made; of any shape."""
         if isinstance(tensor, Tensor):
             self._axes[tensor] = tuple(axes)
 

@@ -24,7 +24,7 @@ class Units:
         return np.arange(start, start + count)
 
     def join(self, one: Array, other: Array) -> None:
-        """Make the channels one by one the same units."""
+        """Make the channels one by one the same units; numbers of channels, int (n,), as many on both sides."""
         for a, b in zip(one.tolist(), other.tolist(), strict=True):
             a, b = _root(self._parent, a), _root(self._parent, b)
             if a == b:
@@ -34,11 +34,11 @@ class Units:
                 self._pinned.add(a)
 
     def pin(self, channels: Array) -> None:
-        """These stay, whatever happens."""
+        """These channels, numbers (n,), stay, whatever happens."""
         self._pinned.update(_root(self._parent, n) for n in channels.tolist())
 
     def roots(self, channels: Array) -> Array:
-        """The unit of each channel."""
+        """The unit of each channel, int64 (n,), of their numbers (n,)."""
         return np.array([_root(self._parent, n) for n in channels.tolist()], np.int64)
 
     def is_pinned(self, unit: int) -> bool:
