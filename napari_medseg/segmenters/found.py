@@ -45,7 +45,7 @@ class Found:
 
     @classmethod
     def of(cls, geometry: Geometry, *, label: int, name: str, score: float, axis: int, box: FloatArray, contour: FloatArray) -> Found:
-        """From corners and outline on a scan's grid (voxel positions), which say on which slice it lies."""
+        """From corners (4, 3) and outline (p, 3) on a scan's grid (voxel positions z, y, x), which say on which slice it lies."""
         index = min(max(round(float(box[0, axis])), 0), geometry.shape[axis] - 1)
         return cls(label, name, score, axis, index, box, contour, geometry.world(box), geometry.world(contour))
 

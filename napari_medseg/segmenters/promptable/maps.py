@@ -64,7 +64,7 @@ def implied(prompts: Pointed, grid: Grid) -> list[tuple[float, ...]]:
 
 
 def stroked(voxels: Positions, grid: Grid) -> FloatArray:
-    """Voxels of the scan as a map of the cube, 0 and 1."""
+    """Voxels of the scan, (n, 3) coordinates z, y, x, as a map of the cube, 0 and 1: float32 (side, side, side)."""
     drawn = np.zeros((grid.side,) * 3, np.float32)
     at = np.rint(grid.inside(voxels)).astype(int)
     at = at[((at >= 0) & (at < grid.side)).all(axis=1)]

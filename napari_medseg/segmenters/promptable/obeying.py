@@ -22,7 +22,10 @@ SIDE = 0.6  # probability of a voxel that a point is on, and 1 less that of one 
 
 
 def kept(logits: FloatArray, previous: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
-    """Logits that stay near the last answer, or the mask to start from, the more, the farther they are from the newest point."""
+    """Logits that stay near the last answer, or the mask to start from, the more, the farther they are from the newest point.
+
+    Logits and the last answer's probabilities, 0-1, are float32 (z, y, x) on the working grid.
+    """
     sure = np.clip(previous, LEAST, 1 - LEAST)
     near = np.exp(-_squared(grid, prompts.points[-1]) / NEAR**2) if len(prompts.points) else np.float32(0)
     return np.asarray(logits + TRUST * (1 - near) * (np.log(sure / (1 - sure)) - logits), dtype=np.float32)
@@ -31,7 +34,7 @@ def kept(logits: FloatArray, previous: FloatArray, grid: Grid, prompts: Pointed)
 def confined(logits: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
     """Logits that fall beyond boxes and outlines, which lie roughly round the object: in space for what has depth, in its own layer for what is flat.
 
-    Where a point or a stroke says inside beyond all of them, they limit nothing.
+    Where a point or a stroke says inside beyond all of them, they limit nothing. Logits are float32 (z, y, x) on the working grid.
     """
     inside = filled(prompts.areas, grid)
     said = np.rint(grid.inside(np.concatenate([prompts.points[prompts.signs > 0], prompts.strokes]))).astype(int)
@@ -47,7 +50,10 @@ def confined(logits: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
 
 
 def obeyed(logits: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
-    """Logits with every point of the window on its side: where the network disagrees, a ball around it is pulled over, newer points after older ones."""
+    """Logits with every point of the window on its side: where the network disagrees, a ball around it is pulled over, newer points after older ones.
+
+    They are float32 (z, y, x) on the working grid.
+    """
     out = logits.copy()
     for point, sign in zip(prompts.points, prompts.signs, strict=True):
         at = np.rint(grid.inside(point)).astype(int)
@@ -60,7 +66,7 @@ def obeyed(logits: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
 
 
 def alone(logits: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
-    """Logits without pieces that nobody pointed at, where there are only points."""
+    """Logits, float32 (z, y, x) on the working grid, without pieces that nobody pointed at, where there are only points."""
     if prompts.areas or len(prompts.strokes) or len(prompts.mask):
         return logits
     found = np.asarray(logits > 0)
@@ -68,7 +74,7 @@ def alone(logits: FloatArray, grid: Grid, prompts: Pointed) -> FloatArray:
 
 
 def pieces(found: BoolArray, grid: Grid, prompts: Pointed) -> BoolArray:
-    """The pieces within a voxel of a positive point; all where there is none."""
+    """The pieces of a mask, bool (z, y, x) on the working grid, within a voxel of a positive point; all where there is none."""
     labelled, _ = ndi.label(found)
     chosen: set[int] = set()
     for point in np.clip(np.rint(grid.inside(prompts.points[prompts.signs > 0])), 1, grid.side - 2).astype(int):
@@ -78,7 +84,10 @@ def pieces(found: BoolArray, grid: Grid, prompts: Pointed) -> BoolArray:
 
 
 def held(values: FloatArray, box: Box, prompts: Pointed) -> FloatArray:
-    """Probabilities on the scan's voxels, the voxels of all points and strokes on their sides; in place. The newest word counts."""
+    """Probabilities on the scan's voxels, the voxels of all points and strokes on their sides; in place. The newest word counts.
+
+    They are the box's (z, y, x), 0-1.
+    """
     corner, shape = np.array([part.start for part in box]), np.array(values.shape)
     groups = [(prompts.background, -1), (prompts.strokes, 1), *((point[None], int(sign)) for point, sign in zip(prompts.points, prompts.signs, strict=True))]
     for voxels, sign in groups:

@@ -63,7 +63,7 @@ class Fingerprint(BaseModel):
 
 
 def fingerprint(scans: Iterable[tuple[Volume, LabelArray]], values: Iterable[int]) -> Fingerprint:
-    """The fingerprint of scans and their label maps (255 unknown).
+    """The fingerprint of scans and their label maps, uint8 (z, y, x), 255 unknown.
 
     Raises
     ------

@@ -65,7 +65,7 @@ class Way:
         return np.clip(parts, 0, 1)
 
     def levels(self, trust: Array) -> Array:
-        """Numbers voxel by voxel on the network's grid, the nearest."""
+        """Numbers (z, y, x) of the file's grid voxel by voxel on the network's, the nearest."""
         turned = self.turn.apply(trust)
         where = [np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1) for n, m in zip(self.shape, turned.shape, strict=True)]
         return np.ascontiguousarray(turned[np.ix_(*where)])

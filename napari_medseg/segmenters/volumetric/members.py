@@ -72,11 +72,11 @@ class Architecture(nn.Module):
         return logits + self.expected[:, None, None, None]
 
     def flat(self, windows: Tensor) -> Tensor:
-        """Windows as the network sees them: without the axis of the slices where it has 2 dimensions."""
+        """Windows (n, ..., z, y, x) as the network sees them: without the axis of the slices, one voxel long, where it has 2 dimensions."""
         return windows if self.plan.dims == 3 else windows.squeeze(2 + self.plan.axis)
 
     def spread(self, maps: Tensor) -> Tensor:
-        """The way back from `flat`."""
+        """The way back from `flat`: maps (n, ..., z, y, x)."""
         return maps if self.plan.dims == 3 else maps.unsqueeze(2 + self.plan.axis)
 
     def loss(self, windows: Tensor, targets: Tensor, weights: Tensor, chosen: Loss) -> Tensor:
