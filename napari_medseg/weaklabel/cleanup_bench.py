@@ -68,7 +68,7 @@ class Bench:
         return z, y, x
 
     def allowed(self, box: Box) -> BoolArray | None:
-        """Where the edit mask lets voxels change; None for everywhere."""
+        """Where the edit mask lets voxels change, bool, the box's (z, y, x); None for everywhere."""
         inside: BoolArray | None = None
         if self._edit.inside is not None and self.beside is not None:
             inside = self.beside[box] == self._edit.inside

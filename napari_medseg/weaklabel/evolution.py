@@ -61,7 +61,7 @@ class Evolution:
 
     @property
     def patch(self) -> tuple[Box, BoolArray] | None:
-        """What changed since the last one: where on the scan, and the mask there (a view); None when nothing did."""
+        """What changed since the last one: where on the scan, and the mask there, bool (z, y, x) and a view; None when nothing did."""
         if self.changed is None:
             return None
         z, y, x = (slice(part.start - whole.start, part.stop - whole.start) for part, whole in zip(self.changed, self.box, strict=True))

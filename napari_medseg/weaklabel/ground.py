@@ -91,7 +91,7 @@ class Ground:
 
     @property
     def first_mask(self) -> BoolArray | None:
-        """The mask given to start from, in the box."""
+        """The mask given to start from, bool, the box's (z, y, x)."""
         return None if self.given.init is None else self.given.init[self.box] & self.allowed
 
     def place(self, box: Box, part: BoolArray) -> BoolArray:

@@ -45,7 +45,7 @@ NOWHERE = LocalStatistics(np.zeros((2, 1, 1, 1), np.float32), np.array([TILE] * 
 
 
 def cells_of(local_mm: float, spacing: Spacing) -> IntArray:
-    """How many voxels a cell takes along z, y, x: powers of two that divide a tile."""
+    """How many voxels a cell takes along z, y, x, (3,): powers of two that divide a tile."""
     return np.array([min(TILE, 2 ** max(0, int(np.floor(np.log2(max(local_mm / CELLS_A_LOOK / s, 1.0)))))) for s in spacing], np.intp)
 
 

@@ -141,7 +141,8 @@ def run(most: int, track: Track, queue: Queue, toll: Toll, ways: Around, width: 
 def enter(near: BoolArray, closed: BoolArray, cost: IntArray, row: IntArray, nodes: IntArray, places: IntArray) -> int:
     """Open all voxels that are near and not closed; how many there are.
 
-    `cost` and `row` have a rim; the voxels' flat indices go into `nodes` with the rim and into `places` without.
+    `near` and `closed` are bool (z, y, x), `cost` and `row` int32 with a rim around that; the voxels' flat indices go into `nodes` with the rim and into
+    `places` without.
     """
     count = 0
     depth, height, width = near.shape

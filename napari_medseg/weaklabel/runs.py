@@ -44,7 +44,7 @@ class Pieces:
     count: int
 
     def sizes(self) -> IntArray:
-        """Voxels of each piece."""
+        """Voxels of each piece, intp (count,)."""
         return np.bincount(self.numbers, self.stops - self.starts, self.count).astype(np.intp)
 
     def at(self, z: int, y: int, x: int) -> int:
@@ -54,7 +54,7 @@ class Pieces:
         return int(self.numbers[runs][np.searchsorted(self.stops[runs], x, side="right")])
 
     def at_edges(self, axes: tuple[int, ...]) -> BoolArray:
-        """Which pieces touch an end of these axes."""
+        """Which pieces touch an end of these axes, bool (count,)."""
         z, y = np.divmod(np.repeat(np.arange(len(self.first) - 1), np.diff(self.first)), self.shape[1])
         ends = np.zeros(len(self.numbers), bool)
         for axis, (low, high) in enumerate(((z, z + 1), (y, y + 1), (self.starts, self.stops))):

@@ -77,7 +77,7 @@ def checked_mask(mask: npt.NDArray[Any] | None, shape: Shape, where: str) -> Boo
 
 
 def checked_seeds(seeds: npt.ArrayLike, shape: Shape) -> IntArray:
-    """Seeds as voxel indices inside the scan; may be empty.
+    """Seeds as voxel indices (n, 3) inside the scan; may be empty.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def near(points: IntArray, shape: Shape, radius_mm: float, spacing: Spacing) -> 
 
 
 def distance_to(mask: BoolArray, spacing: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """Distance to the mask in mm, 0 inside; infinite when it is empty. Of any number of axes, with a step in mm for each."""
+    """Distance to the mask in mm, 0 inside; infinite when it is empty. The mask is of any shape, with a step in mm for each axis."""
     if not mask.any():
         return np.full(mask.shape, np.inf)
     return np.asarray(ndi.distance_transform_edt(~mask, sampling=spacing))

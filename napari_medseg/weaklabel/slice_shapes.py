@@ -64,7 +64,7 @@ class Course:
     _places: list[Place | None]
 
     def at(self, z: int) -> FloatArray:
-        """Depth inside the class in mm on a slice of the gap, negative outside; float32, the box."""
+        """Depth inside the class in mm on a slice of the gap, negative outside; float32, the box's (y, x)."""
         frame = cubic(self._gap, self._places, z)
         moved = [None if depth is None or place is None else _moved(depth, frame - place) for depth, place in zip(self._depths, self._places, strict=True)]
         return np.asarray(cubic(self._gap, moved, z), np.float32)

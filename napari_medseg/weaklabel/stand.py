@@ -99,7 +99,7 @@ class Stand:
         return changed if seen is None else self._widened([seen] if changed is None else [changed, seen])
 
     def glimpse(self) -> tuple[Box, BoolArray]:
-        """The front's mask while it is on its way: a box of the ground with all of it, and the mask in there."""
+        """The front's mask while it is on its way: a box of the ground with all of it, and the mask in there, bool (z, y, x)."""
         box = self.extent if self._turned is None else scene.joined(self.extent, self._turned)
         return box, self.front.inside[box].copy()
 

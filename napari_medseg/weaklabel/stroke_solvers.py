@@ -78,7 +78,7 @@ class Solver(Protocol):
 
     @property
     def labels(self) -> LabelArray:
-        """As far as it is, uint8, the region's voxels; 0 or 255 where no class is."""
+        """As far as it is, uint8, the region's (z, y, x); 0 or 255 where no class is."""
 
 
 class Learner:
@@ -112,7 +112,7 @@ class Learner:
         return self._learned.classes, np.ascontiguousarray(np.rint(255 * (1 - chances)).astype(np.uint8).T)
 
     def chances(self) -> dict[int, FloatArray]:
-        """How likely each class is by its looks: float32, the region's voxels."""
+        """How likely each class is by its looks, 0-1: float32, the region's (z, y, x)."""
         return dict(zip(self._learned.classes, self._learned.probabilities(self._looks(0)), strict=True))
 
     def _looks(self, level: int) -> FloatArray:

@@ -65,7 +65,7 @@ def listed(tiles: BoolArray) -> Iterator[Triple]:
 
 
 def gaussian(sigma: float) -> FloatArray:
-    """The weights of a Gaussian of `sigma` voxels, odd in number, summing to 1; a single 1 when sigma is next to nothing."""
+    """The weights of a Gaussian of `sigma` voxels, float32 (n,), odd in number, summing to 1; a single 1 when sigma is next to nothing."""
     radius = int(np.ceil(TRUNCATE * sigma)) if sigma > 0.1 else 0
     at = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (at / max(sigma, 1e-6)) ** 2)
