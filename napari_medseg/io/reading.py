@@ -100,7 +100,7 @@ def is_label_map(volume: Volume) -> bool:
 
 
 def label_values(volume: Volume, where: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]:
-    """The values of a label map as uint8 or uint16.
+    """The values of a label map as uint8 or uint16 (z, y, x).
 
     Raises
     ------

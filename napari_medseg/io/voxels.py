@@ -145,7 +145,7 @@ def _check_one(stored: Stored, share: int, size: int, path: Path) -> None:
 
 
 def load(stored: Stored, path: Path) -> Array:
-    """The voxels, in the machine's byte order, to be written to by nobody else.
+    """The voxels, of `stored.shape` and in the machine's byte order, to be written to by nobody else.
 
     What is not packed and too large for memory stays in its file and is read when it is looked at; changes go to memory, never to the file.
 

@@ -34,7 +34,7 @@ def shared(one: Box, other: Box) -> tuple[Box, Box] | None:
 
 
 def within(answer: Answer, box: Box) -> FloatArray:
-    """An answer's probabilities in a part of the scan; 0 beyond the answer's box."""
+    """An answer's probabilities in a part of the scan, float32 (z, y, x), 0-1; 0 beyond the answer's box."""
     out = np.zeros([part.stop - part.start for part in box], np.float32)
     met = shared(box, answer.box)
     if met is not None:

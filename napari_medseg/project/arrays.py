@@ -137,7 +137,7 @@ class Parts:
 
 
 def read_arrays(path: Path, shape: Shape, sums: Mapping[str, str]) -> dict[str, Array]:
-    """Strokes and other arrays of a version, by name.
+    """Strokes and other arrays of a version, each (z, y, x) of this shape, by name.
 
     Parameters
     ----------

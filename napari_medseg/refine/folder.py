@@ -98,7 +98,7 @@ class RunFolder:
             np.savez_compressed(file, **under)  # type: ignore[arg-type]
 
     def read_bare(self, number: int, inputs: Inputs) -> dict[str, LabelArray]:
-        """A finished round's labels as its model made them.
+        """A finished round's labels as its model made them, uint8 (z, y, x) under the case's id.
 
         Raises
         ------

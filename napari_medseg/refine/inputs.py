@@ -64,7 +64,7 @@ class Inputs:
         return {case.id: case.image.geometry.voxel_ml for case in self.cases}
 
     def written(self, answers: Labels) -> dict[str, LabelArray]:
-        """Answers with all that a person settled in them."""
+        """Answers with all that a person settled in them, (z, y, x) under the case's id."""
         return {case.id: self.words[case.id].over(answers[case.id]) for case in self.cases}
 
 

@@ -64,7 +64,7 @@ class Cells:
                 self._full.append(index)
 
     def so_far(self, box: Box, axis: int, at: int) -> Iterator[tuple[Box, FloatArray]]:
-        """What is known of one plane of a window that has been, in pieces; what was given away is left out."""
+        """What is known of one plane of a window that has been, in pieces (classes, z, y, x); what was given away is left out."""
         if not box[axis].start <= at < box[axis].stop:
             return
         for index, (rows, columns) in self._touched(box):
@@ -80,7 +80,7 @@ class Cells:
             yield (part[0], part[1], part[2]), (self._sums[index][(slice(None), *here)] / seen).cpu().numpy()
 
     def finished(self) -> Iterator[tuple[Box, FloatArray]]:
-        """Cells whose last window has been, once; they are the caller's then."""
+        """Cells (classes, z, y, x) whose last window has been, once; they are the caller's then."""
         full, self._full = self._full, []
         for index in full:
             (top, bottom), (left, right) = self._bounds[0][index[0]], self._bounds[1][index[1]]

@@ -48,7 +48,7 @@ class Portable:
 
     @property
     def example(self) -> Tensor:
-        """Two windows that are not all the same."""
+        """Two windows (2, channels, *window) that are not all the same."""
         wanted = self.description.input
         return torch.randn((2, wanted.channels, *wanted.size[3 - wanted.dims :]), generator=torch.Generator().manual_seed(0))
 

@@ -93,7 +93,20 @@ def load_model(path: str | Path) -> tuple[UNet, dict[str, Any]]:
 
 
 def write_weights(path: Path, tensors: dict[str, Tensor], kind: type[BaseModel], plan: dict[str, Any]) -> Path:
-    """Write tensors with a plan of this kind, their checksum filled in; raises as `save_model` does."""
+    """Write tensors with a plan of this kind, their checksum filled in.
+
+    Parameters
+    ----------
+    tensors : by name, of any shape
+        Contiguous, on the processor.
+
+    Raises
+    ------
+    InvalidInputError
+        When the plan cannot be kept with the network.
+    UnwritableFileError
+        When the disk refuses.
+    """
     try:
         whole = kind.model_validate({**plan, "sha256": _checksum(tensors)})
         text = json.dumps(whole.model_dump(), allow_nan=False)

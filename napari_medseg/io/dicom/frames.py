@@ -75,7 +75,7 @@ class Frame:
 
 
 def normal_of(orientation: Six) -> Array:
-    """Of the image plane, in LPS."""
+    """Of the image plane, (x, y, z) in LPS."""
     return np.cross(orientation[:3], orientation[3:])
 
 

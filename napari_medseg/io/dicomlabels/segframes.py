@@ -53,7 +53,7 @@ class Frame:
 
     @property
     def normal(self) -> npt.NDArray[np.float64]:
-        """Of the plane, in LPS."""
+        """Of the plane, (x, y, z) in LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 

@@ -94,7 +94,7 @@ def chunks_there(stored: Stored) -> Iterator[tuple[int, ...]]:
 
 
 def read_whole(stored: Stored) -> Array:
-    """All voxels, in memory or in a scratch file; only chunks that were written are looked at.
+    """All voxels, of `stored.shape`, in memory or in a scratch file; only chunks that were written are looked at.
 
     Raises
     ------

@@ -68,7 +68,7 @@ class Seen:
 
     @cached_property
     def images(self) -> Tensor | None:
-        """Images, 0 where the weight is."""
+        """Images (n, channels, [z,] y, x), 0 where the weight is."""
         if self._images is None:
             return None
         return torch.where(self.known, self._images.detach().to(self.logits.dtype), torch.zeros((), dtype=self.logits.dtype, device=self.logits.device))

@@ -47,7 +47,7 @@ class Trio:
     b_sha256: str
 
     def mask(self, which: Which, label: int | None) -> Array:
-        """One of the masks as it is shown: its classes, or one class as 1."""
+        """One of the masks as it is shown, (z, y, x): its classes, or one class as 1."""
         array = self.a if which == "a" else self.b
         return array if label is None else (array == label).astype(np.uint8)
 

@@ -44,7 +44,7 @@ class Interaction:
         return (self.kind, self.positive, *((part.start, part.stop) for part in self.box), marked)
 
     def within(self, shape: Shape) -> BoolArray:
-        """Its voxels in a whole volume."""
+        """Its voxels in a whole volume, bool (z, y, x)."""
         whole = np.zeros(shape, dtype=bool)
         whole[self.box] = True if self.voxels is None else self.voxels
         return whole

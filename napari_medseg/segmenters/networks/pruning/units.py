@@ -18,7 +18,7 @@ class Units:
         self._pinned: set[int] = set()
 
     def fresh(self, count: int) -> Array:
-        """Numbers of as many channels that hang together with nothing yet."""
+        """Numbers (count,) of as many channels that hang together with nothing yet."""
         start = len(self._parent)
         self._parent += range(start, start + count)
         return np.arange(start, start + count)
