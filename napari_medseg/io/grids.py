@@ -46,7 +46,13 @@ def grid(shape: Shape, affine: Matrix, path: Path) -> Geometry:
 
 
 def require_spacing(spacing: npt.ArrayLike, path: Path) -> None:
-    """Refuse a spacing (x, y, z in mm) that no scanner gives: it would have to be guessed."""
+    """Refuse a spacing (x, y, z in mm) that no scanner gives: it would have to be guessed.
+
+    Raises
+    ------
+    UnreadableFileError
+        When it is not finite, or beyond `LIMITS_MM`.
+    """
     values = np.abs(np.asarray(spacing, float))
     if not np.isfinite(values).all() or (values < LIMITS_MM[0]).any() or (values > LIMITS_MM[1]).any():
         told = " x ".join(f"{s:g}" for s in np.asarray(spacing, float))

@@ -12,7 +12,13 @@ from napari_medseg.volume import Geometry
 
 
 def grid(size: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float, ...], direction: tuple[float, ...], path: Path) -> Geometry:
-    """ITK's x, y, z of a 2D or 3D image as a Geometry; names the file when it cannot be one."""
+    """ITK's x, y, z of a 2D or 3D image as a Geometry; sizes in voxels, lengths in mm.
+
+    Raises
+    ------
+    UnreadableFileError
+        When it cannot be one; names the file.
+    """
     matrix = np.reshape(direction, (len(size), len(size)))
     if len(size) == 2:
         matrix, size, spacing, origin = flat(matrix), (*size, 1), (*spacing, 1.0), (*origin, 0.0)

@@ -106,7 +106,13 @@ def numbered(pattern: str, first: int, last: int, step: int) -> list[str]:
 
 
 def require_size(shape: tuple[int, ...], path: Path) -> None:
-    """Refuse a grid without voxels."""
+    """Refuse a grid without voxels.
+
+    Raises
+    ------
+    UnreadableFileError
+        When a side is less than 1, or there is none.
+    """
     if not shape or min(shape) < 1:
         told = " x ".join(map(str, shape[::-1])) or "nothing"
         raise UnreadableFileError(f"its header gives a size of {told}", where=path, todo=SEND_AGAIN)

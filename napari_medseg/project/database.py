@@ -69,7 +69,15 @@ class Database:
         """Nothing: the file goes with its folder."""
 
     def open(self) -> None:
-        """Look whether the file is a whole study database, and take the steps it lacks, after a copy of it."""
+        """Look whether the file is a whole study database, and take the steps it lacks, after a copy of it.
+
+        Raises
+        ------
+        ProjectDamagedError
+            When it is missing, damaged, or holds parts that are not this program's own.
+        ProjectError
+            When it was written by a newer version, or by an older one and may only be read.
+        """
         self._require_there()
         with self.reading() as connection:
             self._require_sound(connection)

@@ -55,7 +55,13 @@ class ServerDatabase(Database):
     # -- making, opening -------------------------------------------------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Make the schema, which must not be there, and its tables."""
+        """Make the schema, which must not be there, and its tables.
+
+        Raises
+        ------
+        UnwritableFileError
+            When the schema is there already.
+        """
         with self._translated(), self._once() as connection:
             if inspect(connection).has_schema(self._address.schema):
                 raise UnwritableFileError("holds another study already", where=f"schema {self._address.schema}", todo="Choose another schema")

@@ -29,6 +29,11 @@ def act(step: Step, bench: Bench) -> Iterator[int]:
     ------
     int
         Pieces that were dropped, after each class.
+
+    Raises
+    ------
+    InvalidInputError
+        When it is no step, or one that keeps what was clicked finds nothing near a click.
     """
     raise InvalidInputError(f"{type(step).__name__} is no step of a clean-up", where="clean-up", todo="Use one of those listed in cleanup_steps")
 

@@ -124,7 +124,13 @@ class Panel:
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """What is trained, in this order: each network with each loss."""
+        """What is trained, in this order: each network with each loss.
+
+        Raises
+        ------
+        InvalidInputError
+            When no network is named, and none of those it would choose among is here.
+        """
         names = [name.strip() for name in self.networks.split(",") if name.strip()]
         losses = [loss.strip() for loss in self.losses.split(";") if loss.strip()] or [""]
         found = tuple(dict.fromkeys(Candidate(name, loss) for name in names or _here() for loss in losses))

@@ -179,7 +179,13 @@ def compare(request: CompareRequest) -> Iterator[CompareTick]:
 
 
 def dealt(request: CompareRequest, seed: int) -> tuple[list[Case], list[Case]]:
-    """Who judges and who teaches, by patient; those who teach know every class there is."""
+    """Who judges and who teaches, by patient; those who teach know every class there is.
+
+    Raises
+    ------
+    NoLabelsError
+        When nothing is labelled in the cases that teach.
+    """
     who = {case.id: request.patients.get(case.id, case.id) for case in request.cases}
     back = held_back(who.values(), HELD_OUT, seed)
     judges, teachers = ([case for case in request.cases if back[who[case.id]] is side] for side in (True, False))

@@ -120,7 +120,13 @@ def encoder_for(path: str | Path, name: str, *, dims: int, channels: int) -> Enc
 
 
 def require_kind(plan: EncoderPlan, file: Path, *, dims: int, channels: int) -> None:
-    """Refuse an encoder of other dimensions or channels; see `encoder_for`."""
+    """Refuse an encoder of other dimensions or channels; see `encoder_for`.
+
+    Raises
+    ------
+    SegmenterError
+        When it is one.
+    """
     found = plan.network
     if found.dims != dims:
         what = f"learnt in {found.dims} dimensions, and the network has {dims}"

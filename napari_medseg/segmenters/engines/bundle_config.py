@@ -114,7 +114,13 @@ class BundleConfig:
         return item
 
     def pointed(self, reference: str, field: str) -> tuple[Any, str]:
-        """What a reference (`@name::key::0`) points to, and its field's name; follows references to references."""
+        """What a reference (`@name::key::0`) points to, and its field's name; follows references to references.
+
+        Raises
+        ------
+        RefusedError
+            When it points nowhere, to what is not there, or to itself.
+        """
         for _ in range(DEEPEST):
             found = REFERENCE.fullmatch(reference)
             if found is None:

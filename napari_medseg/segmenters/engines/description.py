@@ -271,6 +271,11 @@ def from_form(where: str | Path, form: dict[str, Any], base: Any = None) -> Desc
         threshold. Lists are texts with commas or spaces; yes and no are texts; None is not answered.
     base : dict, optional
         A description's content that the answers change.
+
+    Raises
+    ------
+    InvalidInputError
+        When the window or the classes are missing, there is no such field, or an answer is none of its.
     """
     given = {key: value for key, value in form.items() if value not in (None, "")}
     if base is None and not NEEDED <= given.keys():

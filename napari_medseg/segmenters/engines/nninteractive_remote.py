@@ -60,7 +60,13 @@ class NnInteractiveRemoteSegmenter(DialogueSegmenter):
         return Capabilities(classes=(), licence=LICENCE, prompts=PROMPTS, dims=3, remote=self.remote)
 
     def open(self, device: str) -> Session:
-        """A session on the server, which chooses the device."""
+        """A session on the server, which chooses the device.
+
+        Raises
+        ------
+        UnavailableError
+            When a package is missing.
+        """
         try:
             from nnInteractive.inference.remote import nnInteractiveRemoteInferenceSession
         except ImportError as error:

@@ -43,7 +43,7 @@ class TorchScriptSegmenter(DescribedSegmenter):
         super().__init__(model, describe(model, Path(description) if description else None, form), "TorchScript")
 
     def open(self, device: str) -> Network:
-        """Load it with `torch.jit.load`."""
+        """Load it with `torch.jit.load`; raises as `DescribedSegmenter.open` does."""
         import torch
 
         from napari_medseg.segmenters.engines.torch_network import TorchNetwork

@@ -169,7 +169,13 @@ class HMRNet(Detector):
         )
 
     def drawn(self, found: Detections, index: int, size: tuple[int, int]) -> Tensor:
-        """How far inside the boundary a pixel lies, as logits."""
+        """How far inside the boundary a pixel lies, as logits (h, w).
+
+        Raises
+        ------
+        ValueError
+            When the detections hold no boundaries.
+        """
         if found.contours is None:
             raise ValueError("these detections hold no boundaries")
         contour = found.contours[index]

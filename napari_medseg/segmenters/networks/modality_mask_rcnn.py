@@ -179,7 +179,13 @@ class ModalityMaskRCNN(Detector):
         return int(self.kept.sum())
 
     def drawn(self, found: Detections, index: int, size: tuple[int, int]) -> Tensor:
-        """The mask's logits, bilinearly in its box; nothing outside."""
+        """The mask's logits (h, w), bilinearly in its box; nothing outside.
+
+        Raises
+        ------
+        ValueError
+            When the detections hold no masks.
+        """
         if found.masks is None:
             raise ValueError("these detections hold no masks")
         return pasted_mask(found.masks[index], found.boxes[index], size)

@@ -38,7 +38,13 @@ class Looking(nn.Module):
         self.names: tuple[str, ...] = ()
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Maps (n, maps, z, y, x), 0-1, of windows (n, channels, z, y, x)."""
+        """Maps (n, maps, z, y, x), 0-1, of windows (n, channels, z, y, x).
+
+        Raises
+        ------
+        InvalidInputError
+            When a network does not tell where it looks.
+        """
         every = []
         for member in cast("Sequence[Architecture]", self.members):
             found = member.network.looks(member.flat(windows))
