@@ -115,7 +115,7 @@ def _layers(passes: Passes, layer: Tensor, spacing: Tensor, thickness: int) -> T
 def move(phi: Tensor, rate: Tensor, time: Tensor, flags: Tensor, spacing: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Move what lies beside the surface; a voxel there is no farther from it than its neighbour across is. The rest is `UNKNOWN`.
 
-    Returns phi in mm (z, y, x), the flags, and how many voxels turned over; `rate` and `time` as in `rates`, all else as for `step`.
+    Returns phi in mm (z, y, x), the flags, and how many voxels turned over; `rate` is as `rates` gives it, all else as `step` tells.
     """
     across_z, across_y, across_x = crossings(neighbours(phi))
     most = torch.minimum(

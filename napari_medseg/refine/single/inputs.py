@@ -47,7 +47,7 @@ def checked(image: Volume, labels: LabelArray, trust: Array, weak: LabelArray | 
     Parameters
     ----------
     labels, weak : uint8 (z, y, x)
-        On the scan's grid; 255 is unknown.
+        On the scan's grid; 255 is unknown. `weak` is None where the label map from before the corrections is lost.
     trust : uint8 (z, y, x)
         Levels of `Trust`.
 
