@@ -45,7 +45,9 @@ class Serving:
 
     @property
     def log(self):
-        return (self.folder / "audit.log").read_text(encoding="utf-8")
+        """What was written so far: the first line makes the file, after its answer was given."""
+        file = self.folder / "audit.log"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
 
     def server(self, token=None):
         return Server(self.address, self.token if token is None else token, str(self.folder / "ca.pem") if self.address.startswith("https") else "")
