@@ -100,7 +100,6 @@ class Architecture(nn.Module):
         known = torch.tensor(list(share)).clamp(1e-4, 0.9)
         self.expected.copy_((known / (1 - known.sum()).clamp(min=0.05)).log())
 
-
     def frozen_parts(self, freeze: str) -> list[nn.Module | nn.Parameter]:
         """What "none", "encoder" or "all but last" leaves alone; the last layers are those at the end that work at one resolution."""
         if freeze == "encoder":
