@@ -2,11 +2,13 @@
 
     python benchmarks/train_promptable.py --minutes 70 --out /tmp/promptable                  two cores: one thread each
     python benchmarks/train_promptable.py --minutes 30 --device cuda --shards 6 --batch 8 --workers 2 --widths 32 64 128 192
+    python benchmarks/train_promptable.py --minutes 90 --seed 1 --start napari_medseg/segmenters/weights/promptable.safetensors --rate 1e-3
     python benchmarks/train_promptable.py --minutes 1 --batch 1 --out /tmp/look               a look whether it runs
 
 Every volume is met by a simulated annotator for one to ten rounds (`simulated_annotator.py`): the network's own answer decides where the next prompt goes,
-and each round is a step of the training, so that no forward pass is spent on clicks alone. It goes on from its own checkpoint when there is one; the
-learning rate falls to nothing along a cosine over the minutes planned. What ships are the running means of the weights. No volume comes from a patient.
+and each round is a step of the training, so that no forward pass is spent on clicks alone. It goes on from its own checkpoint when there is one, else from
+the weights of `--start` (with another seed, so that no volume is met twice); the learning rate falls to nothing along a cosine over the minutes planned. What
+ships are the running means of the weights. No volume comes from a patient.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from copy import deepcopy
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a shard: on a busy machine threads that wait for each other at every layer take twice as long
 
@@ -31,10 +34,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_medseg.segmenters.promptable.encode import CHANNELS, SEEDED, Marks, encode
+from napari_medseg.segmenters.promptable.model import load_promptable
 from napari_medseg.segmenters.promptable.network import WIDTHS, PromptableNet
 from napari_medseg.testing.procedural import Made, procedural_volume
 
-RATE, DECAY, CLIP, WARM = 2e-3, 1e-3, 1.0, 100
+DECAY, CLIP, WARM = 1e-3, 1.0, 100
 MEAN_OVER = 0.998  # of the running mean of the weights, per update
 OBEY = 20.0  # extra weight of prompted voxels
 ROUNDS = (1, 2, 3, 5, 8, 10)
@@ -96,8 +100,13 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     network = PromptableNet(len(CHANNELS), args.widths).to(args.device, memory_format=torch.channels_last_3d)
+    record: dict[str, Any] = {}
+    if args.start:
+        started, plan = load_promptable(args.start)
+        network.load_state_dict(started.state_dict())
+        record["after"] = plan["training"]
     mean = deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=DECAY)
     update, spent = _resumed(args.out / "checkpoint.pt", network, mean, optimiser)
     first = args.seed * 10_000_000 + update * args.batch * args.shards  # never the same volume twice
     shards = [
@@ -109,7 +118,7 @@ def main() -> None:
     with ThreadPoolExecutor(args.shards) as pool:
         while (elapsed := time.perf_counter() - began) < args.minutes * 60:
             for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1, (update + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * elapsed / (args.minutes * 60)))
+                group["lr"] = args.rate * min(1, (update + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * elapsed / (args.minutes * 60)))
             results = list(pool.map(Shard.step, shards))
             for weight, *gradients in zip(network.parameters(), *(gradients for gradients, _, _ in results), strict=True):
                 weight.grad = sum(gradients[1:], gradients[0]) / len(gradients)
@@ -128,8 +137,8 @@ def main() -> None:
                 print(f"{elapsed / 60:6.1f} min  update {update}  loss {smoothed:.3f}  Dice after prompts {dice}", flush=True)
             if elapsed - saved > args.every * 60:
                 saved = elapsed
-                _keep(args, network, mean, optimiser, update, elapsed)
-    _keep(args, network, mean, optimiser, update, args.minutes * 60)
+                _keep(args, network, mean, optimiser, update, elapsed, record)
+    _keep(args, network, mean, optimiser, update, args.minutes * 60, record)
 
 
 def _resumed(path: Path, network: PromptableNet, mean: PromptableNet, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
@@ -143,7 +152,9 @@ def _resumed(path: Path, network: PromptableNet, mean: PromptableNet, optimiser:
     return int(state["update"]), float(state["spent"])
 
 
-def _keep(args: argparse.Namespace, network: PromptableNet, mean: PromptableNet, optimiser: torch.optim.Optimizer, update: int, spent: float) -> None:
+def _keep(
+    args: argparse.Namespace, network: PromptableNet, mean: PromptableNet, optimiser: torch.optim.Optimizer, update: int, spent: float, record: dict[str, Any]
+) -> None:
     """Write the checkpoint to go on from and the model to use."""
     from napari_medseg.segmenters.promptable.model import save_promptable
 
@@ -152,7 +163,7 @@ def _keep(args: argparse.Namespace, network: PromptableNet, mean: PromptableNet,
     torch.save(state, part)
     part.replace(args.out / "checkpoint.pt")
     shown = update * args.batch * args.shards
-    record = {"updates": update, "volume rounds": shown, "minutes": round(spent / 60, 1), "device": args.device, "seed": args.seed}
+    record = {**record, "updates": update, "volume rounds": shown, "minutes": round(spent / 60, 1), "device": args.device, "seed": args.seed}
     record["data"] = "procedural volumes"
     save_promptable(args.out / "latest.safetensors", deepcopy(mean).cpu(), {"training": record})
 
@@ -168,6 +179,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="processes that make volumes for each shard; 0: the shard makes its own")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a trained model to go on from, of the same widths")
+    parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     return parser.parse_args()
 
 
