@@ -16,6 +16,9 @@ from napari_medseg.volume import Array, AxisMap, FloatArray, Geometry, LabelArra
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_medseg.segmenters.protocol import Focus
+    from napari_medseg.segmenters.window import Place
+
 SIZE = 128
 UNKNOWN = 255
 """Label of voxels nobody has judged; a loss must not look there."""
@@ -55,6 +58,28 @@ def box_in_file(turn: AxisMap, box: Box, shape: Shape) -> Box:
     for part, n, axis, flip in zip(box, shape, turn.order, turn.flipped, strict=True):
         parts[axis] = slice(n - part.stop, n - part.start) if flip else slice(part.start, part.stop)
     return parts[0], parts[1], parts[2]
+
+
+def place_in_view(focus: Focus, turn: AxisMap, turned: Shape, shape: Shape) -> Place | None:
+    """The slice in view on a network's grid, None along the other axes; None when nobody looks.
+
+    Parameters
+    ----------
+    focus : the slice in view of the file's first axis, or what tells it
+    turn : AxisMap
+        From the file's axes to the network's.
+    turned, shape : (z, y, x)
+        The turned grid before and after resampling.
+    """
+    index = focus() if callable(focus) else focus
+    if index is None:
+        return None
+    axis = turn.order.index(0)
+    inside = min(max(index, 0), turned[axis] - 1)
+    inside = turned[axis] - 1 - inside if turn.flipped[axis] else inside
+    place: list[float | None] = [None, None, None]
+    place[axis] = (inside + 0.5) * shape[axis] / turned[axis] - 0.5
+    return place[0], place[1], place[2]
 
 
 def normalise(slices: Array) -> FloatArray:

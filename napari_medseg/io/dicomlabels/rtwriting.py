@@ -6,7 +6,6 @@ a slice's outlines, those that take their parity and those that count windings r
 
 from __future__ import annotations
 
-import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,13 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from napari_medseg.errors import NoLabelsError, UnwritableFileError
 from napari_medseg.io.dicomlabels.contours import Points, outlines
 from napari_medseg.io.dicomlabels.identity import NAME, PATIENT_AND_STUDY, anonymous, sources, version
 from napari_medseg.io.dicomlabels.reference import reference
-from napari_medseg.io.dicomlabels.terms import TISSUE, Described, character_set, concept, described, long_text
-from napari_medseg.io.dicomplanes import FAULTS, Header, Plane
+from napari_medseg.io.dicomlabels.terms import TISSUE, Described, character_set, concept, long_text
+from napari_medseg.io.dicomlabels.writing import classes_to_write, writing
+from napari_medseg.io.dicomplanes import Header, Plane
 from napari_medseg.io.formats import Scan
-from napari_medseg.io.reading import label_values
 from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Volume
 
@@ -42,31 +40,20 @@ def write_structures(volume: Volume, path: Path, scan: Scan) -> None:
     ------
     As `io.write`.
     """
-    array = label_values(volume, path)
-    told = described(volume)
-    if not told:
-        raise NoLabelsError("holds no class to write", where=path, todo="Draw something, or name a class, first")
+    array, told = classes_to_write(volume, path)
     ref = reference(scan, volume.geometry, path)
     stack = ref.stack(array)
     drawn = [(plane, stack[k]) for k in ref.drawn(stack, path) for plane in [ref.planes[k]] if plane is not None]
     planes = [plane for plane, _ in drawn]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            headers = dict(zip(dict.fromkeys(plane.uid for plane in planes), sources(planes, scan.anonymise), strict=True))
-            data = _structure_set(planes, headers)
-            data.SpecificCharacterSet = character_set(headers[planes[0].uid], told)
-            for what in told:
-                _add(data, what, drawn, headers)
-            if scan.anonymise:
-                anonymous(data)
-            data.save_as(path, enforce_file_format=True)
-    except OSError:
-        raise
-    except FAULTS as error:
-        raise UnwritableFileError(
-            f"the scan's DICOM headers do not allow a structure set ({error})", where=path, todo="Export the scan again, or save as .nii.gz or .nrrd"
-        ) from error
+    with writing(path, "structure set"):
+        headers = dict(zip(dict.fromkeys(plane.uid for plane in planes), sources(planes, scan.anonymise), strict=True))
+        data = _structure_set(planes, headers)
+        data.SpecificCharacterSet = character_set(headers[planes[0].uid], told)
+        for what in told:
+            _add(data, what, drawn, headers)
+        if scan.anonymise:
+            anonymous(data)
+        data.save_as(path, enforce_file_format=True)
 
 
 def _structure_set(planes: list[Plane], headers: dict[str, Header]) -> Any:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
-from napari_medseg.errors import NoLabelsError, UnwritableFileError
 from napari_medseg.io.dicomlabels.identity import NAME, anonymous, sources, version
 from napari_medseg.io.dicomlabels.reference import reference
-from napari_medseg.io.dicomlabels.terms import Described, character_set, described, segment
-from napari_medseg.io.dicomplanes import FAULTS, Plane
+from napari_medseg.io.dicomlabels.terms import Described, character_set, segment
+from napari_medseg.io.dicomlabels.writing import classes_to_write, writing
+from napari_medseg.io.dicomplanes import Plane
 from napari_medseg.io.formats import Kind, Scan
-from napari_medseg.io.reading import label_values
 from napari_medseg.notice import RESEARCH
 from napari_medseg.volume import Array, Volume
 
@@ -29,29 +27,18 @@ def write_segmentation(volume: Volume, path: Path, scan: Scan) -> None:
     ------
     As `io.write`.
     """
-    array = label_values(volume, path)
-    told = described(volume)
-    if not told:
-        raise NoLabelsError("holds no class to write", where=path, todo="Draw something, or name a class, first")
+    array, told = classes_to_write(volume, path)
     ref = reference(scan, volume.geometry, path)
     stack = ref.stack(array)
     kept = ref.drawn(stack, path)
     planes = [plane for k in kept for plane in [ref.planes[k]] if plane is not None]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            made = _segmentation(planes, stack[kept], told, scan)
-            for item in made.SegmentSequence:  # highdicom wants a family of algorithms for this, which a label map does not tell
-                item.SegmentAlgorithmType, item.SegmentAlgorithmName = "SEMIAUTOMATIC", f"{NAME} {version()}"
-            if scan.anonymise:
-                anonymous(made)
-            made.save_as(path)
-    except OSError:
-        raise
-    except FAULTS as error:
-        raise UnwritableFileError(
-            f"the scan's DICOM headers do not allow a segmentation ({error})", where=path, todo="Export the scan again, or save as .nii.gz or .nrrd"
-        ) from error
+    with writing(path, "segmentation"):
+        made = _segmentation(planes, stack[kept], told, scan)
+        for item in made.SegmentSequence:  # highdicom wants a family of algorithms for this, which a label map does not tell
+            item.SegmentAlgorithmType, item.SegmentAlgorithmName = "SEMIAUTOMATIC", f"{NAME} {version()}"
+        if scan.anonymise:
+            anonymous(made)
+        made.save_as(path)
 
 
 def _numbered(stack: Array, told: list[Described], kind: Kind) -> tuple[list[Any], Array]:

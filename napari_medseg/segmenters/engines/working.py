@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_medseg.segmenters.engines.description import Input, Intensity
 from napari_medseg.segmenters.protocol import Box, Focus
-from napari_medseg.segmenters.slices import box_in_file, thick_axis
+from napari_medseg.segmenters.slices import box_in_file, place_in_view, thick_axis
 from napari_medseg.segmenters.window import Place
 from napari_medseg.volume import Array, AxisMap, FloatArray, Geometry, Shape, Volume, axis_map
 
@@ -50,15 +50,7 @@ class Working:
 
     def focus(self, focus: Focus) -> Place | None:
         """The slice in view on this grid, None along the other axes; None when nobody looks."""
-        index = focus() if callable(focus) else focus
-        if index is None:
-            return None
-        axis = self.turn.order.index(0)
-        inside = min(max(index, 0), self.source[axis] - 1)
-        inside = self.source[axis] - 1 - inside if self.turn.flipped[axis] else inside
-        place: list[float | None] = [None, None, None]
-        place[axis] = (inside + 0.5) * self.shape[axis] / self.source[axis] - 0.5
-        return place[0], place[1], place[2]
+        return place_in_view(focus, self.turn, self.source, self.shape)
 
     def back(self, box: Box, maps: FloatArray) -> tuple[Box, FloatArray]:
         """A box of maps (n, *box) on this grid, as a box of maps in the file's array.

@@ -13,16 +13,14 @@ from napari_medseg.segmenters.engines.exclusive import decided
 from napari_medseg.segmenters.networks.plan import ArchitecturePlan
 from napari_medseg.segmenters.plan import read_plan
 from napari_medseg.segmenters.protocol import Capabilities, Focus, Prediction
-from napari_medseg.segmenters.slices import box_in_file
+from napari_medseg.segmenters.slices import box_in_file, place_in_view
 from napari_medseg.segmenters.volumetric.plan import AnyNetworkPlan, VolumetricPlan
-from napari_medseg.segmenters.window import Place
 from napari_medseg.volume import FloatArray, Volume
 
 if TYPE_CHECKING:
     from napari_medseg.annotation.prompts import Prompts
     from napari_medseg.segmenters.found import Findings
     from napari_medseg.segmenters.looking import Look
-    from napari_medseg.segmenters.volumetric.grid import Way
     from napari_medseg.segmenters.volumetric.model import VolumetricModel
 
 WHOLE = slice(None)
@@ -75,7 +73,7 @@ class VolumetricSegmenter:
         way = Way.of(volume.geometry, self._plan)
         same = way.shape == way.turned
         whole = np.full((self._plan.network.classes, *way.shape), np.nan, np.float32)
-        for piece in model.logits(volume, lambda: _place(focus, way)):
+        for piece in model.logits(volume, lambda: place_in_view(focus, way.turn, way.turned, way.shape)):
             whole[(WHOLE, *piece.box)] = piece.values
             box, values = (piece.box, piece.values) if same else sampled_back(whole, piece.box, way.turned)
             maps = decided(probabilities(values))
@@ -101,7 +99,7 @@ class VolumetricSegmenter:
         same = way.shape == way.turned
         whole: FloatArray | None = None
         names: tuple[str, ...] = ()
-        for names, piece in look(self._on(device), volume, lambda: _place(focus, way)):
+        for names, piece in look(self._on(device), volume, lambda: place_in_view(focus, way.turn, way.turned, way.shape)):
             whole = np.full((len(piece.values), *way.shape), np.nan, np.float32) if whole is None else whole
             whole[(WHOLE, *piece.box)] = piece.values
             box, values = (piece.box, piece.values) if same else sampled_back(whole, piece.box, way.turned)
@@ -126,19 +124,6 @@ class VolumetricSegmenter:
             self.release()
             self._running = device, load_volumetric(self.model, device)
         return self._running[1]
-
-
-def _place(focus: Focus, way: Way) -> Place | None:
-    """The slice in view on the network's grid, None along the other axes; None when nobody looks."""
-    index = focus() if callable(focus) else focus
-    if index is None:
-        return None
-    axis = way.turn.order.index(0)
-    inside = min(max(index, 0), way.turned[axis] - 1)
-    inside = way.turned[axis] - 1 - inside if way.turn.flipped[axis] else inside
-    place: list[float | None] = [None, None, None]
-    place[axis] = (inside + 0.5) * way.shape[axis] / way.turned[axis] - 0.5
-    return place[0], place[1], place[2]
 
 
 def _entry_says(network: AnyNetworkPlan, of: str) -> object:
