@@ -155,11 +155,18 @@ def export(
 ) -> Answer:
     """Write the latest labels of each case as case-0001.nii.gz, ..., with cases.csv and classes.json; no patient's name goes along.
 
+    Cases that cannot be written are left out and told; exit 1 when there are any.
+
     Example: medseg project export liver -o out --kind verified
     """
+    from napari_medseg.project import LeftOut
+
+    left: list[LeftOut] = []
     with opened(study, lazily=True) as project:
-        files = project.export(out, suffix=suffix, kinds=_kinds(kind), cases=case or None, images=images)
-    return Answer({"files": files}, f"{len(files)} files in {out}")
+        files = project.export(out, suffix=suffix, kinds=_kinds(kind), cases=case or None, images=images, left_out=left)
+    lines = [f"{each.case} was left out: {each.why}" + (f". {each.error.todo}" if each.error.todo else "") for each in left]
+    facts = {"files": files, "left_out": [{"case": each.case, "why": each.why} for each in left]}
+    return Answer(facts, "\n".join([*lines, f"{len(files)} files in {out}"]), code=1 if left else 0)
 
 
 @answering

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_medseg import io
-from napari_medseg.errors import InvalidInputError, NoLabelsError, UnwritableFileError
+from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError, StudyServerError, UnwritableFileError
 from napari_medseg.io.descriptions import write_classes
 from napari_medseg.io.formats import REFERRING, WRITABLE, written_as
 from napari_medseg.project.durable import writing
@@ -23,7 +23,28 @@ if TYPE_CHECKING:
 COLUMNS = ("status", "modality", "version", "kind", "tool", "editor", "created", "seconds", "volume_ml", "verified_slices", "file")
 
 
-def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None, kinds: Iterable[str] | None, images: bool) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A case whose labels could not be written.
+
+    Attributes
+    ----------
+    case : str
+        "case-0001".
+    error : MedsegError
+        Why.
+    why : str
+        The same as words that name no file of the scan.
+    """
+
+    case: str
+    error: MedsegError
+    why: str
+
+
+def export(
+    project: Project, dst: Path, suffix: str, cases: Iterable[str] | None, kinds: Iterable[str] | None, images: bool, left_out: list[LeftOut] | None,
+) -> Iterator[Path]:
     """Write the files one after the other, handing each out when it is whole; see `Project.export`."""
     wanted = _checked(suffix, kinds)
     chosen = project.cases() if cases is None else [project.case(case) for case in cases]
@@ -36,13 +57,26 @@ def export(project: Project, dst: Path, suffix: str, cases: Iterable[str] | None
         dst.mkdir(parents=True, exist_ok=True)
         if images:
             (dst / "images").mkdir(exist_ok=True)
+    written = []
     for case, version in found:
-        yield _labels(project, case, version, dst / f"{case.id}{suffix}")
+        try:
+            path = _labels(project, case, version, dst / f"{case.id}{suffix}")
+        except StudyServerError:
+            raise
+        except MedsegError as error:
+            if left_out is None:
+                raise
+            left_out.append(LeftOut(case.id, error, _nameless(project, case, error)))
+            continue
+        written.append((case, version))
+        yield path
+    if not written and left_out:
+        raise left_out[0].error
     if images:
         of_images = suffix if suffix in WRITABLE else ".nii.gz"  # labels of a DICOM series; the scan itself goes as plain voxels
-        for case, _ in found:
+        for case, _ in written:
             yield _image(project, case, dst / "images" / f"{case.id}{of_images}")
-    yield _table(project, found, suffix, dst / "cases.csv")
+    yield _table(project, written, suffix, dst / "cases.csv")
     for path in (dst / "classes.json", dst / "classes.label") if project.classes else ():
         write_classes(project.classes, path)
         yield path
@@ -73,6 +107,14 @@ def _labels(project: Project, case: Case, version: Version, path: Path) -> Path:
     else:
         io.write(labels, path)
     return path
+
+
+def _nameless(project: Project, case: Case, error: MedsegError) -> str:
+    """What is wrong, without the name of the scan's file, which may be the patient's."""
+    try:
+        return error.what.replace(project.source(case.id)[0].name, "the scan")
+    except MedsegError:
+        return "the scan is not where it was"
 
 
 def _image(project: Project, case: Case, path: Path) -> Path:

@@ -17,7 +17,7 @@ from napari_medseg.project.address import parse
 from napari_medseg.project.checking import examine, rescue
 from napari_medseg.project.drafts import Drafts
 from napari_medseg.project.durable import looking
-from napari_medseg.project.exporting import export
+from napari_medseg.project.exporting import LeftOut, export
 from napari_medseg.project.layout import Layout, writer_of
 from napari_medseg.project.locking import Sharing, WriterLock, login_name
 from napari_medseg.project.records import Kind, Problem
@@ -147,6 +147,7 @@ class Project(Drafts):
 
     def export(
         self, dst: Path | str, *, suffix: str = ".nii.gz", cases: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None, images: bool = False,
+        left_out: list[LeftOut] | None = None,
     ) -> list[Path]:
         """Write the latest labels of each case as files named after the case, with a table and the classes; no patient's name goes along.
 
@@ -163,6 +164,9 @@ class Project(Drafts):
             Each case's latest version of these kinds; its latest at all when not given.
         images : bool
             Whether the scans are written too, under the same names.
+        left_out : list, optional
+            Takes the cases that cannot be written, such as a scan that is no DICOM as DICOM SEG, while the others are; when not given the first ends the
+            export.
 
         Returns
         -------
@@ -174,16 +178,18 @@ class Project(Drafts):
         NoLabelsError
             When no case has such labels.
         InvalidInputError, ProjectError, UnwritableFileError, MedsegError
-            When the suffix, a kind or a case is none, a version is damaged, a scan is not where it was, or the disk refuses.
+            When the suffix, a kind or a case is none, a version is damaged, a scan is not where it was, or the disk refuses;
+            with `left_out` when no case can be written.
         """
-        return list(self.exporting(dst, suffix=suffix, cases=cases, kinds=kinds, images=images))
+        return list(self.exporting(dst, suffix=suffix, cases=cases, kinds=kinds, images=images, left_out=left_out))
 
     def exporting(
         self, dst: Path | str, *, suffix: str = ".nii.gz", cases: Iterable[str] | None = None, kinds: Iterable[Kind] | None = None, images: bool = False,
+        left_out: list[LeftOut] | None = None,
     ) -> Iterator[Path]:
         """As `export`, one file after the other; closing it leaves those that are whole."""
         count = 0
-        for count, path in enumerate(export(self, Path(dst), suffix, cases, kinds, images), 1):  # noqa: B007
+        for count, path in enumerate(export(self, Path(dst), suffix, cases, kinds, images, left_out), 1):  # noqa: B007
             yield path
         if not self.readonly:
             with self._database.writing() as connection:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_medseg.errors import InvalidInputError, UnwritableFileError
+from napari_medseg.errors import InvalidInputError, MedsegError
 from napari_medseg.session.jobs import Looked
 
 if TYPE_CHECKING:
+    from napari_medseg.project import LeftOut
     from napari_medseg.session.session import Session
 
 FORMATS = (
@@ -19,6 +20,8 @@ FORMATS = (
 """Suffix and name of what is offered; DICOM for scans that are DICOM."""
 BOTH = (".seg.dcm", ".nii.gz")
 """What hospitals and programs take, written at one go."""
+NAMED = 5
+"""Cases that are left out for one reason and named; the others are counted."""
 
 
 def verified(session: Session) -> int:
@@ -34,7 +37,7 @@ def export(session: Session, folder: Path, *suffixes: str) -> None:
     folder : Path
         Outside of the study; made when missing.
     suffixes : str
-        Of `FORMATS`. Of several, one that a case's scan cannot be written in ends itself alone, and the notice says so.
+        Of `FORMATS`. A case that cannot be written in one, such as a scan that is no DICOM as DICOM SEG, is left out there, and the notice says which and why.
     """
     project, count = session.study.project, verified(session)
     if project is None or not count:
@@ -43,27 +46,42 @@ def export(session: Session, folder: Path, *suffixes: str) -> None:
         return
     session.study.settle()
 
-    refused: list[str] = []
+    left: dict[str, list[LeftOut]] = {suffix: [] for suffix in suffixes}
 
     def write() -> Iterator[Looked]:
         yield Looked(0.0, f"Writing to the folder {folder.name}")
         written = 0
         for suffix in suffixes:
             try:
-                for path in project.exporting(folder, suffix=suffix, kinds=["verified"]):
+                for path in project.exporting(folder, suffix=suffix, kinds=["verified"], left_out=left[suffix]):
                     written += 1
                     yield Looked(min(1.0, written / (count * len(suffixes))), f"Wrote {path.name}")
-            except UnwritableFileError as error:
-                if len(suffixes) == 1:
+            except MedsegError as error:
+                if not left[suffix] or left[suffix][0].error is not error:
                     raise
-                refused.append(f"{dict(FORMATS).get(suffix, suffix)} ended at {error.where}: {error.what}")
 
     def done() -> None:
-        if len(refused) == len(suffixes):
+        refused = [words for suffix in suffixes for words in _told(suffix, left[suffix])]
+        cases = set.intersection(*({each.case for each in left[suffix]} for suffix in suffixes))
+        if len(cases) >= count:
             session.report(InvalidInputError("; ".join(refused), where="Export", todo="Choose another format"))
             return
-        told = f"Exported {count} verified case{'s' if count != 1 else ''} to the folder {folder.name}"
+        many = f"{count - len(cases)} of {count}" if cases else str(count)
+        told = f"Exported {many} verified case{'s' if count != 1 else ''} to the folder {folder.name}"
         session.notice = "; ".join([told, *refused])
         session.changed.emit()
 
     session.jobs.start("export labels", "Exporting verified labels", write, apply=lambda _: None, done=done, failed=session.report, own_thread=True)
+
+
+def _told(suffix: str, left: Sequence[LeftOut]) -> list[str]:
+    """Which cases are missing in a format and why, a reason at a time."""
+    reasons: dict[str, list[str]] = {}
+    for each in left:
+        reasons.setdefault(each.why, []).append(each.case)
+    name = dict(FORMATS).get(suffix, suffix)
+    words = []
+    for why, cases in reasons.items():
+        more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+        words.append(f"{name} without {', '.join(cases[:NAMED])}{more}: {why}")
+    return words

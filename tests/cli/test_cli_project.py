@@ -3,12 +3,15 @@
 import shutil
 from dataclasses import dataclass
 from json import loads
+from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_scans import save_scan
 
+from napari_medseg.annotation import LabelMap
 from napari_medseg.cli.app import app
-from napari_medseg.io import read_labels, write
+from napari_medseg.io import read, read_labels, write
 from napari_medseg.project import Project
 from napari_medseg.volume import Geometry, Volume
 
@@ -139,6 +142,16 @@ def test_export_writes_what_was_asked_for(run, liver, tmp_path):
     assert (tmp_path / "out" / "images" / "case-0001.nrrd").exists()
     assert run("export", "liver", "-o", "out2", "--kind", "verified", code=1).answer["error"]["type"] == "NoLabelsError"
     run("export", "liver", "-o", "out2", "--kind", "perfect", code=2)
+
+
+def test_export_leaves_out_what_cannot_be_written_and_says_so(run, liver, study, tmp_path):
+    save_scan(tmp_path / "dicom", np.arange(480).reshape(6, 8, 10).astype(np.int16), Geometry((6, 8, 10), (2.0, 1.0, 1.0)))
+    write(LabelMap(np.ones((6, 8, 10), np.uint8), read(tmp_path / "dicom").geometry), tmp_path / "dicom.nii.gz")
+    run("add", "liver", "dicom", "--labels", "dicom.nii.gz")
+    given = run("export", "liver", "-o", "out", "--suffix", ".seg.dcm", code=1).answer
+    assert given["left_out"] == [{"case": "case-0001", "why": "refers to the DICOM images of the scan, and the scan holds none"}]
+    assert sorted(Path(file).name for file in given["files"])[:2] == ["case-0002.seg.dcm", "cases.csv"]
+    assert run("export", "liver", "-o", "none", "--case", "case-0001", "--suffix", ".seg.dcm", code=1).answer["error"]["type"] == "UnwritableFileError"
 
 
 def test_check_ends_with_1_when_something_is_wrong_and_mends_what_it_can(run, liver):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dicom_scans import save_scan
 
 from napari_medseg.io import read_labels, write
 from napari_medseg.session import guide_refine, next_step, study_export
@@ -104,10 +105,31 @@ def test_of_two_formats_the_one_that_the_scan_can_take_is_written_and_the_other_
     label(session, owner)
     study_export.export(session, tmp_path / "out", *study_export.BOTH)  # the scan is no DICOM
     owner.run_until(lambda: session.notice.startswith("Exported 1 verified case"))
-    assert "DICOM SEG ended at case-0001.seg.dcm: refers to the DICOM images" in session.notice
+    assert session.notice.endswith("DICOM SEG without case-0001: refers to the DICOM images of the scan, and the scan holds none")
     assert read_labels(tmp_path / "out" / "case-0001.nii.gz").array.any()
     assert not list((tmp_path / "out").glob("*.dcm"))
     assert not problems
+
+
+def test_cases_that_cannot_be_written_in_a_format_are_left_out_of_it_and_named(session, owner, study, ball, tmp_path, problems):
+    save_scan(tmp_path / "dicom", (ball.array * 4).astype(np.int16), ball.geometry)
+    study.add([tmp_path / "dicom"])
+    owner.run_until(lambda: len(study.cases) == 3 and not study.busy)
+    for case in ("case-0001", "case-0003"):
+        study.go(case)
+        owner.run_until(lambda case=case: session.current is not None and session.current.case == case and not study.busy)
+        session.adopt_labels(session.current, (np.asarray(session.current.display.array) > np.median(session.current.display.array)).astype(np.uint8))
+        study.verify()
+        owner.run_until(lambda case=case: study.case(case).status == "verified")
+    study_export.export(session, tmp_path / "out", ".seg.dcm")
+    owner.run_until(lambda: session.notice.startswith("Exported") or problems)
+    assert not problems
+    assert session.notice == (
+        "Exported 1 of 2 verified cases to the folder out; "
+        "DICOM SEG without case-0001: refers to the DICOM images of the scan, and the scan holds none"
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case-0003.seg.dcm", "cases.csv", "classes.json", "classes.label"]
+    assert (tmp_path / "out" / "cases.csv").read_text(encoding="utf-8").count("case-0001") == 0
 
 
 def test_with_three_labelled_cases_the_guide_names_the_network_that_learns_from_them(session, owner, study):
