@@ -15,7 +15,7 @@ SEVERAL = 8
 """Cases from which on the list is filtered: fewer are seen at a glance."""
 ENOUGH_CASES = 3
 """Labelled cases from which on the Guide names the network that can learn from them."""
-TOLD = ("Opened", "Verified", "Exported", "Saved your corrections", *ENDS)
+TOLD = ("Opened", "Took", "Verified", "Exported", "Saved your corrections", *ENDS)
 """How notices begin after which a case is looked at as a whole."""
 
 

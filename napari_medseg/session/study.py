@@ -376,6 +376,7 @@ class Study(StudyTeam):
                 return
             self._attach(scan, case.id, left, None if drawn else lay_on(scan, left))
             if drawn:
+                self.session.notice = f"Took {scan.name} into the study {self.title}"
                 self._save(scan, brush())
             self._tell()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dicom_scans import save_scan
 
-from napari_medseg.io import read_labels, write
+from napari_medseg.io import read, read_labels, write
 from napari_medseg.session import guide_refine, next_step, study_export
 from napari_medseg.session.jobs import Job
 
@@ -70,6 +70,19 @@ def test_with_all_verified_it_names_the_network_that_can_learn_from_them(session
     step = next_step(session)
     assert step.sentence.startswith("All 3 cases are verified")
     assert step.why.startswith("Or train a network on the 3 labelled cases: Refine tab.")
+
+
+def test_a_labelled_scan_that_a_new_study_took_in_is_looked_at_though_the_tool_and_its_seeds_are_still_there(session, owner, ball, tmp_path):
+    write(ball, tmp_path / "a.nii.gz")
+    session.open(read(tmp_path / "a.nii.gz"))
+    session.set(tab="weak", tool="seeds")
+    session.set_seeds(session.current, {1: ((0.0, 0.0, 0.0),) * 5})
+    session.adopt_labels(session.current, (np.asarray(session.current.display.array) > 150).astype(np.uint8))
+    session.study.create(tmp_path / "Liver.medseg")
+    owner.run_until(lambda: session.study.current)
+    assert next_step(session).sentence.startswith(f"Took {session.current.name} into the study Liver. Look through it; if all is right, verify it")
+    owner.run_until(lambda: session.study.saved == "saved")
+    assert (session.tool, next_step(session).action) == ("seeds", "verify")
 
 
 def test_with_nothing_verified_it_says_so(session, owner, study, tmp_path, problems):
