@@ -1,4 +1,4 @@
-"""What is asked for rarely in the Segment tab: averaging with other segmenters, mirroring, overwriting other labels."""
+"""What is asked for rarely in the Segment tab: averaging with other segmenters, mirroring, a model's own clean-up, overwriting other labels."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class SegmentAdvanced(QWidget):
         self.mirrored = QCheckBox("Average with the mirrored scan")
         self.mirrored.setToolTip("The mean of the answers to the scan and to its mirror image, left for right; steadier, and takes twice as long")
         self.mirrored.toggled.connect(lambda on: session.set(segment=replace(session.segment, mirrored=on)))
+        self.tidy = QCheckBox("Clean up as the model says")
+        self.tidy.toggled.connect(lambda on: session.set(segment=replace(session.segment, cleanup=on)))
         self.words = quiet("Combine with (the mean of their probabilities):")
         self.others = QListWidget()
         self.others.setAccessibleName("Segmenters to average")
@@ -38,7 +40,7 @@ class SegmentAdvanced(QWidget):
         rows = QVBoxLayout(inside)
         rows.setContentsMargins(12, 0, 0, 0)
         rows.setSpacing(4)
-        for part in (self.over, self.mirrored, self.words, self.others):
+        for part in (self.over, self.mirrored, self.tidy, self.words, self.others):
             part.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             rows.addWidget(part)
         self.fold = Fold("Advanced", "Averaging, mirroring, overwriting", inside)
@@ -53,6 +55,11 @@ class SegmentAdvanced(QWidget):
         session = self._desk.session
         quietly(self.over, "setChecked", session.over)
         quietly(self.mirrored, "setChecked", session.segment.mirrored)
+        quietly(self.tidy, "setChecked", session.segment.cleanup)
+        told = segmenting.cleanup_told(session)
+        self.tidy.setVisible(bool(told))
+        if told:
+            self.tidy.setToolTip(f"On: the outline is tidied as when the model was trained; it {told}. Off: what the network says stays as it is.")
         rows = segmenting.combinable(session)
         self.words.setVisible(bool(rows))
         self.others.setVisible(bool(rows))

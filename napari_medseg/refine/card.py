@@ -31,12 +31,13 @@ def model_card(plan: Mapping[str, Any], files: Iterable[str], figures: Mapping[s
         Further figures, by their name.
     """
     training, files = plan["training"], list(files)
+    channels = plan["network"].get("in_channels") or len(plan["fingerprint"]["channels"])  # networks that answer together say it of each
     parts = [
         f"# {plan['title']}",
         "**For research. Not a medical device:** it is not cleared for diagnosis or treatment, and a person must check every outline it makes.",
         "## What it does", _bullets({
             "outlines": ", ".join(plan["classes"]), "in": ", ".join(plan["modalities"]) or "no kind of scan is named",
-            "channels": plan["network"]["in_channels"], "a voxel belongs to a class above the probability": plan["threshold"], "licence": plan["licence"],
+            "channels": channels, "a voxel belongs to a class above the probability": plan["threshold"], "licence": plan["licence"],
         }),
         "## Intended use",
         "Proposals for outlines in scans like those it was trained on, for a person to check and correct. It was tried on the data below only: other scanners, "

@@ -15,7 +15,7 @@ from napari_medseg import catalogue
 from napari_medseg.errors import InvalidInputError, UnwritableFileError
 from napari_medseg.io.atomic import advice, replacing
 from napari_medseg.refine.card import model_card
-from napari_medseg.segmenters.opening import SLICES, family
+from napari_medseg.segmenters.opening import CLEANUP, SLICES, family
 from napari_medseg.segmenters.plan import model_file
 
 FORMATS = ("safetensors", "torchscript", "onnx")
@@ -156,11 +156,14 @@ def _entry(plan: Mapping[str, Any]) -> str:
     import yaml
 
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in plan["title"].lower()).strip("-") or "model"
-    part = {
+    part: dict[str, Any] = {
         "id": f"{slug}-{plan['sha256'][:8]}", "kind": "segmenter", "title": plan["title"], "factory": "napari_medseg.segmenters.opening:open_model",
         "parameters": {"model": "./model.safetensors"}, "capabilities": {"prompts": [], "classes": plan["classes"], "fine_tunable": True},
         "modalities": plan["modalities"], "licence": plan["licence"],
     }
+    if plan.get("cleanup") is not None:
+        title = "Clean-up that goes with the model"
+        part["asks"] = [{"name": CLEANUP, "kind": "choice", "title": title, "choices": ["on", "off"], "default": "on", "required": False}]
     head = "# Set MEDSEG_PLUGINS to this file, or copy the entry into your own plugins.yaml; ./ is the folder of the file that holds it.\n"
     return head + str(yaml.safe_dump({"parts": [part]}, sort_keys=False, allow_unicode=True))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_medseg import catalogue
 from napari_medseg.errors import InvalidInputError, MissingFileError
+from napari_medseg.segmenters.opening import CLEANUP, cleanup_of
 from napari_medseg.segmenters.protocol import Segmenter
 
 MODEL = "model"
@@ -27,7 +28,7 @@ class Named:
     name : str
         A segmenter's id in the catalogue, else the path of a model or of a refinement's folder.
     answers : (name, value), ...
-        What the segmenter asks for.
+        What the segmenter asks for; "cleanup" on or off for a model that holds one.
     also : tuple of str
         Others that it is averaged with.
     mirror : tuple of str
@@ -94,8 +95,8 @@ def _built(name: str, answers: Mapping[str, str]) -> Segmenter:
         _only_asked(answers, [ask.name for ask in entry.asks], entry.title)
         built: Segmenter = entry.build(**answers)
         return built
-    _only_asked(answers, [], name)
-    refined: Segmenter = parts.find("unet", "segmenter").build(model=str(model_in(Path(name))))
+    _only_asked(answers, [CLEANUP] if answers and cleanup_of(model_in(Path(name))) is not None else [], name)
+    refined: Segmenter = parts.find("unet", "segmenter").build(model=str(model_in(Path(name))), **answers)
     return refined
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,12 +91,15 @@ class Wanted:
         Whether the mean with the mirrored scan is taken.
     server : str
         Address of the server that it runs on; "" for this machine.
+    cleanup : bool
+        False leaves out the clean-up that the refinement's model holds.
     """
 
     engines: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     model: Path | None = None
     mirrored: bool = False
     server: str = ""
+    cleanup: bool = True
 
     def build(self, catalogue: Catalogue) -> Segmenter:
         """Make it; loads what is slow.
@@ -111,7 +115,7 @@ class Wanted:
             return self._elsewhere()
         members: list[Segmenter] = []
         for number, (name, answers) in enumerate(self.engines):
-            given = dict(answers) | ({"model": self.model} if self.model is not None and not number else {})
+            given = dict(answers) | ({"model": self.model, **self._tidy()} if self.model is not None and not number else {})
             members.append(catalogue.find(name, "segmenter").build(**given))
         if self.mirrored:
             from napari_medseg.segmenters.mirrored import mirrored
@@ -128,12 +132,16 @@ class Wanted:
 
         members: list[tuple[str | Path, dict[str, Any]]] = [(name, dict(answers)) for name, answers in self.engines]
         if self.model is not None:
-            members[0] = self.model, {}
+            members[0] = self.model, self._tidy()
         return remote_segmenter(self.server, members, MIRROR if self.mirrored else ())
 
     def recorded(self) -> dict[str, Any]:
         """What a version tells of it besides the engine's id; answers are a person's own files and stay here."""
-        return {"combined": [name for name, _ in self.engines[1:]], "mirrored": self.mirrored} if self.mirrored or len(self.engines) > 1 else {}
+        told = {"combined": [name for name, _ in self.engines[1:]], "mirrored": self.mirrored} if self.mirrored or len(self.engines) > 1 else {}
+        return told if self.cleanup else {**told, "cleanup": False}
+
+    def _tidy(self) -> dict[str, str]:
+        return {} if self.cleanup else {"cleanup": "off"}
 
 
 def takes(entry: Entry | None) -> frozenset[str]:
@@ -218,6 +226,31 @@ def combinable(session: Session) -> list[Engine]:
     return [row for row in rows if len(row.classes) == len(chosen.classes) or not row.classes or not chosen.classes]
 
 
+def own_model(session: Session) -> Path | None:
+    """The file of the chosen engine where a refinement wrote it."""
+    return {REFINED: session.refine.model, FASTER: session.faster.kept}.get(session.engine)
+
+
+def cleanup_told(session: Session) -> str:
+    """What the clean-up does that the chosen refined model holds, in words; "" where it holds none."""
+    model = own_model(session)
+    try:
+        return "" if model is None else _cleanup_words(model, model.stat().st_mtime_ns)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=4)
+def _cleanup_words(model: Path, _changed: int) -> str:
+    from napari_medseg.segmenters.opening import cleanup_of
+
+    try:
+        cleanup = cleanup_of(model)
+    except MedsegError:
+        return ""
+    return cleanup.told if cleanup is not None else ""
+
+
 def wanted(session: Session) -> Wanted:
     """What the person chose, checked as far as it can be without loading anything.
 
@@ -240,8 +273,7 @@ def wanted(session: Session) -> Wanted:
         told = session.answers.get(each.id, {})
         given = answered(asks, {ask.name: told[ask.name] for ask in asks if ask.name in told}, each.title)
         parts.append((each.id, tuple(sorted(given.items()))))
-    own = {REFINED: session.refine.model, FASTER: session.faster.kept}
-    return Wanted(tuple(parts), own.get(session.engine), choices.mirrored, server)
+    return Wanted(tuple(parts), own_model(session), choices.mirrored, server, choices.cleanup or not cleanup_told(session))
 
 
 def start(session: Session) -> None:

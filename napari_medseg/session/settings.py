@@ -126,11 +126,14 @@ class SegmentChoices:
         Whether the mean with the mirrored scan is taken.
     combined : tuple of str
         Ids of other segmenters whose answers are averaged with it.
+    cleanup : bool
+        Whether the clean-up that a refined model holds is done; nothing for one that holds none.
     """
 
     live: bool = True
     mirrored: bool = False
     combined: tuple[str, ...] = ()
+    cleanup: bool = True
 
 
 @dataclass(frozen=True, slots=True)

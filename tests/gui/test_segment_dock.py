@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 from napari_medseg.gui.layers import layer_data
 from napari_medseg.gui.segment_tab import SegmentTab
 from napari_medseg.gui.weak_tab import WeakTab
+from napari_medseg.refine.method import Example
+from napari_medseg.refine.panel.recipe import gil2023
 from napari_medseg.session import preferences
 from napari_medseg.session.guide import next_step
 from napari_medseg.volume import Geometry, Volume
@@ -212,7 +214,7 @@ def test_the_list_says_what_each_can_do_and_how_to_get_what_is_missing(desk, ses
     desk.refreshed.emit()
     titles = [tab.engines.itemText(i) for i in range(tab.engines.count())]
     assert "Absent (not installed)" in titles
-    assert tab.about.text() == "BSD-3-Clause. Takes clicks, boxes, lassos, strokes, a label to start from"
+    assert tab.about.text() == "Takes clicks, boxes, lassos, strokes, a label to start from. Licence: BSD-3-Clause"
     session.set(engine="absent")
     desk.refreshed.emit()
     assert '"no-such==1"' in tab.missing.text()
@@ -307,6 +309,39 @@ def test_segmenters_are_combined_from_a_list(desk, session, scan, tab, engine, r
     session.run()
     rest()
     assert session.job.state == "done", session.trouble
+
+
+@pytest.fixture
+def refined(truth, tmp_path):
+    """What a round of `gil2023` wrote that has learnt next to nothing: it marks specks, and holds a clean-up."""
+    image = Volume(truth * 100.0, Geometry(truth.shape), "two balls")
+    some = [Example(f"c{k}", f"p{k}", image, truth.clip(max=1), np.ones(truth.shape, np.uint8)) for k in range(2)]
+    recipe = gil2023(networks="unet-lite", parameters={"unet-lite": {"widths": [4, 6]}}, updates=1, tile=48, calibrate=True)
+    *_, last = recipe.method().learn(some, (1,), number=1, seed=0, device="cpu", base=None)
+    return last.learned.model.save(tmp_path, {})
+
+
+def test_the_clean_up_of_a_refined_model_can_be_left_out(desk, session, scan, tab, rest, refined):
+    tidy = tab.advanced.tidy
+    assert tidy.isHidden(), "a segmenter that holds none offers none"
+    session.refine.model = refined
+    session.set(engine="refined")
+    desk.refreshed.emit()
+    assert not tidy.isHidden()
+    assert tidy.isChecked()
+    assert "removes pieces below 50 mm²" in tidy.toolTip()
+    found = []
+    for on in (True, False):
+        tidy.setChecked(on)
+        session.run()
+        rest()
+        assert session.job.state == "done", session.trouble
+        found.append(scan.preview.labels > 0)
+        session.discard()
+    assert (found[0] != found[1]).any()
+    session.set(engine="other")
+    desk.refreshed.emit()
+    assert tidy.isHidden()
 
 
 def test_live_is_a_switch_and_run_answers_what_waits(desk, session, scan, tab, engine, rest):

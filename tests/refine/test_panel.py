@@ -8,8 +8,11 @@ import torch
 from torch.nn import functional as nnf
 
 from napari_medseg import catalogue
+from napari_medseg.cli.app import app
 from napari_medseg.errors import CatalogueError, InvalidInputError, SegmenterError
+from napari_medseg.io import read_labels, write
 from napari_medseg.refine.checkpoint import Checkpoints
+from napari_medseg.refine.export import export_model
 from napari_medseg.refine.method import Example
 from napari_medseg.refine.models import load
 from napari_medseg.refine.panel import round as panel_round
@@ -22,6 +25,7 @@ from napari_medseg.segmenters.protocol import collect, to_labels
 from napari_medseg.segmenters.volumetric.model import labelled, mean_probability
 from napari_medseg.segmenters.volumetric.plan import Cleanup
 from napari_medseg.segmenters.weights import write_weights
+from napari_medseg.session.segmenting import Wanted
 from napari_medseg.volume import Geometry, Volume
 
 SMALL = {"unet-lite": {"widths": [4, 6]}, "attention-unet": {"widths": [4, 6]}}
@@ -114,6 +118,40 @@ def test_what_labels_does_the_clean_up_of_its_model_unless_it_is_switched_off(sp
         np.testing.assert_array_equal(to_labels(found, segmenter.capabilities.threshold), expected)
     with pytest.raises(InvalidInputError, match="cannot be 'maybe'"):
         open_model(file, cleanup="maybe")
+    with pytest.raises(InvalidInputError, match="M0: has no clean-up"):
+        open_model(cleanup="off")
+
+
+def test_the_window_and_the_command_leave_its_clean_up_out_when_it_is_switched_off(speckled, tmp_path, capsys):
+    file, scan, before, after = speckled
+    segment = tmp_path / "scan.nii.gz", "--with", file, "--device", "cpu", "-o", tmp_path / "mask.nii.gz", "--json"
+    write(scan, segment[0])
+    for switch, expected in (("on", after), ("off", before)):
+        with pytest.raises(SystemExit) as ended:
+            app(["segment", *map(str, segment), "--set", f"cleanup={switch}"])
+        assert not ended.value.code, capsys.readouterr().err
+        found = read_labels(tmp_path / "mask.nii.gz").array
+        np.testing.assert_array_equal(found > 0, expected > 0)
+        wanted = Wanted((("unet", ()),), file, cleanup=switch == "on")
+        segmenter = wanted.build(catalogue.load())
+        found = collect(segmenter.predict(scan, device="cpu"), scan.geometry.shape)
+        np.testing.assert_array_equal(to_labels(found, segmenter.capabilities.threshold), expected)
+        assert wanted.recorded() == ({} if switch == "on" else {"cleanup": False})
+    with pytest.raises(SystemExit) as ended:
+        app(["segment", *map(str, segment), "--set", "fold=1"])
+    assert ended.value.code
+    assert "It asks for: cleanup" in capsys.readouterr().out
+
+
+def test_a_model_that_is_passed_on_asks_for_its_clean_up(speckled, tmp_path, monkeypatch):
+    file, scan, before, _after = speckled
+    export_model(file, tmp_path / "given", title="Specks")
+    monkeypatch.setenv("MEDSEG_PLUGINS", str(tmp_path / "given" / "plugins.yaml"))
+    entry = next(each for each in catalogue.load().of_kind("segmenter") if each.title == "Specks")
+    assert [(ask.name, ask.choices, ask.default) for ask in entry.asks] == [("cleanup", ("on", "off"), "on")]
+    segmenter = entry.build(cleanup="off")
+    found = collect(segmenter.predict(scan, device="cpu"), scan.geometry.shape)
+    np.testing.assert_array_equal(to_labels(found, segmenter.capabilities.threshold), before)
 
 
 def test_the_clean_up_of_a_picture_is_the_papers_in_square_millimetres():

@@ -14,6 +14,7 @@ from napari_medseg.catalogue import Entry
 from napari_medseg.cluster.server.own_models import OwnModels
 from napari_medseg.cluster.wire.asking import Member, Spec
 from napari_medseg.errors import CatalogueError, InvalidInputError
+from napari_medseg.segmenters.opening import CLEANUP
 from napari_medseg.segmenters.protocol import Segmenter
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Offer:
         """
         for member in spec.members:
             if member.model is not None:
-                if member.answers:
-                    raise InvalidInputError("asks for nothing", where="a model that was sent", todo="Leave the answers out")
+                if any(name != CLEANUP or answer not in ("on", "off") for name, answer in member.answers.items()):
+                    raise InvalidInputError("asks for nothing but its clean-up, on or off", where="a model that was sent", todo="Leave the answers out")
                 continue
             entry = self.entries.get(member.id)
             if entry is None:
@@ -87,7 +88,7 @@ class Offer:
     def _member(self, member: Member) -> Segmenter:
         from_file = member.model is not None
         entry = self._parts.find(OF_FILES if from_file else member.id, "segmenter")
-        built: Segmenter = entry.build(model=str(self._own.path(member.model or ""))) if from_file else entry.build(**member.answers)
+        built: Segmenter = entry.build(model=str(self._own.path(member.model or "")), **member.answers) if from_file else entry.build(**member.answers)
         return built
 
 

@@ -134,6 +134,15 @@ class Cleanup(BaseModel):
     fill: bool = True
     largest: bool = True
 
+    @property
+    def told(self) -> str:
+        """What it does, in words."""
+        steps = [f"removes pieces below {self.smallest_mm2:g} mm² in a slice"] if self.smallest_mm2 else []
+        steps += [f"closes gaps by {self.close_mm:g} mm"] if self.close_mm else []
+        steps += ["fills holes"] if self.fill else []
+        steps += ["keeps the largest piece"] if self.largest else []
+        return ", ".join(steps)
+
 
 class VolumetricPlan(BaseModel):
     """What the file of a volumetric model says about itself; the other fields are those of `segmenters.plan.Plan`.
