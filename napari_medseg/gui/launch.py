@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ PLUGIN = "napari-medseg"
 DOCK = "Medseg"
 CASES = "Cases"
 SMALL_SCREEN = 1600
+MEDICAL = ("*.nii", "*.nii.gz", "*.nrrd", "*.nhdr", "*.mha", "*.mhd", "*.gipl", "*.gipl.gz", "*.dcm", "*.dicom", "*.ima")
+"""Files that are scans or their labels whatever else napari could read them with."""
 
 
 def open_window(
@@ -53,6 +57,11 @@ def open_window(
     return viewer
 
 
+def prefer_our_reader() -> None:
+    """Have napari open medical files with our reader without asking which one, in this process alone: what it takes from the environment it does not save."""
+    os.environ["NAPARI_PLUGINS_EXTENSION2READER"] = json.dumps(dict.fromkeys(MEDICAL, PLUGIN))
+
+
 def leave_modules_out() -> None:
     """Modules stay as long as the program: searched through again and again for what may go, they held the window up by 0.2 s at a time."""
     from napari_medseg.gui import cases_dock, window  # noqa: F401  # what the docks would load
@@ -72,6 +81,7 @@ def main(
     starter: int | None = None,
 ) -> int:
     """Run the window until it is closed, or until the process `starter` is gone."""
+    prefer_our_reader()
     import napari
 
     from napari_medseg.gui.resting import RestingSearch

@@ -88,6 +88,15 @@ class Opener(QObject):
 
         self._start(f"Looking through {folder_name(path)}", look, done)
 
+    def begin(self) -> None:
+        """A person opens something: what went wrong before is over."""
+        self._session.trouble = ""
+        self._session.changed.emit()
+
+    def failed(self, error: MedsegError) -> None:
+        """Tell why something was not opened."""
+        self._session.report(error)
+
     def open_channels(self, path: Path, keys: Sequence[str]) -> None:
         """Open several series of a folder as the channels of one scan."""
         try:
@@ -151,6 +160,7 @@ class Opener(QObject):
 
     def _start(self, title: str, work: Callable[[], Iterator[Opening]], done: Callable[[], None], apply: Callable[[Opening], None] | None = None) -> None:
         key = f"open {next(self._numbers)}"
+        self.begin()
         self._session.jobs.start(key, title, work, apply=apply or (lambda tick: None), done=done, failed=self._session.report, own_thread=True)
 
     def _add(self, made: Sequence[LayerTuple]) -> None:

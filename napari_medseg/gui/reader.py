@@ -38,6 +38,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
 
     made: list[LayerTuple] = []
     opener = _opener()
+    if opener is not None:
+        opener.begin()
     for each in map(Path, [path] if isinstance(path, str) else path):
         if opener is not None and _takes_long(each):
             opener.open(each)
@@ -46,7 +48,10 @@ def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
             volume = read_onto(each, None, opener.grids() if opener is not None else [])
         except MedsegError as error:
             log.info("%s: %s", type(error).__name__, error.what)
-            show_error(str(error))
+            if opener is not None:
+                opener.failed(error)  # the Guide keeps it; napari's own message goes after seconds
+            else:
+                show_error(str(error))
             continue
         if opener is None:  # a dock's head tells them otherwise
             for note in volume.notes:

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from dicom_scans import save_scan
 from dicom_series import image, save
+from napari.settings import NapariSettings
 from npe2 import PluginManifest
 
 import napari_medseg
 from napari_medseg.annotation import LabelClass, LabelMap
+from napari_medseg.gui import reader
 from napari_medseg.gui.chooser import SeriesChooser
+from napari_medseg.gui.launch import prefer_our_reader
 from napari_medseg.gui.reader import get_reader
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.io.formats import FORMATS
-from napari_medseg.session import state
+from napari_medseg.session import next_step, state
 from napari_medseg.session.choosing import Row
 from napari_medseg.volume import Geometry, Volume
 
@@ -50,10 +53,10 @@ def contributions():
 
 
 def test_napari_is_told_of_every_format_that_is_read():
-    reader = next(r for r in contributions().readers if r.command == "napari-medseg.read")
-    told = {p for p in reader.filename_patterns if p not in DICOM_NAMES}
+    ours = next(r for r in contributions().readers if r.command == "napari-medseg.read")
+    told = {p for p in ours.filename_patterns if p not in DICOM_NAMES}
     assert told == {f"*{suffix}" for f in FORMATS if f.reads for suffix in f.suffixes}
-    assert reader.accepts_directories
+    assert ours.accepts_directories
 
 
 @pytest.mark.parametrize(("layer", "kinds"), [("labels", ("volumes", "labels")), ("image", ("volumes",))])
@@ -242,6 +245,32 @@ def test_what_is_dropped_on_the_canvas_opens_without_a_question_and_the_rest_is_
     assert not opened
     assert drop(folder)
     assert opened == [folder]
+
+
+def test_what_went_wrong_is_told_by_the_guide_until_the_next_is_opened(desk, session, ball, tmp_path, qtbot, notifications, monkeypatch):
+    (tmp_path / "cut.nii").write_bytes(b"")
+    write(ball, tmp_path / "whole.nii")
+    monkeypatch.setattr(reader, "_opener", lambda: desk.opener)  # napari knows the viewer in front by its window
+    reader.read_layers(str(tmp_path / "cut.nii"))  # as by File > Open
+    assert next_step(session).sentence == "cut.nii: is empty. Copy or export it again"
+    desk.open_path(tmp_path / "absent.nii")
+    qtbot.waitUntil(lambda: "there is no such file" in next_step(session).sentence)
+    desk.open_path(tmp_path / "whole.nii")
+    assert not session.trouble
+    qtbot.waitUntil(lambda: session.current is not None)
+    assert not next_step(session).trouble
+
+
+def test_the_window_of_the_command_opens_medical_files_without_asking_which_reader_and_napari_keeps_nothing_of_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_PLUGINS_EXTENSION2READER", "")
+    kept = tmp_path / "settings.yaml"
+    kept.write_text("plugins:\n  extension2reader:\n    '*.nii.gz': napari\n    '*.lsm': napari\n", encoding="utf-8")
+    prefer_our_reader()
+    settings = NapariSettings(kept)
+    found = settings.plugins.extension2reader
+    assert (found["*.nii.gz"], found["*.dcm"], found["*.lsm"]) == ("napari-medseg", "napari-medseg", "napari")
+    settings.save()
+    assert "medseg" not in kept.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("suffix", [".seg.dcm", ".rtstruct.dcm"])
