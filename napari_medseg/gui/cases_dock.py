@@ -32,7 +32,7 @@ from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
 from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.export_menu import add_export
 from napari_medseg.gui.history_list import HistoryList
-from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
+from napari_medseg.gui.style import SPACING, button, combo, is_low, mark, quiet
 from napari_medseg.session.cases import SIGNS, STATUSES
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.guide_study import SEVERAL
@@ -206,8 +206,8 @@ class CasesDock(Dock):
         count = len(study.cases)
         verified = sum(case.status == "verified" for case in study.cases)
         facts = "only to look" if study.readonly else f"{verified} of {count} verified"
-        self.title.setText(f"{study.title}: {facts}" if study.is_open else study.busy or "No study")
-        self.title.setToolTip(str(study.folder or ""))
+        self.title.setText(f"{facts} · {study.title}" if study.is_open else study.busy or "No study")  # of a long name the end is cut off, not what it is for
+        self.title.setToolTip(f"{study.title}\n{study.folder}" if study.folder is not None else "")
         for part in (self.name, self.locked, self.taken, self.unsaved, self.history):
             part.refresh()
         self.pages.setCurrentIndex(1 if study.is_open else 0)
@@ -368,13 +368,15 @@ class CasesDock(Dock):
         self._place.start()
 
     def _go_left(self) -> None:
-        """Plugins' docks are put to the right; cases belong to the left. On a small screen they share the room of napari's list of layers."""
+        """Docks of plugins go to the right, cases to the left: on a small screen into the room of napari's list of layers, on a low one with its controls."""
         window, dock = self._frame()
         if window is None or dock is None:
             return
         window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
-        layer_list = window.findChild(QDockWidget, LAYER_LIST)
+        layer_list, controls = (window.findChild(QDockWidget, name) for name in (LAYER_LIST, LAYER_CONTROLS))
         if layer_list is not None and window.screen() is not None and window.screen().availableGeometry().height() < TALL:
+            if controls is not None and is_low(window):
+                window.tabifyDockWidget(layer_list, controls)
             window.tabifyDockWidget(layer_list, dock)
             self._room.start()
         window.resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)

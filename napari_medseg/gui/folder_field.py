@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
+
+from napari_medseg.gui.style import button
 
 
 class FolderField(QWidget):
@@ -30,11 +32,8 @@ class FolderField(QWidget):
         self.field.setClearButtonEnabled(True)
         self.field.editingFinished.connect(self._tell)
         self.field.textChanged.connect(lambda text: self._tell() if not text else None)
-        browse = QToolButton()
-        browse.setText("…")
-        browse.setToolTip(f"Choose the {hint}")
+        browse = button("…", f"Choose the {hint}", self._browse)
         browse.setAccessibleName(f"Choose the {hint}")
-        browse.clicked.connect(self._browse)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.field, 1)

@@ -12,7 +12,7 @@ from superqt import QElidingLabel
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.show_me import show_step
 from napari_medseg.gui.still import Still
-from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.gui.style import SPACING, button, is_low, mark, quiet
 from napari_medseg.session.guide import next_step, progress
 from napari_medseg.session.starting import notice_is_due
 
@@ -79,7 +79,7 @@ class ProgressRow(Still):
         column.addWidget(self.bar)
         column.addWidget(self.detail)
         column.addStretch(1)
-        self.setFixedHeight(HEIGHT_PROGRESS)  # always there, so that nothing above it jumps when work begins; at the first launch the notice wants its room
+        self.setFixedHeight(HEIGHT_PROGRESS)  # so that nothing above it jumps when work begins; but the first notice, or a low screen, wants its room
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE_MS)
@@ -90,7 +90,7 @@ class ProgressRow(Still):
     def refresh(self) -> None:
         """Show the session."""
         job = self._desk.session.job
-        self.setVisible(job is not None or not notice_is_due(self._desk.session))
+        self.setVisible(job is not None or not (is_low(self) or notice_is_due(self._desk.session)))
         if job is None:
             self.bar.hide()
             for line in (self.title, self.left, self.detail):

@@ -12,7 +12,7 @@ from napari_medseg.annotation import LabelClass
 from napari_medseg.gui.class_icons import eye, numbered, padlock
 from napari_medseg.gui.class_menu import ClassMenu
 from napari_medseg.gui.desk import Desk
-from napari_medseg.gui.style import SPACING, button, fit_rows, ink, mark, right
+from napari_medseg.gui.style import SPACING, button, fit_rows, ink, is_low, mark, right
 from napari_medseg.session import saving
 from napari_medseg.session.guide import next_step
 
@@ -137,7 +137,7 @@ class LabelsTable(QWidget):
             self._fill(row, one, ml, shown, locked)
             if one.value == session.chosen and self.table.currentRow() != row:
                 self.table.setCurrentCell(row, max(self.table.currentColumn(), 0) or NAME)
-        fit_rows(self.table, 4)
+        fit_rows(self.table, 2 if is_low(self) else 4)
         self._filling = False
 
     def remove(self, value: int) -> None:

@@ -269,7 +269,8 @@ class PlanePane(QWidget):
         if not words:
             return
         box = painter.boundingRect(QRectF(area), int(place), words)
-        painter.fillRect(box.adjusted(-2, 0, 2, 0), UNDER)
+        beside = max(2.0, (box.height() - box.width()) / 2)  # an I on a line of the crosshair would be a part of it
+        painter.fillRect(box.adjusted(-beside, 0, beside, 0), UNDER)
         painter.setPen(colour)
         painter.drawText(box, int(place), words)
 

@@ -10,7 +10,7 @@ from napari_medseg.gui.style import fit_rows, quiet, right
 from napari_medseg.session.cases import SIGNS
 from napari_medseg.session.study_refinement import Learner, counted, learners
 
-MOST_ROWS = 2
+MOST_ROWS = 3
 EMPTY = "Nothing is labelled yet. Make a weak label and accept it, or train on whole folders (below)."
 
 
@@ -32,6 +32,7 @@ class RefineCases(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of one study differ at their ends
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):

@@ -109,7 +109,7 @@ class BlindedPage(QWidget):
         for field in (self.slices, self.repeats):
             unscrolled(field)
         self._rows: dict[str, tuple[QLabel, QWidget]] = {}
-        ask, twice = _row(self.slices, self.kind), _row(self.repeats, quiet("of them are asked twice"))
+        ask, twice = _row(self.slices, self.kind), _row(self.repeats, quiet("asked twice"))
         parts = (
             ("", "Compare", self.source), ("folders", "Scans", self.images), ("folders", "First", self.a), ("folders", "Second", self.b),
             ("study", "First", self.version_a), ("study", "Second", self.version_b), ("", "Ask", ask), ("", "", twice),

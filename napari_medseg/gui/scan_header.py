@@ -1,4 +1,4 @@
-"""The head of the dock: which scan, on which grid its labels lie, and how it is shown."""
+"""The head of the dock: which scan, how large its grid is, and how it is shown."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ScanHeader(QWidget):
             return
         self.scans.setCurrentIndex(session.scans.index(scan))
         self.facts.setText(f"{scan.display.modality}. {scan.grid_note()}" if scan.display.modality else scan.grid_note())
-        self.facts.setToolTip(f"Voxels and their size as x, y, z.\nThe file is {scan.orientation_note()}.")
+        self.facts.setToolTip(f"Voxels and their size as x, y, z; labels are saved on this grid.\nThe file is {scan.orientation_note()}.")
         self.notes.setText(f"Note: {'; '.join(notes)}")
         self.notes.setToolTip("\n".join(notes))
 

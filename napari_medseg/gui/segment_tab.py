@@ -109,7 +109,7 @@ class SegmentTab(QWidget):
         row = segmenting.chosen_engine(session)
         self.live.setToolTip(LIVE[row is None or not row.interactive])
         missing = row.missing if row is not None else ()
-        self.about.setText(f"{row.licence}. {row.can()}" if row is not None else "")
+        self.about.setText(f"{row.can()}. Licence: {row.licence}" if row is not None else "")
         self.about.setToolTip(_said(row) if row is not None else "")
         self.missing.setText(install_hint(missing) if missing else "")
         self.missing.setVisible(bool(missing))

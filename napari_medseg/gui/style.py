@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
 
 WIDTH = 352  # what the widest page needs beside a scroll bar in PyQt5's font
+LOW = 680  # points: what napari's controls of a layer and our docks need one below the other
 SPACING = 6
 
 
@@ -89,6 +90,12 @@ def dock_width() -> int:
     appearance = get_settings().appearance
     usual = type(appearance).model_fields["font_size"].default
     return round(WIDTH * max(1.0, appearance.font_size / usual))
+
+
+def is_low(widget: QWidget) -> bool:
+    """Whether the screen has less than `LOW` points of height, as one of 1920x1080 at a scale of 2 has."""
+    screen = widget.screen()
+    return screen is not None and bool(screen.availableGeometry().height() < LOW)
 
 
 def kind(theme: str) -> str:

@@ -44,6 +44,8 @@ class InterpolatePage(QWidget):
         self.slices.setUniformItemSizes(True)
         self.slices.setGridSize(QSize(74, 22))
         self.slices.setFixedHeight(HEIGHT)
+        self.nothing = quiet("Slices that you painted are listed here.")
+        QVBoxLayout(self.slices.viewport()).addWidget(self.nothing, 0, Qt.AlignmentFlag.AlignTop)
         self.slices.itemChanged.connect(self._on_ticked)
         self.slices.itemClicked.connect(lambda item: desk.show_slice(desk.session.between.axis, item.data(Qt.ItemDataRole.UserRole)))
         tip = "Say that the slice in view holds nothing of this label on purpose: the shape ends towards it. A second time takes it back"
@@ -91,6 +93,7 @@ class InterpolatePage(QWidget):
 
     def _fill(self, rows: list[tuple[int, int, bool]]) -> None:
         self._shown = rows
+        self.nothing.setVisible(not rows)
         self.slices.blockSignals(True)
         self.slices.clear()
         for index, voxels, counts in rows:

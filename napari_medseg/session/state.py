@@ -300,10 +300,12 @@ class Scan:
         return f"stored {stored}, oblique by {np.degrees(np.arccos(min(1.0, float(cosines)))):.0f}°"
 
     def grid_note(self) -> str:
-        """On which grid its labels lie, and whether that is the one on screen."""
+        """The grid its labels lie on, voxels and mm as x, y, z; whose it is where there are several channels, and whether another one is on screen."""
         size = format_shape(self.geometry.shape).replace("x", "×")
         spacing = " × ".join(f"{s:.3g}" for s in self.geometry.spacing[::-1])
-        note = f"Labels on the grid of {self.channels[0].name or self.name}: {size}, {spacing} mm, {self.orientation_note()}"
+        whose = f"Labels on the grid of {self.channels[0].name or self.name}: " if len(self.channels) > 1 else ""
+        slant = self.orientation_note().partition(", ")[2]
+        note = f"{whose}{size}, {spacing} mm" + (f", {slant}" if slant else "")
         return note if self.aside is None else f"{note}; shown on the patient's axes (resampled)"
 
     def hold(self, labels: Array | None, voxels: Counter[int] | None = None) -> None:

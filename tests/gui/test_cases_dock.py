@@ -3,8 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_medseg import io
+from napari_medseg.gui import cases_dock
 from napari_medseg.session.history import change
 
 pytestmark = pytest.mark.qt
@@ -69,6 +72,27 @@ def test_the_empty_dock_teaches(cases):
     assert cases.pages.currentIndex() == 0
     assert "Drop a DICOM folder or NIfTI file here, or try a sample" in cases.teach.text()
     assert cases.new.text() == "New study…"
+
+
+def test_on_a_low_screen_the_cases_share_one_place_with_naparis_layers_and_their_controls(viewer, dock, qtbot, monkeypatch):
+    monkeypatch.setattr(cases_dock, "is_low", lambda widget: True)
+    monkeypatch.setattr(cases_dock, "TALL", 100_000)
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    docks = []
+    for name in (cases_dock.LAYER_CONTROLS, cases_dock.LAYER_LIST, "Cases"):
+        docks.append(QDockWidget(name, window))
+        docks[-1].setObjectName(name)
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks[-1])
+    docks[-1].setWidget(cases_dock.CasesDock(viewer))
+    qtbot.waitUntil(lambda: set(window.tabifiedDockWidgets(docks[-1])) == set(docks[:-1]))
+
+
+def test_of_a_study_with_a_long_name_how_far_it_is_stays_readable(filled, study):
+    study.title = "Hepatocellular carcinoma in the late arterial phase, second reading"
+    filled.refresh()
+    assert filled.title.text().startswith("0 of 3 verified")
+    assert study.title in filled.title.toolTip()
 
 
 def test_the_table_shows_every_case_with_its_status_in_words(filled):

@@ -108,7 +108,8 @@ def test_moving_the_mouse_costs_next_to_nothing(viewer, desk, chest):
 def test_the_head_names_the_grid_and_what_the_reader_had_to_decide(dock, desk, chest, notifications):
     dock.refresh()
     header = dock.header
-    assert header.facts.text() == "CT. Labels on the grid of chest: 16 × 20 × 10, 1 × 1 × 3 mm, stored LPS"
+    assert header.facts.text() == "CT. 16 × 20 × 10, 1 × 1 × 3 mm"
+    assert "LPS" in header.facts.toolTip()
     assert "12 voxels held no number" in header.notes.toolTip()
     assert not [message for _, message in notifications() if "no number" in message], "said quietly, once"
     assert header.window_row.presets.currentText() == "Soft tissue"
