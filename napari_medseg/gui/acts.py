@@ -78,6 +78,10 @@ class Acts(Looking):
         """Let the level set make one update."""
         self._or_report(levelset_live.step)
 
+    def go_farther(self) -> None:
+        """Let the level set grow farther from its seeds."""
+        self._or_report(levelset_live.farther)
+
     def rewind(self) -> None:
         """Take the level set's last update back."""
         self._or_report(levelset_live.rewind)

@@ -28,12 +28,14 @@ class RunRow(QWidget):
         for each in (self.back, self.step):
             _repeats(each)
         self.said = quiet()
+        self.farther = button("Go farther", "Let it grow half as far again from its seeds, and go on", desk.go_farther)
         self.show_me = button("Show me", "Go to the narrow neck it went through (J)", desk.show_neck)
         self.line = QWidget()
         told = QHBoxLayout(self.line)
         told.setContentsMargins(0, 0, 0, 0)
         told.addWidget(self.said, 1)
         told.addWidget(self.show_me)
+        told.addWidget(self.farther)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -61,9 +63,13 @@ class RunRow(QWidget):
         mark(self.run, "primary", next_step(session).action in ("run", "stop") and session.tab == "weak" and state != "settled")
         preview = session.current.preview if session.current is not None else None
         neck = preview.neck if preview is not None and front is not None else None
-        self.said.setText(f"Narrow neck near slice {neck[0]}" if neck is not None else "")
-        self.line.setVisible(neck is not None)
+        held = preview.held_mm if preview is not None and front is not None and neck is None else None
+        self.said.setText(f"Narrow neck near slice {neck[0]}" if neck is not None else f"Held {held:.0f} mm from its seeds" if held is not None else "")
+        self.line.setVisible(neck is not None or held is not None)
+        self.show_me.setVisible(neck is not None)
+        self.farther.setVisible(held is not None)
         mark(self.show_me, "primary", next_step(session).action == "neck")
+        mark(self.farther, "primary", next_step(session).action == "farther")
 
     def _on_run(self) -> None:
         if self._desk.session.tab != "weak":

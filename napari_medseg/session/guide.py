@@ -156,8 +156,11 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
         return Step(sentence, "neck", "J", "A barrier takes away what lies behind the neck; if the neck belongs to it, accept.")
     if preview.is_empty:
         return _preview(session, scan)
+    if preview.held_mm is not None and not preview.leaked:
+        sentence = f"No edge stopped it: it may go {preview.held_mm:.0f} mm from its seeds. Is it too small? Press Go farther, or add seeds farther out"
+        return Step(sentence, "farther", "", f"If it is right, accept it into {name}. A painted limit tells it where to end.", plain=True)
     if preview.leaked:
-        sentence = f"It grew as far from its seeds as it may. If that is right, accept it into {name}; if it ends early, add a seed farther out"
+        sentence = f"It grew as far from its seeds as it may. If that is right, accept it into {name}; if it ends early, press Go farther"
         return Step(sentence, "accept", "K", "If it ran over: paint a barrier across the leak, or a limit round it.", plain=True)
     why = preview.detail or "Nothing enters a label without your yes; Ctrl+Z takes it back."
     return Step(f"It came to rest: accept it into {name}, or move a slider and it goes on", "accept", "K", why)

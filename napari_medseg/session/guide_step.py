@@ -7,7 +7,7 @@ from typing import Literal
 
 Action = Literal[
     "open", "reopen", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "neck", "paint", "point",
-    "adopt", "right", "look", "rest", "resume", "verify", "export", "discard", "again", "none",
+    "farther", "adopt", "right", "look", "rest", "resume", "verify", "export", "discard", "again", "none",
 ]
 
 

@@ -35,6 +35,7 @@ State = Literal["running", "paused", "settled"]
 Act = Callable[["LevelSet"], None]
 TITLE = "level set"
 SAMPLE_MM = 2.0  # round a seed
+FARTHER = 1.5  # times the reach so far
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +75,7 @@ class LiveLevelSet:
     def __init__(self, session: Session, scan: Scan, value: int, start: Start) -> None:
         self._session, self.scan, self.value, self._start = session, scan, value, start
         self._settings, self._seeds = start.settings, start.seeds
+        self._reach_mm: float | None = None
         self._engine: LevelSet | None = None
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
@@ -132,11 +134,19 @@ class LiveLevelSet:
 
     def change(self, settings: LevelSetSettings) -> None:
         """Go on with other settings; a run that was paused stays so."""
+        if settings.reach_mm is None:
+            settings = replace(settings, reach_mm=self._reach_mm)
         if settings == self._settings:
             return
         told = {name: value for name, value in asdict(settings).items() if value != getattr(self._settings, name)}
         self._settings = settings
         self._nudge(lambda engine: engine.change(settings), {"act": "settings", **told}, alone=True)
+
+    def farther(self) -> None:
+        """Go on, farther from the seeds than before; this run only."""
+        if self.preview.held_mm is not None:
+            self._reach_mm = float(round(FARTHER * self.preview.held_mm))
+            self.change(replace(self._settings, reach_mm=self._reach_mm))
 
     def follow_seeds(self) -> None:
         """The class's seeds are others now."""
@@ -291,6 +301,12 @@ def rewind(session: Session) -> None:
     """Take one update back."""
     if session.front is not None:
         session.front.rewind()
+
+
+def farther(session: Session) -> None:
+    """Go on, farther from the seeds, where nothing but the distance from them held it."""
+    if session.front is not None:
+        session.front.farther()
 
 
 def begin_bubble(session: Session) -> None:

@@ -37,6 +37,8 @@ class Patch:
         Voxel of the narrow neck it went through.
     iterations : int or None
         How far a front was; None when it is finished.
+    held_mm : float or None
+        How far from its seeds a front may go, where nothing else held it.
     """
 
     box: Box
@@ -46,6 +48,7 @@ class Patch:
     leaked: bool = False
     neck: tuple[int, int, int] | None = None
     iterations: int | None = None
+    held_mm: float | None = None
 
 
 def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
@@ -54,7 +57,8 @@ def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]
         box, part = (step.patch or (NOWHERE, NOTHING)) if count else (step.box, step.part)
         labels = np.multiply(part, np.uint8(value), dtype=np.uint8)
         at = None if step.stopped_because else step.iteration
-        yield Patch(box, labels, step.fraction, step.message, leaked=step.stopped_because == "leak", neck=step.neck, iterations=at)
+        leaked = step.stopped_because == "leak"
+        yield Patch(box, labels, step.fraction, step.message, leaked=leaked, neck=step.neck, iterations=at, held_mm=step.held_mm)
 
 
 def of_predictions(predictions: Iterator[Prediction], values: Sequence[int], threshold: float, to_labels: Callable[..., LabelArray]) -> Iterator[Patch]:

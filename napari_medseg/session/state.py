@@ -56,6 +56,8 @@ class Preview:
         How it came to be.
     neck : (z, y, x) or None
         Voxel of a narrow neck through which it may have run out of the organ.
+    held_mm : float or None
+        How far from its seeds it may go, where nothing in the scan held it.
     live : LiveLevelSet or None
         The run that fills it, which can be steered.
     iterations : int or None
@@ -82,6 +84,7 @@ class Preview:
     replaces: bool = False
     keeps_settled: bool = False
     neck: tuple[int, int, int] | None = None
+    held_mm: float | None = None
     live: LiveLevelSet | None = None
     iterations: int | None = None
     found: tuple[Found, ...] = ()

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_medseg.weaklabel import leak, scene
-from napari_medseg.weaklabel.scene import Box
-from napari_medseg.weaklabel.stand import Stand
+from napari_medseg.weaklabel.scene import Box, IntArray
+from napari_medseg.weaklabel.stand import Stand, moved
 
 SETTLED = 0.002  # share of the mask that at most differs from what it was CALM iterations ago when it has come to rest
 CALM = 12  # iterations; under tension single voxels may go to and fro for ever
@@ -23,6 +23,9 @@ LEARNINGS = 3  # then the speed stays, so that the front can come to rest
 LEARNINGS_IN_LIMIT = 1  # the paint's surroundings told much already; three rounds differed by less than 0.01 of Dice on the tuning cases
 LEAK_SHARE = 0.05  # of the end of the reach: stop
 LOOK_EVERY = 4  # updates between two looks for a leak
+HELD = 0.3  # share of what lies next to a mask that looks like the target, from which on only its reach holds it
+SURE = 0.65  # share from which on it goes farther for good, though nothing else may hold it there
+TRIES = 3  # of a farther reach, in a row
 
 
 class Moment(NamedTuple):
@@ -61,6 +64,8 @@ class Course:
         self._insisted = False  # whether a person ran on past a leak that was told
         self._watched = self._since_watched = self._since_learning = self._looks = 0
         self._suspicions = self._held = self._steady = 0
+        self._tries, self._sure, self._kept = 0, False, ""  # of a farther reach; why it would have ended where the mask was kept
+        self._given_up: IntArray | None = None  # the seeds from which no farther reach was any good
 
     @property
     def done(self) -> int:
@@ -79,6 +84,11 @@ class Course:
         if self._known != self._stand.renewals:
             self._known, self._insisted, self._suspicions, self.neck = self._stand.renewals, False, 0, None
 
+    def steered(self) -> None:
+        """A person changed something: there is no coming back to what was before."""
+        self._tries = 0
+        self.watch()
+
     def update(self, finely: bool = False) -> Iterator[Moment]:
         """Move on by some iterations; `finely`: with a moment after each that turned something. The last moment is the update's own."""
         stand = self._stand
@@ -95,8 +105,9 @@ class Course:
             if finely and turned is not None and ran < count:
                 seen = turned if seen is None else scene.joined(seen, turned)
                 yield Moment(turned)
-        changed = stand.settle(seen)
-        yield Moment(changed, self._looked_at(count, ran, left), whole=True)
+        changed, box = stand.settle(seen), stand.ground.box
+        reason = self._looked_at(count, ran, left)
+        yield Moment(changed if changed is None else moved(changed, box, stand.ground.box), reason, whole=True)
 
     def _looked_at(self, count: int, ran: int, left: int) -> str:
         """What follows from an update of so many iterations, of which some were made: why it should end here."""
@@ -105,7 +116,7 @@ class Course:
         self._since_watched += count
         self._since_learning += count
         if self._leaks():
-            return "leak"
+            return self._at_the_end("leak")
         if ran < count or self._since_watched >= CALM + stand.speed.edge * (CALM_ON_EDGES - CALM):
             differ = stand.trail.net(self._watched)
             steady = abs(stand.voxels - self._held) <= STEADY * stand.voxels and differ <= FLICKER * stand.voxels
@@ -116,14 +127,49 @@ class Course:
                 return self._rest()
         if self._since_learning >= LEARN_EVERY:
             self._learn()
-        return "iterations" if ran >= left else ""
+        if ran < left:
+            return ""
+        return self._back() if self._tries and not self._sure else "iterations"
 
     def _rest(self) -> str:
         """What to do when it has come to rest: learn, put it under tension, or end."""
         self._steady, stand = 0, self._stand
         if stand.speed.refresh(whole=True) or self._learn() or stand.tighten():
             return ""
-        return "vanished" if stand.voxels <= np.count_nonzero(stand.ground.kept) else "converged"
+        return "vanished" if stand.voxels <= np.count_nonzero(stand.ground.kept) else self._at_the_end("converged")
+
+    def _at_the_end(self, reason: str) -> str:
+        """Where it rests, or has left the target: why it should end here; "" where it goes on with a farther reach.
+
+        What the scan holds back ends here. What only the distance from the seeds holds back, or has come to the end of its reach, goes on with a farther
+        one, and comes back if nothing holds it there either: to where it first rested, or last after nearly all around had looked like the target.
+        """
+        stand, leaves = self._stand, reason == "leak"
+        if stand.given.limit is not None or (self.neck is not None and leaves and not self._tries):
+            return reason
+        if self.neck is not None and leaves:
+            return self._back()
+        held = stand.held
+        if held < HELD and not leaves:
+            self._tries = 0
+            return reason
+        if self._tries == 0 or self._sure:
+            self._kept = reason if leaves else "reach"
+            stand.keep()
+        self._sure = held >= SURE
+        if self._tries < TRIES and self._given_up is not stand.given.points and stand.farther():
+            self._tries += 1
+            self._since_learning = self._suspicions = self._steady = 0
+            self.watch()
+            return ""
+        return self._back()
+
+    def _back(self) -> str:
+        """Back to the mask that was kept."""
+        self._stand.back()
+        self._tries, self._given_up = 0, self._stand.given.points
+        self.watch()
+        return self._kept
 
     def _learn(self) -> bool:
         self._since_learning, stand = 0, self._stand

@@ -29,7 +29,8 @@ class Evolution:
     message : str
         What is being done, for people.
     stopped_because : str
-        "" while it moves; at the end "converged", "iterations", "vanished", "leak", or "stopped" when a person did.
+        "" while it moves; at the end "converged", "reach" where nothing but the distance from the seeds holds it, "iterations", "vanished", "leak", or
+        "stopped" when a person did.
     method : str
         What moves the front: "region", "edge", "probability" or a mixture.
     neck : (z, y, x) or None
@@ -38,6 +39,8 @@ class Evolution:
         Of the scan: outside it the mask is what the last one was; None when nothing changed.
     whole : bool
         Whether an update ends here; False only where the level set was asked to show them finely.
+    held_mm : float or None
+        At the end, where nothing in the scan held the front: how far from the seeds it may go.
     """
 
     box: Box
@@ -51,6 +54,7 @@ class Evolution:
     neck: tuple[int, int, int] | None = None
     changed: Box | None = None
     whole: bool = True
+    held_mm: float | None = None
 
     @property
     def mask(self) -> BoolArray:

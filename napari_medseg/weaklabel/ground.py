@@ -104,10 +104,10 @@ class Ground:
         return mask
 
 
-def cut(given: Given, settings: LevelSetSettings, least: Box | None = None) -> Ground:
-    """The box around all that can be reached, at least as large as `least`."""
+def cut(given: Given, settings: LevelSetSettings, least: Box | None = None, least_reach_mm: float = 0.0) -> Ground:
+    """The box around all that can be reached, at least as large as `least`; where the reach is left to the data it is at least so far."""
     spacing, points = given.spacing, given.points
-    reach = settings.reach_mm or (reach_from(given.image, points, spacing) if given.limit is None else reach_of(points, spacing))
+    reach = settings.reach_mm or max(least_reach_mm, reach_from(given.image, points, spacing) if given.limit is None else reach_of(points, spacing))
     boxes = [] if least is None else [least]
     if given.limit is not None:
         boxes.append(box_of(given.limit, settings.shell_mm + 1, spacing))

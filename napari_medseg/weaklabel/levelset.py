@@ -185,7 +185,7 @@ class LevelSet:
         while not reason:
             while self._waiting and self._under_way is None:
                 changed = self._waiting.popleft()()
-                course.watch()
+                course.steered()
                 if changed is not None:
                     yield as_it_stands(stand, course, changed)
             if self._under_way is None:

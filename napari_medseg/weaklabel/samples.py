@@ -85,7 +85,7 @@ def reach_from(image: npt.NDArray[Any], points: IntArray, spacing: Spacing) -> f
     reach, overlap = nearest, _overlap(image, target, points, spacing, nearest)
     for times in WIDER:
         wider = times * nearest
-        if overlap < TELLS or wider > WIDEST_MM or _share_in_scan(points, SURROUNDINGS[1] * wider, spacing, shape) < LEAST_IN_SCAN:
+        if overlap < TELLS or wider > WIDEST_MM or share_in_scan(points, SURROUNDINGS[1] * wider, spacing, shape) < LEAST_IN_SCAN:
             break
         there = _overlap(image, target, points, spacing, wider)
         if overlap <= TELLS_APART and there > overlap - TELLS:
@@ -101,7 +101,8 @@ def _overlap(image: npt.NDArray[Any], target: FloatArray, points: IntArray, spac
     return fit_contrast(target, background).overlap if len(target) and len(background) >= LEAST_BACKGROUND else 1.0
 
 
-def _share_in_scan(points: IntArray, margin_mm: float, spacing: Spacing, shape: Shape) -> float:
+def share_in_scan(points: IntArray, margin_mm: float, spacing: Spacing, shape: Shape) -> float:
+    """How much of the box around points, (n, 3) voxel indices, wider by a margin, lies in a scan of this shape, 0-1."""
     low, high = points.min(axis=0) - margin_mm / np.array(spacing), points.max(axis=0) + margin_mm / np.array(spacing)
     inside = np.minimum(high, np.array(shape) - 1) - np.maximum(low, 0) + 1
     return float(np.prod(inside / (high - low + 1)))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage as ndi
 
 from napari_medseg.volume import BoolArray, FloatArray, Shape, Spacing
 from napari_medseg.weaklabel.blank import blank
@@ -97,6 +98,7 @@ class Speed:
         self.prepared: BoolArray = np.zeros(self.grid, bool)
         self._promised: BoolArray = np.zeros(self.grid, bool)  # tiles that were looked into before they are made
         self._image, self._init, self._probability, self._allowed = image, init, probability, allowed
+        self._near = 1.0
         self._hand = None if limit is None else Hand(limit, spacing)
         self._inward, self._reach = inward, reach_mm
         self._local: LocalStatistics = NOWHERE
@@ -202,6 +204,28 @@ class Speed:
             self._stale = sorted(tiles, key=dict(zip(tiles, crossed, strict=True)).__getitem__, reverse=True)
             self._slice = -(-len(tiles) // slices)
         return True
+
+    def beyond(self, inside: BoolArray, box: Box, barred: BoolArray | None) -> float:
+        """Share of the voxels next to a mask that look like the target by themselves, however far from the seeds they lie.
+
+        Parameters
+        ----------
+        inside : bool (z, y, x)
+            The mask, within `box`.
+        barred : bool (z, y, x) or None
+            Where a barrier lies: no voxel there counts.
+        """
+        around = widened(box, self.shape, (1, 1, 1))
+        mask = inside[around]
+        next_to = ndi.binary_dilation(mask) & ~mask
+        if barred is not None:
+            next_to &= ~barred[around]
+        if not next_to.any():
+            return 0.0
+        allowed, near, self._allowed, self._near = self._allowed, self._near, None, 0.0
+        looks = self._speed_in(around)
+        self._allowed, self._near = allowed, near
+        return float(np.mean(looks[next_to] > 0))
 
     def describe(self) -> str:
         """For people: what the front follows."""
@@ -335,7 +359,7 @@ class Speed:
             odds += np.float32(2 * (1 - by_map) * self.settings.hand_trust) * (depth - np.float32(BORDER_DEPTH))
         elif by_map < 1 and not (self._edges_alone and self._init is not None):  # edges near a given mask need no push
             near = EDGE_ALONE_NEAR if self._edges_alone else 1.0
-            odds += np.float32(1 - by_map) * (np.float32(near) - 3 * self._away(block, odds.shape) / np.float32(self.reach_mm))
+            odds += np.float32(self._near * (1 - by_map)) * (np.float32(near) - 3 * self._away(block, odds.shape) / np.float32(self.reach_mm))
         if by_map > 0 and self._probability is not None:
             chance = np.clip(np.nan_to_num(self._probability[block].astype(np.float32), nan=0.0), SUREST, 1 - SUREST)
             odds += np.float32(by_map) * np.log(chance / (1 - chance))

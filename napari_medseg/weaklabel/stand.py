@@ -12,11 +12,13 @@ from napari_medseg.weaklabel import scene
 from napari_medseg.weaklabel.blank import blank
 from napari_medseg.weaklabel.fronts import front_on
 from napari_medseg.weaklabel.ground import Given, Ground, box_of, cut, cut_off, draw_balls, rooms_with
+from napari_medseg.weaklabel.samples import LEAST_IN_SCAN, WIDEST_MM, share_in_scan
 from napari_medseg.weaklabel.scene import Box, IntArray
 from napari_medseg.weaklabel.settings import LevelSetSettings
 from napari_medseg.weaklabel.speed import Speed
 from napari_medseg.weaklabel.trail import Trail, differences
 
+FARTHER = 1.5  # times the reach
 REBUILT_BY = ("shell_mm", "reach_mm", "device")  # settings that change where is looked, not only what is seen
 
 
@@ -51,6 +53,8 @@ class Stand:
         self.given, self.settings, self.trail = given, settings, Trail(given.shape)
         self.stale, self.learned, self.renewals, self.voxels, self.why = False, 0, 0, 0, ""
         self._own_barrier = False
+        self._reach_mm = 0.0  # a reach that was taken farther than the seeds say
+        self._kept: tuple[float, Box, BoolArray]  # a reach, and the mask with it
         self._turned: Box | None = None  # around what turned over since `ready`
         self._bubbles: list[tuple[IntArray, float, bool, int]] = []  # centre, radius in mm, whether it was added, at which step of the trail
 
@@ -72,7 +76,7 @@ class Stand:
         self.shown: BoolArray = blank(ground.shape)
         inside, around = self.front.inside, around or self.everywhere
         some = inside[around].any()
-        self.extent = _moved(box_of(inside[around], 0, self.given.spacing), around, self.everywhere) if some else (slice(0, 1), slice(0, 1), slice(0, 1))
+        self.extent = moved(box_of(inside[around], 0, self.given.spacing), around, self.everywhere) if some else (slice(0, 1), slice(0, 1), slice(0, 1))
         self.shown[self.extent] = inside[self.extent]
         self.voxels = int(np.count_nonzero(self.shown[self.extent]))
         self.learned = 0
@@ -126,6 +130,39 @@ class Stand:
         """A box of the ground as one of the scan."""
         z, y, x = (slice(part.start + whole.start, part.stop + whole.start) for part, whole in zip(box, self.ground.box, strict=True))
         return z, y, x
+
+    # -- a reach farther than the seeds say ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> float:
+        """Share of what lies next to the mask that looks like the target, so that only the distance from the seeds keeps it out; 0 within a limit."""
+        if self.given.limit is not None or not self.voxels:
+            return 0.0
+        return self.speed.beyond(self.shown, self.extent, self.ground.part(self.given.barrier))
+
+    def keep(self) -> None:
+        """Remember the mask as it is shown, and its reach, to come back to."""
+        self._kept = self.ground.reach_mm, self.on_scan(self.extent), self.shown[self.extent].copy()
+
+    def farther(self) -> bool:
+        """Go on with a farther reach; False where it is a person's word, or would leave the scan."""
+        reach, points, given = FARTHER * self.ground.reach_mm, self.given.points, self.given
+        if given.limit is not None or given.init is not None or self.settings.reach_mm is not None or not len(points):
+            return False
+        if reach > WIDEST_MM or share_in_scan(points, reach, given.spacing, given.shape) < LEAST_IN_SCAN:
+            return False
+        self._reach_mm, self._tense = reach, False
+        self._rebuilt(given)
+        return True
+
+    def back(self) -> None:
+        """The mask that was kept, and its reach."""
+        reach, box, part = self._kept
+        if reach == self.ground.reach_mm:
+            return
+        self._reach_mm, self._tense = reach, True
+        self._rebuilt(self.given)
+        self._go_on_from(self.ground.place(box, part))
 
     # -- what a person changes -------------------------------------------------------------------------------------------------------------------------
 
@@ -227,7 +264,7 @@ class Stand:
         """Cut anew, at least as wide as now; new seeds begin with what looks like the target around them."""
         before, self.given = self.given, given
         try:
-            ground = self._edited(cut(given, self.settings, self.ground.box if least is None else scene.joined(self.ground.box, least)))
+            ground = self._edited(cut(given, self.settings, self.ground.box if least is None else scene.joined(self.ground.box, least), self._reach_mm))
             mask = ground.place(self.ground.box, self.shown)
             speed = self._speed_on(ground, mask)
         except InvalidInputError:
@@ -236,7 +273,7 @@ class Stand:
         if points is not None and len(points):
             mask[tuple(speed.like_target(points - [part.start for part in ground.box]).T)] = True
         self.shown = ground.place(self.ground.box, self.shown)
-        self.extent = _moved(self.extent, self.ground.box, ground.box)
+        self.extent = moved(self.extent, self.ground.box, ground.box)
         self._set(ground, speed, mask)
         self.learned = 0
 
@@ -252,8 +289,8 @@ class Stand:
 
     def _allow_again(self, box: Box) -> None:
         """Where the front may be has changed in a box of the scan."""
-        fresh = self._edited(cut(self.given, self.settings, self.ground.box))  # larger where a painted limit was widened
-        same = _moved(self.everywhere, self.ground.box, fresh.box)
+        fresh = self._edited(cut(self.given, self.settings, self.ground.box, self._reach_mm))  # larger where a painted limit was widened
+        same = moved(self.everywhere, self.ground.box, fresh.box)
         self.ground.allowed[...], self.ground.kept[...] = fresh.allowed[same], fresh.kept[same]  # the speed reads this very array
         z, y, x = (slice(max(0, p.start - b.start), max(0, min(p.stop, b.stop) - b.start)) for p, b in zip(box, self.ground.box, strict=True))
         self.speed.remake((z, y, x))
@@ -284,7 +321,7 @@ class Stand:
         return changed
 
 
-def _moved(box: Box, before: Box, now: Box) -> Box:
+def moved(box: Box, before: Box, now: Box) -> Box:
     """A box of one ground in the coordinates of another."""
     z, y, x = (slice(p.start + b.start - n.start, p.stop + b.start - n.start) for p, b, n in zip(box, before, now, strict=True))
     return z, y, x

@@ -36,8 +36,10 @@ def finished(stand: Stand, course: Course, reason: str) -> Evolution:
         allowed = allowed & np.isfinite(stand.given.image[place])
     mask = close_mm(drop_islands(stand.shown[box] & allowed, ground.kept[box]), settings.close_mm, spacing) & allowed
     size = f"{np.count_nonzero(mask) * float(np.prod(spacing)) / 1000:.3g} ml"
+    held = ground.reach_mm if reason in ("reach", "leak") and course.neck is None else None
     return Evolution(
         place, mask, stand.given.shape, course.iteration, 1.0, f"{size}; {_last_word(stand, course, reason)}", reason, stand.speed.method, course.neck, place,
+        held_mm=held,
     )
 
 
@@ -45,8 +47,11 @@ def _last_word(stand: Stand, course: Course, reason: str) -> str:
     """Why it ended, and what to do about it."""
     if reason == "leak" and course.neck is not None:
         return f"stopped: growth through a narrow neck near slice {course.neck[0]}. Draw a barrier across it, or run on if it belongs to the target"
+    reach = f"{stand.ground.reach_mm:.0f} mm from the seeds"
     if reason == "leak":
-        return "stopped: the front went as far from the seeds as it may and has leaked. Paint a limit, add seeds, or lower the reach"
+        return f"stopped: the front went as far as it may, {reach}, and may have leaked. Paint a limit, add seeds, or change the reach"
+    if reason == "reach":
+        return f"came to rest as far as it may go, {reach}; the scan looks the same beyond. Take the reach farther, add seeds farther out, or paint a limit"
     if stand.at_the_end > LEAK_SUSPECTED:
         return "part of it lies as far from the seeds as it may: probably a leak. Paint a limit, add seeds, or lower the reach"
     if reason == "vanished":

@@ -170,6 +170,18 @@ def test_show_me_brings_the_neck_into_view(desk, page, session, standing, scan, 
     assert np.allclose(viewer.scene.camera.center[-2:], place[1:])
 
 
+def test_go_farther_stands_where_only_the_reach_held_it(desk, page, session, standing, scan):
+    farther = page.run_row.farther
+    assert farther.isHidden()
+    scan.preview.held_mm = 20.0
+    desk.refreshed.emit()
+    assert not farther.isHidden()
+    assert page.run_row.show_me.isHidden()
+    assert page.run_row.said.text() == "Held 20 mm from its seeds"
+    farther.click()
+    assert standing.record().parameters["reach_mm"] == 30
+
+
 def test_discard_is_taken_back_by_the_key_of_undo(desk, session, standing, scan, viewer):
     labels = scan.preview.labels.copy()
     session.discard()

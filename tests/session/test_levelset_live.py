@@ -103,14 +103,15 @@ def test_a_settled_front_goes_on_when_a_slider_moves(session, owner, scan, settl
     session.run()
     settle()
     small, preview = int(scan.preview.labels.sum()), scan.preview
-    levelset_live.choose(session, size=8)
+    levelset_live.choose(session, size=-8)
     assert session.front.state == "running"
     settle()
     assert scan.preview is preview
-    assert scan.preview.labels.sum() > small
-    levelset_live.choose(session, size=-8)
+    smaller = int(scan.preview.labels.sum())
+    assert smaller < small
+    levelset_live.choose(session, size=8)
     settle()
-    assert scan.preview.labels.sum() < small
+    assert scan.preview.labels.sum() > smaller
 
 
 def test_a_paused_front_stays_paused_when_a_slider_moves(session, owner, scan, pause_early):
@@ -326,3 +327,19 @@ def test_the_guide_leads_through_a_leak_and_the_tools(session, owner, scan, sett
     assert "add a ball" in next_step(session).sentence
     session.flip()
     assert "cut a ball out" in next_step(session).sentence
+
+
+def test_a_front_that_only_its_reach_holds_goes_farther_at_a_word(session, owner, scan, settle):
+    levelset_live.choose(session, reach_mm=8)
+    session.run()
+    held = settle()
+    small, told = int(scan.preview.labels.sum()), next_step(session)
+    assert (told.action, scan.preview.held_mm) == ("farther", 8)
+    assert "8 mm from its seeds" in told.sentence
+    levelset_live.farther(session)
+    assert session.front is held
+    assert held.state == "running"
+    settle()
+    assert scan.preview.labels.sum() > small
+    assert session.levelset.reach_mm == 8, "the next run begins as the person chose"
+    assert held.record().prompts["steering"][-1]["reach_mm"] == 12
