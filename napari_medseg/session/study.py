@@ -359,6 +359,8 @@ class Study(StudyTeam):
             return
         path, series, name = volume.source, volume.series, scan.name
         self._put_away()
+        self.busy = f"Taking {name} into the study {self.title}"
+        self._tell()
 
         def work() -> tuple[Case, Latest, list[Case]]:
             case = project.add(path, series=series, name=name)
@@ -366,6 +368,7 @@ class Study(StudyTeam):
 
         def done(answer: tuple[Case, Latest, list[Case]]) -> None:
             case, left, self.cases = answer
+            self.busy = ""
             if scan not in self.session.scans or self._project is not project:
                 self._tell()
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,8 @@ def export(session: Session, folder: Path, *suffixes: str) -> None:
                     raise
 
     def done() -> None:
-        refused = [words for suffix in suffixes for words in _told(suffix, left[suffix])]
+        names = {case.id: case.name for case in session.study.cases}
+        refused = [words for suffix in suffixes for words in _told(suffix, left[suffix], names)]
         cases = set.intersection(*({each.case for each in left[suffix]} for suffix in suffixes))
         if len(cases) >= count:
             session.report(InvalidInputError("; ".join(refused), where="Export", todo="Choose another format"))
@@ -74,11 +75,11 @@ def export(session: Session, folder: Path, *suffixes: str) -> None:
     session.jobs.start("export labels", "Exporting verified labels", write, apply=lambda _: None, done=done, failed=session.report, own_thread=True)
 
 
-def _told(suffix: str, left: Sequence[LeftOut]) -> list[str]:
-    """Which cases are missing in a format and why, a reason at a time."""
+def _told(suffix: str, left: Sequence[LeftOut], names: Mapping[str, str]) -> list[str]:
+    """By the names in the table, which cases are missing in a format and why, a reason at a time."""
     reasons: dict[str, list[str]] = {}
     for each in left:
-        reasons.setdefault(each.why, []).append(each.case)
+        reasons.setdefault(each.why, []).append(names.get(each.case, each.case))
     name = dict(FORMATS).get(suffix, suffix)
     words = []
     for why, cases in reasons.items():

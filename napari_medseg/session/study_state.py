@@ -218,6 +218,9 @@ class StudyState:
         if self._is_taken(self.current):
             return None
         scan = self.scan
+        if scan is not None and not scan.has_labels and scan.preview is not None and not scan.preview.is_empty:
+            self.session.report(InvalidInputError("what is outlined is not accepted yet", where=scan.name, todo="Accept it first (K)"))
+            return None
         if scan is None or not scan.has_labels:
             self.session.report(InvalidInputError("there is no label yet", where="Cases", todo="Open a case and make a label first"))
             return None

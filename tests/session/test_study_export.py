@@ -9,6 +9,7 @@ from dicom_scans import save_scan
 from napari_medseg.io import read, read_labels, write
 from napari_medseg.session import guide_refine, next_step, study_export
 from napari_medseg.session.jobs import Job
+from napari_medseg.session.state import Preview
 
 
 @pytest.fixture
@@ -85,6 +86,15 @@ def test_a_labelled_scan_that_a_new_study_took_in_is_looked_at_though_the_tool_a
     assert (session.tool, next_step(session).action) == ("seeds", "verify")
 
 
+def test_what_is_outlined_and_not_accepted_cannot_be_verified_and_says_so(session, owner, study, problems):
+    study.step(1)
+    owner.run_until(lambda: session.current is not None and not study.busy)
+    scan = session.current
+    scan.preview = Preview((scan.display.array > 150).astype(np.uint8), "test", (session.label_class,), finished=True)
+    study.verify()
+    assert "what is outlined is not accepted yet. Accept it first (K)" in str(problems[0])
+
+
 def test_with_nothing_verified_it_says_so(session, owner, study, tmp_path, problems):
     study_export.export(session, tmp_path / "out", ".nrrd")
     assert "no case is verified yet" in str(problems[0])
@@ -118,7 +128,7 @@ def test_of_two_formats_the_one_that_the_scan_can_take_is_written_and_the_other_
     label(session, owner)
     study_export.export(session, tmp_path / "out", *study_export.BOTH)  # the scan is no DICOM
     owner.run_until(lambda: session.notice.startswith("Exported 1 verified case"))
-    assert session.notice.endswith("DICOM SEG without case-0001: refers to the DICOM images of the scan, and the scan holds none")
+    assert session.notice.endswith("DICOM SEG without a: refers to the DICOM images of the scan, and the scan holds none")
     assert read_labels(tmp_path / "out" / "case-0001.nii.gz").array.any()
     assert not list((tmp_path / "out").glob("*.dcm"))
     assert not problems
@@ -139,7 +149,7 @@ def test_cases_that_cannot_be_written_in_a_format_are_left_out_of_it_and_named(s
     assert not problems
     assert session.notice == (
         "Exported 1 of 2 verified cases to the folder out; "
-        "DICOM SEG without case-0001: refers to the DICOM images of the scan, and the scan holds none"
+        "DICOM SEG without a: refers to the DICOM images of the scan, and the scan holds none"
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case-0003.seg.dcm", "cases.csv", "classes.json", "classes.label"]
     assert (tmp_path / "out" / "cases.csv").read_text(encoding="utf-8").count("case-0001") == 0

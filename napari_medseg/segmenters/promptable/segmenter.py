@@ -119,7 +119,7 @@ class PromptableSegmenter:
                             answer, done = found, done + 1
                         box = maps.take((label, index), found) if last and found is not shown else NOWHERE
                         shown = found
-                        yield piece(box, f"{steps} prompts" if done == steps else f"Prompt {done + 1} of {steps}")
+                        yield piece(box, f"{steps} prompt{'s' if steps != 1 else ''}" if done == steps else f"Prompt {done + 1} of {steps}")
 
     def _loaded(self, device: str) -> Asking:
         from napari_medseg.segmenters.promptable.asking import Asking
