@@ -64,7 +64,7 @@ class RunRow(QWidget):
         preview = session.current.preview if session.current is not None else None
         neck = preview.neck if preview is not None and front is not None else None
         held = preview.held_mm if preview is not None and front is not None and neck is None else None
-        self.said.setText(f"Narrow neck near slice {neck[0]}" if neck is not None else f"Held {held:.0f} mm from its seeds" if held is not None else "")
+        self.said.setText(f"Narrow neck near slice {neck[0]}" if neck is not None else f"Held by its reach, {held:.0f} mm" if held is not None else "")
         self.line.setVisible(neck is not None or held is not None)
         self.show_me.setVisible(neck is not None)
         self.farther.setVisible(held is not None)

@@ -157,8 +157,8 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
     if preview.is_empty:
         return _preview(session, scan)
     if preview.held_mm is not None and not preview.leaked:
-        sentence = f"No edge stopped it: it may go {preview.held_mm:.0f} mm from its seeds. Is it too small? Press Go farther, or add seeds farther out"
-        return Step(sentence, "farther", "", f"If it is right, accept it into {name}. A painted limit tells it where to end.", plain=True)
+        sentence = f"Nothing held it but the reach of its seeds, {preview.held_mm:.0f} mm. Too small: press Go farther. Too large: paint a limit"
+        return Step(sentence, "farther", "", f"If it is right, accept it into {name}. Seeds farther out tell it too.", plain=True)
     if preview.leaked:
         sentence = f"It grew as far from its seeds as it may. If that is right, accept it into {name}; if it ends early, press Go farther"
         return Step(sentence, "accept", "K", "If it ran over: paint a barrier across the leak, or a limit round it.", plain=True)

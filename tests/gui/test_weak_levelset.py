@@ -177,7 +177,7 @@ def test_go_farther_stands_where_only_the_reach_held_it(desk, page, session, sta
     desk.refreshed.emit()
     assert not farther.isHidden()
     assert page.run_row.show_me.isHidden()
-    assert page.run_row.said.text() == "Held 20 mm from its seeds"
+    assert page.run_row.said.text() == "Held by its reach, 20 mm"
     farther.click()
     assert standing.record().parameters["reach_mm"] == 30
 

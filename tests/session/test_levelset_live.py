@@ -335,7 +335,7 @@ def test_a_front_that_only_its_reach_holds_goes_farther_at_a_word(session, owner
     held = settle()
     small, told = int(scan.preview.labels.sum()), next_step(session)
     assert (told.action, scan.preview.held_mm) == ("farther", 8)
-    assert "8 mm from its seeds" in told.sentence
+    assert "reach of its seeds, 8 mm" in told.sentence
     levelset_live.farther(session)
     assert session.front is held
     assert held.state == "running"
