@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QFont, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDockWidget,
@@ -42,6 +42,8 @@ WIDTH = 280
 WIDE = 430
 ROOMY = 460
 """Height in pixels from which the filter stays while the history or a question needs room too, and pictures are large."""
+BESIDE = 26
+"""Pixels of a status beside its words: its colour, and the margins of a cell."""
 SMALL, GAP = QSize(30, 30), 6
 """Of a case's picture where there is little room, and between two of them."""
 TALL = 1000
@@ -160,7 +162,10 @@ class CasesDock(Dock):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(40)
-        self.table.setColumnWidth(1, 94)
+        bold = QFont(self.table.font())
+        bold.setBold(True)  # as the open case is written
+        widest = max(QFontMetrics(bold).horizontalAdvance(f"{SIGNS[status]} {status}") for status in STATUSES)
+        self.table.setColumnWidth(1, max(94, widest + BESIDE))
         for column in range(NARROW, len(COLUMNS)):
             self.table.setColumnWidth(column, 56)
         header.setSectionsClickable(True)

@@ -25,6 +25,8 @@ Colour = tuple[float, float, float, float]
 SIZE_SHARE = 0.012  # of the field of view
 LINE_SHARE = 0.003
 TEXT_SIZE = 12
+RIM: Colour = (0.0, 0.0, 0.0, 1.0)
+"""Beside every line, so that it stands out on a label of nearly its own colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def _vectors(stretches: Sequence[Stretch], scan: Scan, axis: int) -> tuple[Array
     """Lines within a slice across an axis as vectors (n, 2, 3) of one width in voxels, with their colours.
 
     napari stretches a line's width with the voxels, and knows one width for all. So that all are equally thick on screen whichever way they run, the width is
-    that of the thinnest, and the others are drawn several times side by side.
+    that of the thinnest, and the others are drawn several times side by side. On either side of each lies a dark one.
     """
     shown = [each for each in range(3) if each != axis]
     steps = np.array(scan.display.geometry.spacing)[shown]
@@ -199,9 +201,9 @@ def _vectors(stretches: Sequence[Stretch], scan: Scan, axis: int) -> tuple[Array
         aside = np.zeros(3)
         aside[shown] = np.array([-way[shown[1]], way[shown[0]]]) / np.linalg.norm(way[shown])
         times = round(thick / width)
-        for number in range(times):
+        for number in range(-1, times + 1):
             vectors.append((begin + aside * width * (number - (times - 1) / 2), way))
-            colours.append(colour)
+            colours.append(colour if 0 <= number < times else RIM)
     return np.array(vectors, float), width, np.array(colours, float)
 
 

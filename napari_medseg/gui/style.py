@@ -27,6 +27,8 @@ class Colours:
         What small pictures are drawn with; napari's own text colour.
     quiet : str
         Small print: at least 4.5 to 1 on any background it lies on.
+    hint : str
+        What an empty field or list says: at least 4.5 to 1 on it.
     rim : str
         Edges of what can be pressed, typed into or dragged: at least 3 to 1.
     focus : str
@@ -37,14 +39,15 @@ class Colours:
 
     ink: str
     quiet: str
+    hint: str
     rim: str
     focus: str
     armed: str
 
 
 COLOURS = {
-    "dark": Colours(ink="#f0f1f2", quiet="#a3adb7", rim="#7f8995", focus="#56b4e9", armed="#e69f00"),
-    "light": Colours(ink="#1e1e21", quiet="#525b64", rim="#74787d", focus="#0072b2", armed="#a35200"),
+    "dark": Colours(ink="#f0f1f2", quiet="#a3adb7", hint="#c3c9cf", rim="#7f8995", focus="#56b4e9", armed="#e69f00"),
+    "light": Colours(ink="#1e1e21", quiet="#525b64", hint="#4a4f55", rim="#74787d", focus="#0072b2", armed="#a35200"),
 }
 FILLED, FILLED_HOVER = "#0072b2", "#005a8c"
 """The one filled button a state, and under the mouse: Okabe and Ito's blue, on which white is read in either theme."""
@@ -76,13 +79,14 @@ QTabBar::tab:focus {{ border: 1px solid {focus}; }}
 QDoubleSpinBox[narrow="true"] {{ min-width: 51px; max-width: 51px; padding: 1px 1px; }}
 QDoubleSpinBox[slim="true"] {{ min-width: 50px; padding: 1px 2px; }}
 QLabel[quiet="true"] {{ color: {quiet}; }}
+QAbstractItemView QLabel[quiet="true"] {{ color: {hint}; }}
 QFrame#medsegGuide {{ border-left: 4px solid {filled}; background-color: rgba(0, 114, 178, 40); }}
 QFrame#medsegGuide[waiting="true"] {{ border-left-color: {armed}; background-color: rgba(230, 159, 0, 30); }}
 QFrame#medsegGuide QLabel {{ padding: 0px; margin: 0px; }}
 QFrame#medsegKeys {{ border: 2px solid {focus}; border-radius: 6px; }}
 QFrame#medsegNotice {{ border: 1px solid {armed}; background-color: rgba(230, 159, 0, 30); }}
 """
-HINTS = "QLineEdit {{ placeholder-text-color: {quiet_on_field}; }}"  # Qt 5 takes half of the text's colour
+HINTS = "QLineEdit {{ placeholder-text-color: {hint}; }}"  # Qt 5 takes half of the text's colour
 
 
 def dock_width() -> int:
@@ -114,7 +118,6 @@ def sheet(theme: str) -> str:
     colours, dark = COLOURS[kind(theme)], kind(theme) == "dark"
     words = {
         **{name: getattr(colours, name) for name in Colours.__slots__}, "filled": FILLED, "hover": FILLED_HOVER, "lit": "#4c5665" if dark else "#d8d6d4",
-        "quiet_on_field": "#c3c9cf" if dark else "#4a4f55",
     }
     return (SHEET + (HINTS if QT6 else "")).format(**words)
 

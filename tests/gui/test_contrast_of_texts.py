@@ -57,6 +57,7 @@ def pairs(theme):
         yield f"text on {name}", text, behind, TEXT
     for name, behind in (("dock", ground), ("Guide", guide), ("Guide while it waits", waiting)):
         yield f"small print on {name}", rgb(ours.quiet), behind, TEXT
+    yield "hint in an empty field or list", rgb(ours.hint), field, TEXT
     yield "text on a pressed button or an open tab", text, rgb(napari.current), TEXT
     for name, fill in (("filled button", FILLED), ("filled button under the mouse", FILLED_HOVER)):
         yield f"text on the {name}", white, rgb(fill), TEXT
