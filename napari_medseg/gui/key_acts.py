@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from qtpy.QtWidgets import QApplication
+
+from napari_medseg.gui.ortho_frame import find_canvas
 from napari_medseg.session import levelset_live
 from napari_medseg.session.state import Mode, Tab
 
@@ -172,6 +175,9 @@ def mark_right(desk: Desk) -> None:
 def go_to_case(desk: Desk, by: int) -> None:
     """Open another case of the study."""
     desk.session.study.step(by)
+    canvas = find_canvas(QApplication.activeWindow())
+    if canvas is not None:
+        canvas.setFocus()  # the arrows were a button's or a table's, where one of those was used last
 
 
 def name_version(desk: Desk) -> None:

@@ -5,9 +5,12 @@ import time
 import numpy as np
 import pytest
 from npe2 import PluginManifest
+from qtpy.QtWidgets import QApplication
 
 import napari_medseg
 from napari_medseg.catalogue import shipped
+from napari_medseg.gui.key_acts import go_to_case
+from napari_medseg.gui.ortho_frame import find_canvas
 from napari_medseg.io import read
 from napari_medseg.session import next_step
 
@@ -83,6 +86,18 @@ def test_keys_are_ours_while_a_dock_is_open_and_napari_s_again_after(window):
     assert {"G", "K", "Q", "H"} <= {str(key) for key in window.keymap}
     window.window.remove_dock_widget(wrapper)
     assert window.keymap == before
+
+
+def test_the_next_case_by_its_key_takes_the_arrows_from_the_dock_to_the_canvas(window, monkeypatch):
+    wrapper, cases = window.window.add_plugin_dock_widget("napari-medseg", "Cases")
+    main = wrapper.window()
+    cases.table.setFocus()
+    assert main.focusWidget() is cases.table
+    with monkeypatch.context() as front:
+        front.setattr(QApplication, "activeWindow", lambda: main)  # a window that is not shown is never in front
+        go_to_case(cases.desk, 1)
+    assert main.focusWidget() is find_canvas(main)
+    cases.desk.shut()
 
 
 def test_only_the_next_step_s_button_is_filled(dock, desk, session, open_sample, qtbot):
