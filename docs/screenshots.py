@@ -2,7 +2,7 @@
 
     Xvfb :77 -screen 0 1366x768x24 & DISPLAY=:77 openbox & DISPLAY=:77 python docs/screenshots.py [--only tutorial]
 
-Every picture goes to docs/images/NAME.png with a palette of 160 colours. Look at each before it is committed: what is ugly there is ugly for everybody.
+Every picture goes to docs/images/NAME.png with a palette of 256 colours. Look at each before it is committed: what is ugly there is ugly for everybody.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
-COLOURS = 160
+COLOURS = 256  # taken so that small spots keep theirs and greys stay grey
 BALL_MM = 9.0
 PICTURES = {
     "tutorial": ("start", "scan", "seeds", "limit", "growing", "grown", "corrected", "accepted", "measured", "views"),
@@ -54,7 +54,7 @@ class Tour:
         self.driver.wait(0.8)
         self.driver.picture("now")
         with Image.open(self.driver.out / f"now-{self.driver.theme}.png") as shot:
-            small = shot.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            small = shot.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
             small.save(IMAGES / f"{name}.png", optimize=True)
         log.info("%s.png, %d kB: %s", name, (IMAGES / f"{name}.png").stat().st_size // 1024, self.driver.guide()[0])
 
