@@ -7,33 +7,54 @@ from collections.abc import Sequence
 import pyqtgraph as pg
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-INK = (150, 160, 170)
-CURVE = (86, 180, 233)
+from napari_medseg.gui.style import COLOURS, kind
+
 MOST_POINTS = 600
 
 
 class LossPlot(QWidget):
-    """Loss against update, with a mark where each round begins."""
+    """Loss against update, with a mark where each round begins.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    theme : str
+        Of the viewer.
+    """
+
+    def __init__(self, theme: str) -> None:
         super().__init__()
         self.setToolTip("Training loss by update, lower is better; each dashed line begins a round, which starts from the base model again")
         self._plot = pg.PlotWidget(background=None)
+        self._plot.viewport().setAutoFillBackground(False)  # else Qt fills it with white whatever the theme
         self._plot.setMouseEnabled(False, False)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.getAxis("left").setLabel("loss")
         self._plot.getAxis("bottom").setLabel("updates")
         for side in ("left", "bottom"):
-            axis = self._plot.getAxis(side)
-            axis.setPen(INK)
-            axis.setTextPen(INK)
-            axis.enableAutoSIPrefix(False)
-        self._curve = self._plot.plot(pen=pg.mkPen(CURVE, width=2))
+            self._plot.getAxis(side).enableAutoSIPrefix(False)
+        self._curve = self._plot.plot()
         self._marks: list[pg.InfiniteLine] = []
+        self.rethemed(theme)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._plot)
+
+    def rethemed(self, theme: str) -> None:
+        """Take the colours of one of napari's themes."""
+        colours = COLOURS[kind(theme)]
+        self._ink = colours.quiet
+        self._plot.resetCachedContent()  # it keeps what lay behind it
+        for side in ("left", "bottom"):
+            axis = self._plot.getAxis(side)
+            axis.setPen(self._ink)
+            axis.setTextPen(self._ink)
+        self._curve.setPen(pg.mkPen(colours.focus, width=2))
+        for mark in self._marks:
+            mark.setPen(self._dashes())
+
+    def _dashes(self) -> pg.QtGui.QPen:
+        return pg.mkPen(self._ink, style=pg.QtCore.Qt.PenStyle.DashLine)
 
     def show_losses(self, losses: Sequence[float], starts: Sequence[int]) -> None:
         """Draw; long runs are thinned out so that drawing stays cheap."""
@@ -42,6 +63,6 @@ class LossPlot(QWidget):
         while len(self._marks) > len(starts):
             self._plot.removeItem(self._marks.pop())
         for start in list(starts)[len(self._marks):]:
-            mark = pg.InfiniteLine(start, angle=90, pen=pg.mkPen(INK, style=pg.QtCore.Qt.PenStyle.DashLine))
+            mark = pg.InfiniteLine(start, angle=90, pen=self._dashes())
             self._plot.addItem(mark)
             self._marks.append(mark)

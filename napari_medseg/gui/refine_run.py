@@ -95,7 +95,8 @@ class RefineRun(QWidget):
         if self._plot is None:
             from napari_medseg.gui.loss_plot import LossPlot
 
-            self._plot = LossPlot()
+            self._plot = LossPlot(str(self._desk.viewer.theme))
+            self._desk.rethemed.connect(self._plot.rethemed)
             self.curve.layout().addWidget(self._plot)
         self._plot.show_losses(choices.losses, choices.round_starts)
 

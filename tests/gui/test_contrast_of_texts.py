@@ -115,3 +115,31 @@ def test_the_first_seven_classes_are_told_apart_by_every_eye(eye):
 def test_of_twenty_classes_neighbours_in_the_table_are_told_apart(eye):
     colours = [lab(seen(colour, eye)) for colour in palette(20)]
     assert min(float(np.linalg.norm(a - b)) for a, b in itertools.pairwise(colours)) >= LAB_APART
+
+
+@pytest.mark.qt
+def test_the_falling_loss_is_read_in_either_theme_also_after_it_was_changed(qtbot):
+    from napari.utils.theme import get_theme
+    from qtpy.QtWidgets import QWidget
+
+    from napari_medseg.gui.loss_plot import LossPlot
+    from napari_medseg.gui.style import COLOURS
+
+    behind = QWidget()
+    qtbot.addWidget(behind)
+    plot = LossPlot("light")
+    plot.setParent(behind)
+    plot.resize(300, 140)
+    behind.resize(300, 140)
+    plot.show_losses([1.0, 0.5, 0.2], [0])
+    for theme in ("dark", "light"):
+        ground = get_theme(theme).background.as_hex(format="long")
+        behind.setStyleSheet(f"background-color: {ground}")
+        plot.rethemed(theme)
+        behind.show()
+        drawn = behind.grab().toImage()
+        assert drawn.pixelColor(298, 2).name() == ground, "what lies behind it is seen through"
+        curve = rgb(COLOURS[theme].focus)
+        assert contrast(curve, rgb(ground)) >= LARGE
+        near = min(np.abs(rgb(drawn.pixelColor(x, y).name()) - curve).max() for x in range(0, 300, 2) for y in range(0, 140, 2))
+        assert near < 0.05, "the line has the colour of the theme"
