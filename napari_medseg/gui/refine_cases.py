@@ -32,6 +32,7 @@ class RefineCases(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
+        self.table.setWordWrap(False)  # else only the first line's end is cut
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of one study differ at their ends
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
