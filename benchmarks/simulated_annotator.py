@@ -1,8 +1,7 @@
 """An annotator who prompts a network for one to ten rounds: the first prompt says what is meant, the next ones correct the answer.
 
 Most rounds click where a person would: on the deepest voxel of the largest connected error. Some click elsewhere in an error, draw a stroke, a box or a
-lasso; some sittings begin with a wrong mask; now and then the previous answer is withheld, as it is when a window moves. Of an object of several pieces
-nothing is learnt about those that no prompt has pointed at yet: whether they are meant too is not to be known before.
+lasso; some sittings begin with a wrong mask; now and then the previous answer is withheld, as it is when a window moves.
 """
 
 from __future__ import annotations
@@ -38,14 +37,7 @@ class Sitting:
         self.round = 1
         self.rounds = int(min(MOST, 1 + rng.geometric(0.2)))
         self._object, self._known, self._rng = made.truth, self.known.numpy() > 0, rng
-        self._pieces, pieces = ndimage.label(made.truth)
-        self._meant = np.arange(pieces + 1) == 0
         self._begin()
-
-    @property
-    def learnt(self) -> Tensor:
-        """Where the truth is known and was asked for, float (z, y, x)."""
-        return self.known if self._meant.all() else self.known * torch.from_numpy(self._meant[self._pieces])
 
     def answered(self, answer: Tensor) -> float:
         """Take the network's probabilities, say their Dice, and put the next prompt or end."""
@@ -66,7 +58,6 @@ class Sitting:
         kind = self._rng.random()
         if kind < 0.1:
             given = self._wrong_mask()
-            self._meant[:] = True
             self.marks.previous = torch.from_numpy(given.astype(np.float32))
             self._correct(given)
         elif kind < 0.22:
@@ -105,7 +96,6 @@ class Sitting:
         depth = ndimage.distance_transform_edt(np.pad(region[box], 1))[1:-1, 1:-1, 1:-1]
         good = np.argwhere(depth >= (0.3 if anywhere else 1.0) * depth.max())
         at = good[self._rng.integers(len(good))] + [part.start for part in box]
-        self._meant[self._pieces[tuple(at)]] = True
         add_point(self.marks.positive_points if positive else self.marks.negative_points, at.tolist())
         for older in (self.marks.negative_points if positive else self.marks.positive_points, self.marks.positive_strokes, self.marks.negative_strokes):
             older *= FADE
@@ -128,13 +118,11 @@ class Sitting:
             if not (0 <= row < inner.shape[0] and 0 <= column < inner.shape[1] and inner[row, column]):
                 break
             view[row, column] = 1
-            self._meant[np.moveaxis(self._pieces, axis, 0)[plane, row, column]] = True
             heading += self._rng.normal(0, 0.3)
             at += np.sin(heading), np.cos(heading)
 
     def _area(self, region: BoolArray, areas: Tensor) -> None:
         """A box or a lasso roughly around the region: in three dimensions or in the slice where it is widest."""
-        self._meant[self._pieces[region]] = True
         box = ndimage.find_objects(region.astype(np.uint8))[0]
         loose = [max(1.0, self._rng.uniform(0, 0.15) * (part.stop - part.start)) for part in box]
         around = tuple(

@@ -41,7 +41,6 @@ from napari_medseg.testing.procedural import Made, procedural_volume
 DECAY, CLIP, WARM = 1e-3, 1.0, 100
 MEAN_OVER = 0.998  # of the running mean of the weights, per update
 OBEY = 20.0  # extra weight of prompted voxels
-TWO = 0.2  # of the objects have a second piece
 ROUNDS = (1, 2, 3, 5, 8, 10)
 
 
@@ -59,11 +58,11 @@ def volumes(first: int, every: int, workers: int) -> Iterator[Made]:
     """Volumes of seeds `first`, `first + every` ..., made here or by processes ahead of need."""
     seeds = iter(range(first, 2**62, every))
     if workers == 0:
-        yield from (procedural_volume(seed, two=TWO) for seed in seeds)
+        yield from map(procedural_volume, seeds)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        ahead: list[Future[Made]] = [pool.submit(procedural_volume, next(seeds), two=TWO) for _ in range(4 * workers)]
+        ahead: list[Future[Made]] = [pool.submit(procedural_volume, next(seeds)) for _ in range(4 * workers)]
         while True:
-            ahead.append(pool.submit(procedural_volume, next(seeds), two=TWO))
+            ahead.append(pool.submit(procedural_volume, next(seeds)))
             yield ahead.pop(0).result()
 
 
@@ -79,7 +78,7 @@ class Shard:
 
     def step(self) -> tuple[list[Tensor], float, list[tuple[int, float]]]:
         """One round with every sitting: gradients, loss, and (round, Dice) of each."""
-        image, truth, known = (torch.stack([getattr(sitting, name) for sitting in self.sittings]).to(self.device) for name in ("image", "truth", "learnt"))
+        image, truth, known = (torch.stack([getattr(sitting, name) for sitting in self.sittings]).to(self.device) for name in ("image", "truth", "known"))
         marks = Marks.batch([sitting.marks for sitting in self.sittings])
         marks = Marks(**{name: value.to(self.device) for name, value in vars(marks).items()})
         with torch.no_grad():

@@ -23,7 +23,6 @@ SIDE = 48
 SMALLEST = 30  # voxels of an object
 TRIES = 8
 NEAR_CENTRE = 0.3  # objects are centred within this share of half the window
-SECOND = 0.7  # and their second pieces
 THICKEST = 6.0  # spacing of thick slices over spacing in the slice
 
 
@@ -36,7 +35,7 @@ class Made:
     image : float32 array, (side, side, side)
         In no unit in particular.
     truth : bool array, (side, side, side)
-        The object, in one piece, or in two where they were asked for.
+        The object, in one piece.
     known : tuple of slices
         Where the scan was; beyond it image voxels repeat its edge and truth says nothing.
     """
@@ -46,7 +45,7 @@ class Made:
     known: tuple[slice, slice, slice]
 
 
-def procedural_volume(seed: int | tuple[int, ...], side: int = SIDE, *, two: float = 0.0) -> Made:
+def procedural_volume(seed: int | tuple[int, ...], side: int = SIDE) -> Made:
     """Make a volume.
 
     Parameters
@@ -55,40 +54,31 @@ def procedural_volume(seed: int | tuple[int, ...], side: int = SIDE, *, two: flo
         The same seed gives the same volume.
     side : int
         Voxels along each axis.
-    two : float
-        The chance that the object has a second piece, of the same look.
     """
     rng = np.random.default_rng(seed)
-    most = 1 + int(two > 0 and rng.random() < two)
     for _ in range(TRIES):
         level = any_shape(rng, side, any_size(rng, side), any_middle(rng, side, NEAR_CENTRE))
-        truth = _pieces(level > 0)
+        truth = _one_piece(level > 0)
         if truth is not None:
             break
     else:
         level = ellipsoid(rng, side, side / 5, np.full(3, side / 2))
         truth = level > 0
-    if most > 1:
-        other = any_shape(rng, side, any_size(rng, side) * 0.7, any_middle(rng, side, SECOND)) > 0
-        truth = truth | (other & ~ndimage.binary_dilation(truth, iterations=2))
     image, truth = _scene(rng, truth)
     image, truth = _scan(rng, image, truth)
-    kept = _pieces(truth, most)
+    kept = _one_piece(truth)
     if kept is None:  # hidden by what was laid over it, or lost between thick slices
-        return procedural_volume((*(seed if isinstance(seed, tuple) else (seed,)), 1), side, two=two)
+        return procedural_volume((*(seed if isinstance(seed, tuple) else (seed,)), 1), side)
     return _cropped(rng, image, kept)
 
 
-def _pieces(mask: BoolArray, most: int = 1) -> BoolArray | None:
-    """The largest pieces; none where even the first is too small or they are nearly everything."""
+def _one_piece(mask: BoolArray) -> BoolArray | None:
+    """The largest piece, opened where that leaves something; none where it is too small or is nearly everything."""
     labelled, pieces = ndimage.label(mask)
     if pieces == 0:
         return None
-    sizes = np.bincount(labelled.ravel())
-    sizes[0] = 0
-    largest = [piece for piece in np.argsort(-sizes, kind="stable")[:most] if sizes[piece] >= SMALLEST]
-    kept: BoolArray = np.isin(labelled, largest)
-    return kept if largest and np.count_nonzero(kept) <= 0.7 * kept.size else None
+    kept: BoolArray = labelled == 1 + int(np.argmax(np.bincount(labelled.ravel())[1:]))
+    return kept if SMALLEST <= np.count_nonzero(kept) <= 0.7 * kept.size else None
 
 
 def _scene(rng: np.random.Generator, truth: BoolArray) -> tuple[Field, BoolArray]:
@@ -194,11 +184,10 @@ def _cropped(rng: np.random.Generator, image: Field, truth: BoolArray) -> Made:
     """Sometimes the scan ends within the window, its edge repeated beyond."""
     side = len(image)
     known = [slice(0, side)] * 3
-    largest = _pieces(truth)
     if rng.random() < 0.3:
         for axis in range(3):
             low, high = (int(rng.integers(0, side // 5)) if rng.random() < 0.4 else 0 for _ in range(2))
-            kept = np.flatnonzero((truth if largest is None else largest).any(axis=tuple(other for other in range(3) if other != axis)))
+            kept = np.flatnonzero(truth.any(axis=tuple(other for other in range(3) if other != axis)))
             middle = int(kept[0] + kept[-1]) // 2
             low, high = min(low, middle - 2), min(high, side - 3 - middle)
             known[axis] = slice(max(low, 0), side - max(high, 0))

@@ -91,10 +91,3 @@ def test_thick_slices_keep_what_is_even_and_blur_what_is_thin(thickness):
     thin = np.zeros(48)
     thin[20] = 1
     assert (slices @ thin).max() < 1.2 / thickness
-
-
-def test_an_object_may_have_a_second_piece() -> None:
-    made = [procedural_volume((52, seed), two=0.5) for seed in range(12)]
-    pieces = {int(ndimage.label(volume.truth)[1]) for volume in made}
-    assert {1, 2} <= pieces
-    assert np.array_equal(procedural_volume((52, 3), two=0.5).image, made[3].image)
