@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QMainWindow, QPushButton, QStackedWidget
 
-from napari_medseg.gui import start_page
+from napari_medseg.gui import guide_bar, start_page
 from napari_medseg.gui.start_page import StartPage
 from napari_medseg.session import Session, preferences, starting
 
@@ -127,11 +127,13 @@ def test_a_window_that_the_dock_made_wider_than_the_screen_shrinks_to_it(viewer,
     holder.widget().desk.shut()
 
 
-def test_the_first_notice_stands_where_progress_is_told_until_something_runs(dock, desk, session, qtbot):
+@pytest.mark.parametrize("low", [False, True])
+def test_the_first_notice_stands_where_progress_is_told_until_something_runs(low, dock, desk, session, monkeypatch):
+    monkeypatch.setattr(guide_bar, "is_low", lambda widget: low)
     desk.refreshed.emit()
     assert dock.notice.isVisibleTo(dock)
     assert not dock.progress.isVisibleTo(dock)
     starting.notice_seen(session)
     desk.refreshed.emit()
     assert not dock.notice.isVisibleTo(dock)
-    assert dock.progress.isVisibleTo(dock)
+    assert dock.progress.isVisibleTo(dock) is not low  # whose room a low screen wants
