@@ -2,7 +2,7 @@
 
     python benchmarks/train_promptable.py --minutes 70 --out /tmp/promptable                  two cores: one thread each
     python benchmarks/train_promptable.py --minutes 30 --device cuda --shards 6 --batch 8 --workers 2 --widths 32 64 128 192
-    python benchmarks/train_promptable.py --minutes 90 --seed 1 --start napari_medseg/segmenters/weights/promptable.safetensors --rate 1e-3
+    python benchmarks/train_promptable.py --minutes 90 --seed 1 --start napari_medseg/segmenters/weights/promptable.safetensors --rate 3e-4
     python benchmarks/train_promptable.py --minutes 1 --batch 1 --out /tmp/look               a look whether it runs
 
 Every volume is met by a simulated annotator for one to ten rounds (`simulated_annotator.py`): the network's own answer decides where the next prompt goes,
