@@ -9,6 +9,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Workers:
     processes : bool
         False runs the workers as threads of this process, for stores that live in its memory.
     patience_s : float
-        How long a scheduler may have no worker at the start.
+        How long a scheduler may have no worker at the start, or none with a graphics card where one is asked for.
     """
 
     scheduler: str = ""
@@ -169,15 +170,17 @@ def _security(wanted: Workers) -> Any:
 def _require_workers(client: Client, wanted: Workers) -> None:
     from distributed import TimeoutError as LateError
 
+    until = time.monotonic() + wanted.patience_s
     try:
         client.wait_for_workers(1, timeout=wanted.patience_s)
     except (LateError, TimeoutError) as error:
         todo = f"Start one: dask worker {wanted.scheduler}" + (f" --resources {GPU}=1" if wanted.gpu else "")
         raise UnavailableError("has no worker", where=wanted.scheduler, todo=todo) from error
-    found = client.scheduler_info(n_workers=-1)["workers"].values()
-    if wanted.gpu and not any(each.get("resources", {}).get(GPU) for each in found):
-        todo = f"Start workers with: dask worker {wanted.scheduler} --resources {GPU}=1"
-        raise UnavailableError("has no worker with a graphics card", where=wanted.scheduler, todo=todo)
+    while wanted.gpu and not any(each.get("resources", {}).get(GPU) for each in client.scheduler_info(n_workers=-1)["workers"].values()):
+        if time.monotonic() > until:
+            todo = f"Start workers with: dask worker {wanted.scheduler} --resources {GPU}=1"
+            raise UnavailableError("has no worker with a graphics card", where=wanted.scheduler, todo=todo)
+        time.sleep(LOOK_S)  # workers of one farm come one after the other
     hint = f'Install it there: python -m pip install "napari-medseg[cohort]=={__version__}"'
     try:
         versions = set(client.run(_version, on_error="return").values())
