@@ -11,12 +11,11 @@ from typing import Any
 import pyqtgraph as pg
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_medseg.gui.charts import chart, recoloured
 from napari_medseg.review.calibration import ClassCalibration
 from napari_medseg.review.comparing import Comparison
 from napari_medseg.review.volumes import BlandAltman, VolumeFit
 
-INK = (140, 150, 160)  # readable on dark and on light
-COLOURS = ((0, 158, 215), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (140, 140, 140))
 SHAPES = ("o", "s", "t", "d", "+", "x")
 HEIGHT = 190
 
@@ -28,25 +27,24 @@ class ComparePlot(QWidget):
     ----------
     clicked : callable
         Told the case of a point that was clicked.
+    theme : str
+        Of the viewer.
     """
 
-    def __init__(self, clicked: Callable[[str], None]) -> None:
+    def __init__(self, clicked: Callable[[str], None], theme: str) -> None:
         super().__init__()
         self._clicked = clicked
         self.setFixedHeight(HEIGHT)
         self.setMinimumWidth(100)
-        self.plot = pg.PlotWidget(background=None)
-        self.plot.setMouseEnabled(False, False)
-        self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(INK)
-            axis.setTextPen(INK)
-            axis.enableAutoSIPrefix(False)
+        self.plot = chart()
+        self.rethemed(theme)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot)
+
+    def rethemed(self, theme: str) -> None:
+        """Take the colours of one of napari's themes; what is drawn is to be drawn again."""
+        self._colours = recoloured(self.plot, theme)
 
     def show_cases(self, found: Comparison, title: str) -> None:
         """Each case with the figure of every model, the greatest loss first."""
@@ -67,23 +65,23 @@ class ComparePlot(QWidget):
         """Volume against true volume, with the line through it and that of identity."""
         self._begin("truth (ml)", "last (ml)")
         top = max((*found.x, *found.y), default=1.0)
-        self.plot.plot([0, top], [0, top], pen=_pen("DashLine"))
+        self.plot.plot([0, top], [0, top], pen=self._pen("DashLine"))
         if found.slope is not None and found.intercept is not None:
-            self.plot.plot([0, top], [found.intercept, found.intercept + found.slope * top], pen=_pen("SolidLine", COLOURS[0]))
+            self.plot.plot([0, top], [found.intercept, found.intercept + found.slope * top], pen=self._pen("SolidLine", self._colours.lines[0]))
         self._points(list(zip(found.x, found.y, found.cases, strict=True)), 0, "")
 
     def show_reliability(self, found: ClassCalibration, threshold: float) -> None:
         """Share that is true against what was predicted; Dice at every threshold, and the chosen one."""
         self._begin("probability, threshold", "share true; Dice")
-        self.plot.plot([0, 1], [0, 1], pen=_pen("DashLine"))
+        self.plot.plot([0, 1], [0, 1], pen=self._pen("DashLine"))
         known = [(each.predicted, each.observed) for each in found.bins if each.predicted is not None and each.observed is not None]
         self._points([(x, y, "") for x, y in known], 0, "share true")
         if known:
-            self.plot.plot([x for x, _ in known], [y for _, y in known], pen=_pen("SolidLine", COLOURS[0]))
+            self.plot.plot([x for x, _ in known], [y for _, y in known], pen=self._pen("SolidLine", self._colours.lines[0]))
         dice = [(point.threshold, point.dice) for point in found.curve if point.dice is not None]
         if dice:
-            self.plot.plot([x for x, _ in dice], [y for _, y in dice], pen=_pen("DotLine", COLOURS[1]), name="Dice")
-        self.plot.addItem(pg.InfiniteLine(threshold, angle=90, pen=_pen("SolidLine", COLOURS[4])))
+            self.plot.plot([x for x, _ in dice], [y for _, y in dice], pen=self._pen("DotLine", self._colours.lines[1]), name="Dice")
+        self.plot.addItem(pg.InfiniteLine(threshold, angle=90, pen=self._pen("SolidLine", self._colours.lines[4])))
         self.plot.setXRange(0, 1)
         self.plot.setYRange(0, 1)
 
@@ -97,24 +95,25 @@ class ComparePlot(QWidget):
 
     def _points(self, places: Sequence[tuple[float, float, str]], number: int, name: str) -> None:
         if name and self.plot.plotItem.legend is None:
-            self.plot.addLegend(offset=(8, 1), labelTextColor=INK, labelTextSize="8pt")
-        colour = COLOURS[number % len(COLOURS)]
+            self.plot.addLegend(offset=(8, 1), labelTextColor=self._colours.ink, labelTextSize="8pt")
+        colours = self._colours
+        fill = pg.mkColor(colours.lines[number % len(colours.lines)])
+        fill.setAlpha(190)
         tip = "{data}: {y:.3g}".format if places and places[0][2] else None
         points = pg.ScatterPlotItem(
             [x for x, _, _ in places], [y for _, y, _ in places], data=[case for *_, case in places], symbol=SHAPES[number % len(SHAPES)], size=9,
-            brush=pg.mkBrush(*colour, 190), pen=pg.mkPen(INK), name=name or None, hoverable=True, tip=tip,
+            brush=fill, pen=pg.mkPen(colours.ink), name=name or None, hoverable=True, tip=tip,
         )
         points.sigClicked.connect(self._on_clicked)
         self.plot.addItem(points)
 
     def _level(self, value: float, style: str) -> None:
-        label = {"position": 0.08, "color": INK}
-        self.plot.addItem(pg.InfiniteLine(value, angle=0, pen=_pen(style), label=f"{value:.2f}", labelOpts=label))
+        label = {"position": 0.08, "color": self._colours.ink}
+        self.plot.addItem(pg.InfiniteLine(value, angle=0, pen=self._pen(style), label=f"{value:.2f}", labelOpts=label))
 
     def _on_clicked(self, item: Any, points: Sequence[Any], event: Any) -> None:
         if len(points) and points[0].data():
             self._clicked(str(points[0].data()))
 
-
-def _pen(style: str, colour: tuple[int, int, int] = INK) -> Any:
-    return pg.mkPen(colour, width=1.5, style=getattr(pg.QtCore.Qt.PenStyle, style))
+    def _pen(self, style: str, colour: str = "") -> Any:
+        return pg.mkPen(colour or self._colours.ink, width=1.5, style=getattr(pg.QtCore.Qt.PenStyle, style))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyqtgraph as pg
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_medseg.gui.style import COLOURS, kind
+from napari_medseg.gui.charts import chart, recoloured
 
 MOST_POINTS = 600
 
@@ -24,15 +24,9 @@ class LossPlot(QWidget):
     def __init__(self, theme: str) -> None:
         super().__init__()
         self.setToolTip("Training loss by update, lower is better; each dashed line begins a round, which starts from the base model again")
-        self._plot = pg.PlotWidget(background=None)
-        self._plot.viewport().setAutoFillBackground(False)  # else Qt fills it with white whatever the theme
-        self._plot.setMouseEnabled(False, False)
-        self._plot.setMenuEnabled(False)
-        self._plot.hideButtons()
+        self._plot = chart()
         self._plot.getAxis("left").setLabel("loss")
         self._plot.getAxis("bottom").setLabel("updates")
-        for side in ("left", "bottom"):
-            self._plot.getAxis(side).enableAutoSIPrefix(False)
         self._curve = self._plot.plot()
         self._marks: list[pg.InfiniteLine] = []
         self.rethemed(theme)
@@ -42,14 +36,9 @@ class LossPlot(QWidget):
 
     def rethemed(self, theme: str) -> None:
         """Take the colours of one of napari's themes."""
-        colours = COLOURS[kind(theme)]
-        self._ink = colours.quiet
-        self._plot.resetCachedContent()  # it keeps what lay behind it
-        for side in ("left", "bottom"):
-            axis = self._plot.getAxis(side)
-            axis.setPen(self._ink)
-            axis.setTextPen(self._ink)
-        self._curve.setPen(pg.mkPen(colours.focus, width=2))
+        colours = recoloured(self._plot, theme)
+        self._ink = colours.ink
+        self._curve.setPen(pg.mkPen(colours.lines[0], width=2))
         for mark in self._marks:
             mark.setPen(self._dashes())
 

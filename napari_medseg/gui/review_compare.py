@@ -88,6 +88,7 @@ class ComparePage(QWidget):
         self.note = quiet(EMPTY)
         self._lay_out()
         desk.refreshed.connect(self.refresh)
+        desk.rethemed.connect(self._rethemed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -205,9 +206,14 @@ class ComparePage(QWidget):
         if self._plot is None:
             from napari_medseg.gui.compare_plot import ComparePlot
 
-            self._plot = ComparePlot(self._model.open_case)
+            self._plot = ComparePlot(self._model.open_case, str(self._desk.viewer.theme))
             self._below.insertWidget(self._below.indexOf(self.slider), self._plot)
         return self._plot
+
+    def _rethemed(self, theme: str) -> None:
+        if self._plot is not None:
+            self._plot.rethemed(theme)
+            self._draw()
 
     def _on_add(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "A folder of label maps")

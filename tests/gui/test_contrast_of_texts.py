@@ -65,6 +65,10 @@ def pairs(theme):
     for edge in ("rim", "focus", "armed"):
         yield f"{edge} on the dock", rgb(getattr(ours, edge)), ground, LARGE
     yield "focus on the filled button", rgb(ours.ink), ground, LARGE
+    from napari_medseg.gui.charts import LINES
+
+    for number, line in enumerate(LINES[theme]):
+        yield f"line {number} of a chart", rgb(line), ground, LARGE
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -117,29 +121,45 @@ def test_of_twenty_classes_neighbours_in_the_table_are_told_apart(eye):
     assert min(float(np.linalg.norm(a - b)) for a, b in itertools.pairwise(colours)) >= LAB_APART
 
 
+def falling_loss():
+    from napari_medseg.gui.loss_plot import LossPlot
+
+    plot = LossPlot("light")
+    plot.show_losses([1.0, 0.5, 0.2], [0])
+    return plot, lambda: None
+
+
+def compared_volumes():
+    from napari_medseg.gui.compare_plot import ComparePlot
+    from napari_medseg.review.volumes import VolumeFit
+
+    plot = ComparePlot(lambda case: None, "light")
+    fit = VolumeFit(3, ("a", "b", "c"), (1.0, 2.0, 3.0), (1.1, 2.3, 2.8), slope=0.9, intercept=0.1)
+    return plot, lambda: plot.show_volumes(fit)
+
+
 @pytest.mark.qt
-def test_the_falling_loss_is_read_in_either_theme_also_after_it_was_changed(qtbot):
+@pytest.mark.parametrize("made", [falling_loss, compared_volumes])
+def test_a_chart_is_read_in_either_theme_also_after_it_was_changed(made, qtbot):
     from napari.utils.theme import get_theme
     from qtpy.QtWidgets import QWidget
 
-    from napari_medseg.gui.loss_plot import LossPlot
-    from napari_medseg.gui.style import COLOURS
+    from napari_medseg.gui.charts import LINES
 
     behind = QWidget()
     qtbot.addWidget(behind)
-    plot = LossPlot("light")
+    plot, draw = made()
     plot.setParent(behind)
     plot.resize(300, 140)
     behind.resize(300, 140)
-    plot.show_losses([1.0, 0.5, 0.2], [0])
     for theme in ("dark", "light"):
         ground = get_theme(theme).background.as_hex(format="long")
         behind.setStyleSheet(f"background-color: {ground}")
         plot.rethemed(theme)
+        draw()
         behind.show()
         drawn = behind.grab().toImage()
         assert drawn.pixelColor(298, 2).name() == ground, "what lies behind it is seen through"
-        curve = rgb(COLOURS[theme].focus)
-        assert contrast(curve, rgb(ground)) >= LARGE
-        near = min(np.abs(rgb(drawn.pixelColor(x, y).name()) - curve).max() for x in range(0, 300, 2) for y in range(0, 140, 2))
+        line = rgb(LINES[theme][0])
+        near = min(np.abs(rgb(drawn.pixelColor(x, y).name()) - line).max() for x in range(0, 300, 2) for y in range(0, 140, 2))
         assert near < 0.05, "the line has the colour of the theme"
