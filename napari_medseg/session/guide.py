@@ -163,6 +163,9 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
         sentence = f"It grew as far from its seeds as it may. If that is right, accept it into {name}; if it ends early, press Go farther"
         return Step(sentence, "accept", "K", "If it ran over: paint a barrier across the leak, or a limit round it.", plain=True)
     why = preview.detail or "Nothing enters a label without your yes; Ctrl+Z takes it back."
+    if front.reason == "iterations":
+        sentence = f"It was still moving after all the updates it may make: accept it into {name}, or move a slider and it goes on"
+        return Step(sentence, "accept", "K", why, plain=True)
     return Step(f"It came to rest: accept it into {name}, or move a slider and it goes on", "accept", "K", why)
 
 

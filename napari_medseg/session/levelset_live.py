@@ -25,6 +25,7 @@ from napari_medseg.session.patches import Patch, of_evolution
 from napari_medseg.session.settings import EDGE_STEPS, SIZES, SMOOTHS
 from napari_medseg.session.state import PointLPS, Preview, Scan, Tool
 from napari_medseg.volume import BoolArray
+from napari_medseg.volume.windows import unit_words
 
 if TYPE_CHECKING:
     from napari_medseg.session.session import Session
@@ -266,7 +267,8 @@ class LiveLevelSet:
         start, grid = self._start, self.scan.display.geometry
         seeds = seed_voxels(start.seeds, grid) if start.seeds else ()
         masks = {"limit": start.limit, "init": start.init, "barrier": start.barrier, "probability": start.probability}
-        return LevelSet(self.scan.display.array, grid.spacing, start.settings, seeds=seeds, finely=True, **masks)
+        unit = unit_words(self.scan.display.modality, self.scan.display.units)
+        return LevelSet(self.scan.display.array, grid.spacing, start.settings, seeds=seeds, unit=unit, finely=True, **masks)
 
 
 # -- what the session and its views call -----------------------------------------------------------------------------------------------------------------

@@ -72,14 +72,14 @@ class Contrast:
         """The contrast image f(x) of the paper, scaled to 0-1: float32, of the image's shape."""
         return sigmoid(self.log_odds(image))
 
-    def describe(self) -> str:
-        """For people: which values are kept."""
+    def describe(self, unit: str = "") -> str:
+        """For people: which values are kept; `unit` is what they are called."""
         if self.lower is not None and self.upper is not None:
-            return f"keeps values from {self.lower.beta:.4g} to {self.upper.beta:.4g}"
+            return f"keeps values from {self.lower.beta:.4g} to {self.upper.beta:.4g} {unit}".rstrip()
         if self.lower is not None:
-            return f"keeps values above {self.lower.beta:.4g}"
+            return f"keeps values above {self.lower.beta:.4g} {unit}".rstrip()
         if self.upper is not None:
-            return f"keeps values below {self.upper.beta:.4g}"
+            return f"keeps values below {self.upper.beta:.4g} {unit}".rstrip()
         return "the values do not tell the target from its surroundings"
 
 

@@ -38,6 +38,8 @@ class Given:
         Seeds.
     limit, init, barrier : bool or None
     probability : float or None
+    unit : str
+        What grey values are called, such as "HU"; "" for nothing.
     """
 
     image: npt.NDArray[Any]
@@ -47,6 +49,7 @@ class Given:
     init: BoolArray | None
     barrier: BoolArray | None
     probability: npt.NDArray[Any] | None
+    unit: str = ""
 
     @property
     def shape(self) -> Shape:

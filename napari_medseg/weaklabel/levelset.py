@@ -52,6 +52,8 @@ class LevelSet:
         Never entered nor crossed.
     probability : float (z, y, x), 0-1, optional
         Drives the front in place of the scan's values, e.g. a network's.
+    unit : str
+        What grey values are called where it tells what it follows, such as "HU".
     finely : bool
         Yield within an update too, after each of its iterations: so it looks smoother, and costs a copy of the mask each time. The course it takes is the same.
 
@@ -66,7 +68,7 @@ class LevelSet:
     def __init__(
         self, image: npt.NDArray[Any], spacing: Spacing, settings: LevelSetSettings = DEFAULT, *, seeds: npt.ArrayLike = (),
         limit: npt.NDArray[Any] | None = None, init: npt.NDArray[Any] | None = None, barrier: npt.NDArray[Any] | None = None,
-        probability: npt.NDArray[Any] | None = None, finely: bool = False,
+        probability: npt.NDArray[Any] | None = None, unit: str = "", finely: bool = False,
     ) -> None:
         scene.checked_image(image)
         shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
@@ -75,7 +77,7 @@ class LevelSet:
             raise InvalidInputError("nothing is painted", where="limit", todo="Paint roughly over the organ, or go on without a limit")
         if probability is not None and probability.shape != shape:
             scene.checked_mask(probability, shape, "probability")
-        given = Given(image, scene.checked_spacing(spacing), np.zeros((0, 3), np.intp), limit, init, barrier, probability)
+        given = Given(image, scene.checked_spacing(spacing), np.zeros((0, 3), np.intp), limit, init, barrier, probability, unit)
         self._stand = Stand(replace(given, points=_checked(given, seeds)), settings)
         self._course, self._finely = Course(self._stand), finely and settings.device in ("auto", "cpu")
         self._under_way: Iterator[Moment] | None = None

@@ -227,15 +227,15 @@ class Speed:
         self._allowed, self._near = allowed, near
         return float(np.mean(looks[next_to] > 0))
 
-    def describe(self) -> str:
-        """For people: what the front follows."""
+    def describe(self, unit: str = "") -> str:
+        """For people: what the front follows; `unit` is what grey values are called."""
         words = []
         if self._by_map > 0 and not self._edges_alone:
             words.append("follows the probability map")
         if self.settings.window is not None and not self._edges_alone:
-            words.append(f"keeps values from {self.settings.window[0]:.4g} to {self.settings.window[1]:.4g}")
+            words.append(f"keeps values from {self.settings.window[0]:.4g} to {self.settings.window[1]:.4g} {unit}".rstrip())
         if self._value_share > 0 and not self._by_window and not self._edges_alone:
-            words.append(self._contrast.describe())
+            words.append(self._contrast.describe(unit))
         if self.edge > 0:
             words.append("follows edges")
         return ", ".join(words)

@@ -199,7 +199,7 @@ class Stand:
             self.settings = before
             raise
         self._pull(self.speed)
-        self.why, self.learned = self.speed.describe(), 0
+        self.why, self.learned = self.speed.describe(self.given.unit), 0
 
     def seed(self, points: IntArray) -> Box | None:
         """Take these seeds, (n, 3) voxel indices of the scan, in place of those before."""
@@ -257,7 +257,7 @@ class Stand:
         given, sighted = self.given, speed.sighted if around is not None else None
         self.front = front_on(self.settings.device, np.ascontiguousarray(mask), given.spacing, ground.allowed, ground.kept, around, sighted)
         self.ground, self.speed, self.stale = ground, speed, False
-        self.why = speed.describe()
+        self.why = speed.describe(given.unit)
         self.renewals += 1
 
     def _rebuilt(self, given: Given, points: IntArray | None = None, least: Box | None = None) -> None:

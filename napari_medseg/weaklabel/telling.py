@@ -57,5 +57,5 @@ def _last_word(stand: Stand, course: Course, reason: str) -> str:
     if reason == "vanished":
         return "nothing but the seeds looks like the target. Add seeds, or paint closer"
     if reason == "iterations":
-        return f"stopped at the most iterations allowed ({stand.why})"
+        return f"still moving after the {stand.settings.iterations} iterations it may make ({stand.why})"
     return f"{'stopped' if reason == 'stopped' else 'came to rest'} ({stand.why})"

@@ -1,5 +1,7 @@
 """A real level set on a small scan, steered through the session; only the thread's turn is the test's to take."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,18 @@ def test_it_grows_in_small_patches_and_settles_by_itself(session, owner, scan, s
     assert front.reason == "converged"
     assert scan.preview.finished
     assert "came to rest" in next_step(session).sentence
+
+
+def test_a_front_that_ran_out_of_iterations_is_not_said_to_rest_and_values_have_their_unit(session, ball, ball_seeds, settle):
+    scan = session.open(Volume(ball.array, ball.geometry, modality="CT"))
+    session.set_seeds(scan, {1: ball_seeds})
+    session.run()
+    session.front.change(replace(session.front._settings, iterations=3))
+    assert settle().reason == "iterations"
+    step = next_step(session)
+    assert "still moving" in step.sentence
+    assert "rest" not in step.sentence + step.why
+    assert " HU" in scan.preview.detail
 
 
 def test_the_same_button_runs_pauses_and_goes_on(session, owner, scan, settle):

@@ -225,7 +225,8 @@ def test_only_values_in_the_window_are_kept():
     three[:, :, 33:] += np.where(TRUTH[:, :, 33:], 60, 0)
     speed = made(three, LevelSetSettings(window=(130.0, 200.0)), points=[[10, 35, 42]] * np.ones((1, 1), int), limit=HAND)
     assert speed.method == "threshold"
-    assert "130" in speed.describe()
+    assert "130 to 200 HU" in speed.describe("HU")
+    assert speed.describe().endswith("130 to 200")
     right = TRUTH & (np.indices(SHAPE)[2] >= 33)
     assert accuracy(speed, right) > 0.95
 
