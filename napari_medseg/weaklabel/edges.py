@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_medseg.volume import FloatArray, Spacing
 from napari_medseg.weaklabel.contrast import LN9, sigmoid
-from napari_medseg.weaklabel.samples import Samples, around_points
+from napari_medseg.weaklabel.samples import Samples
 from napari_medseg.weaklabel.scene import Box
 from napari_medseg.weaklabel.tiles import gaussian, inner, smoothed
 
@@ -49,10 +49,8 @@ def edge_scale(image: npt.NDArray[Any], samples: Samples, spacing: Spacing, smoo
     shape = (image.shape[0], image.shape[1], image.shape[2])
     found = []
     for place in samples.places[:: max(1, len(samples.places) // MOST)]:
-        near = around_points(place[None], LOOK_MM, spacing, shape)
-        low, high = near.min(axis=0), near.max(axis=0) + 1
-        box: Box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-        found.append(steepness(image, box, spacing, first).ravel())
+        z, y, x = (slice(max(0, int(p) - int(LOOK_MM / s)), min(n, int(p) + int(LOOK_MM / s) + 1)) for p, s, n in zip(place, spacing, shape, strict=True))
+        found.append(steepness(image, (z, y, x), spacing, first).ravel())
     low, high = np.percentile(np.concatenate(found), [FLAT, STEEP]).tolist()
     return EdgeScale((low + high) / 2, max((high - low) / 2 / LN9, 1e-9), first.sigma_mm, first.filler)
 

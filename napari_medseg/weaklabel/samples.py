@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -111,7 +110,7 @@ def share_in_scan(points: IntArray, margin_mm: float, spacing: Spacing, shape: S
 def around_points(points: IntArray, radius_mm: float, spacing: Spacing, shape: Shape) -> IntArray:
     """Every voxel within a distance of a point, once each, (n, 3); the points' own voxels always."""
     reach = [int(radius_mm / s) for s in spacing]
-    steps = np.array(list(product(*(range(-r, r + 1) for r in reach))), np.intp)
+    steps = np.indices([2 * r + 1 for r in reach], np.intp).reshape(3, -1).T - reach
     steps = steps[np.linalg.norm(steps * np.array(spacing), axis=1) <= radius_mm]
     found = (points[:, None] + steps).reshape(-1, 3)
     found = found[((found >= 0) & (found < shape)).all(axis=1)]
