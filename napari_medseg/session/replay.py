@@ -120,7 +120,8 @@ def _levelset(version: Version, stored: LabelMap, scan: Volume, before: Array, a
     result = before
     for value, points in _seeds(version).items():
         seeds = seed_voxels(points, display.geometry) if len(points) else ()
-        front = LevelSet(display.channel(), display.geometry.spacing, _settings(LevelSetSettings, version), seeds=seeds, finely=True, **hints)
+        settings = _settings(LevelSetSettings, version)
+        front = LevelSet(display.channel(), display.geometry.spacing, settings, seeds=seeds, unit=display.units, finely=True, **hints)
         final = _last(_until(iter(front), version.prompts.get("iterations")), version)
         result = _accepted(result, turn.undo(final.mask).astype(np.uint8), [value], value, stored.array)
     return result
