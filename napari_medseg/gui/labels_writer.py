@@ -25,6 +25,7 @@ from napari_medseg.gui.label_keepers import Accepted, Barrier, Limit, Strokes
 from napari_medseg.gui.layers import move_layer, placement, scan_metadata
 from napari_medseg.gui.limit_brush import LimitBrush
 from napari_medseg.gui.lock_guard import LockGuard
+from napari_medseg.gui.outlines import outline
 from napari_medseg.gui.paint_log import PaintLog
 from napari_medseg.gui.turns import AHEAD_MS, Turns, show
 from napari_medseg.session import barrier
@@ -34,9 +35,10 @@ from napari_medseg.volume import Array
 
 REDRAW_MS, SLOWEST_MS = 40, 400
 GROWTH_MS = 40  # a front's first mask waits so long for its first growth: with a picture of its own between, this came one picture later
-OUTLINE = 2  # width of a preview's outline, which napari looks for in the whole slice even where it is empty
+OUTLINE = 2  # pixels
 REST_MS = 1500  # before layers that nothing is awaited in are put out of sight: who turns the tabs has the tool in hand again sooner
 warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")  # ours are hidden then, but napari looks first
+TOUCHED, MOST_TOUCHED = 1 << 22, 1 << 28  # bytes: at once, and of a map
 LIMIT_OPACITY = 0.25
 SHOWN = "shown"  # in a layer's metadata: the classes its colours were made for
 
@@ -171,11 +173,10 @@ class LabelsWriter(QObject):
         if held.shows is not preview:
             known = {c.value: c for c in classes} | {c.value: c for c in preview.classes}
             held.shows = preview
-            lay_there = held.outline is not None and held.outline.data is preview.labels
-            outline = self._outline(scan, preview.labels)
-            self._put_in(outline, preview.labels, f"{scan.name} {preview.title} outline", known.values())
-            if not (lay_there and _moves(preview)):  # what grows there has its edge with its first mask
-                _outlined(outline, OUTLINE)
+            line = self._outline(scan, preview.labels)
+            if line.data is preview.labels and not _moves(preview):  # it was filled after it was laid out; what grows is drawn with its first mask
+                self._later(line)
+            self._put_in(line, preview.labels, f"{scan.name} {preview.title} outline", known.values())
             self._turns.add(lambda: self._fill_in(scan, preview, known.values()), scan)
             return
         for layer in (held.outline, held.preview):
@@ -213,10 +214,8 @@ class LabelsWriter(QObject):
             return
         if self._awaited is not scan or (self._grows and layer is held.preview):
             show(layer, False)
-        if held.outline is not None and layer is held.outline:
-            _outlined(held.outline, 0)
-        if self._awaited is scan and layer.data is not scan.lay_out():
-            layer.data = scan.lay_out()
+        if self._awaited is scan and layer.data is not self._empty(scan):
+            layer.data = self._empty(scan)
 
     def expect(self, scan: Scan | None, *, grows: bool = False) -> None:
         """A tool that will give a preview of this scan is in hand, or none is; `grows`: a front, whose fill comes when it stands still.
@@ -255,19 +254,31 @@ class LabelsWriter(QObject):
 
     def _lay_out(self, scan: Scan, make: Callable[[Scan, Array], Labels]) -> None:
         if scan in self._session.scans and self._awaited is scan and scan.preview is None:
-            empty = scan.lay_out()
+            empty = self._empty(scan)
             layer = make(scan, empty)
-            if layer is self.of(scan).outline:
-                _outlined(layer, 0)
             if layer.data is not empty:
                 layer.data = empty
             show(layer, self._flat and not (self._grows and layer is self.of(scan).preview))
+
+    def _empty(self, scan: Scan) -> Array:
+        """The empty map that the scan's next preview will take."""
+        before, empty = scan.spare, scan.lay_out()
+        if empty is not before and empty.nbytes <= MOST_TOUCHED:
+            self._ahead.add(partial(self._touch, scan, empty, 0), scan)
+        return empty
+
+    def _touch(self, scan: Scan, empty: Array, start: int) -> None:
+        """Write zeros to a part of a map that lies empty: systems hand out memory when it is first written to, and a first result may fill half a scan."""
+        if scan.spare is empty and start < len(empty):
+            stop = start + max(1, TOUCHED // empty[0].nbytes)
+            empty[start:stop] = 0
+            self._ahead.add(partial(self._touch, scan, empty, stop), scan)
 
     def _outline(self, scan: Scan, array: Array) -> Labels:
         """The outline of a scan's preview."""
         held = self.of(scan)
         if held.outline is None:
-            held.outline = self._make(scan, array, "preview outline", opacity=1.0, editable=False, visible=self._flat)
+            held.outline = self._make(scan, array, "preview outline", opacity=1.0, editable=False, outlined=True, visible=self._flat)
         return held.outline
 
     def _fill(self, scan: Scan, array: Array) -> Labels:
@@ -282,8 +293,6 @@ class LabelsWriter(QObject):
         self._flat = flat
         held = self.of(scan) if scan is not None and (scan.preview is not None or self._awaited is scan) else ScanLabels()
         without_fill = self._grows if held.shows is None else _moves(held.shows)
-        if held.outline is not None and held.shows is not None:
-            _outlined(held.outline, OUTLINE)
         for layer in (held.preview, held.outline):
             if layer is not None:
                 show(layer, flat and not (layer is held.preview and without_fill))
@@ -297,8 +306,7 @@ class LabelsWriter(QObject):
             self._brushes[held.limit] = LimitBrush(self._session, scan, held.limit)
             held.limit.selected_label, held.limit.n_edit_dimensions = 255, 3
             table = DirectLabelColormap(color_dict={None: LIMIT_COLOUR, 0: CLEAR})
-            held.limit_edge = held.limit_edge or self._make(scan, scan.limit, "limit outline", opacity=0.9, colormap=table, editable=False)
-            held.limit_edge.contour = 2
+            held.limit_edge = held.limit_edge or self._make(scan, scan.limit, "limit outline", opacity=0.9, colormap=table, editable=False, outlined=True)
             show(held.limit_edge, True)
         if kind == "scribbles" and scan.strokes is not None and held.strokes is None:
             held.strokes = self._make(scan, scan.strokes, "scribbles", opacity=0.8, colormap=colours(classes, background=True))
@@ -359,12 +367,14 @@ class LabelsWriter(QObject):
                 held.labels.opacity = percent / 100
 
     def _make(self, scan: Scan, array: Array, title: str, **keywords: Any) -> Labels:
-        editable = keywords.pop("editable", True)
+        editable, outlined = keywords.pop("editable", True), keywords.pop("outlined", False)
         if title != "labels":  # in 3D a light layer would hide by its depth what lies inside it
             keywords["blending"] = "translucent_no_depth"
         keywords.setdefault("colormap", colours(self._session.classes))
         layer = Labels(array, name=f"{scan.name} {title}", metadata=scan_metadata(scan), **placement(scan.display.geometry), **keywords)
         layer.editable = editable
+        if outlined:
+            outline(layer, OUTLINE)
         layer.metadata = {**layer.metadata, SHOWN: _look(self._session.classes, self._session.table.hidden if title == "labels" else ())}
         self._add(layer)
         return layer
@@ -401,11 +411,8 @@ class LabelsWriter(QObject):
         self._rested = 1000 * (self._began - before) > SLOWEST_MS
         self.redrawing.emit()
         with self._unheard():
-            edges = {held.outline for held in self._of.values() if held.shows is not None}
             for layer in stale:
-                if layer in edges and not layer.contour:
-                    _outlined(layer, OUTLINE)
-                elif layer.visible:
+                if layer.visible:
                     layer.refresh(extent=False, thumbnail=False, highlight=False)
         QTimer.singleShot(0, self._drawn)
 
@@ -424,12 +431,6 @@ def _replace(layer: Labels, array: Array, name: str, classes: Collection[LabelCl
         layer.data = array
     if layer.name != name:
         layer.name = name
-
-
-def _outlined(layer: Labels, width: int) -> None:
-    """Show a layer as outlines of this width, 0 as areas."""
-    if layer.contour != width:
-        layer.contour = width
 
 
 def _moves(preview: Preview) -> bool:

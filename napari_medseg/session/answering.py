@@ -267,7 +267,7 @@ class Answering:
             session.report(error)
 
         def apply(patch: Patch) -> None:
-            preview.labels[patch.box] = patch.labels
+            preview.put(patch.box, patch.labels)
             preview.detail = patch.message
             session.preview_changed.emit(scan, patch.box)
 

@@ -66,7 +66,7 @@ def fill(
     """Start an engine whose patches go into a preview that is shown; what it gave before a fault stays."""
 
     def apply(patch: Patch) -> None:
-        preview.labels[patch.box] = patch.labels
+        preview.put(patch.box, patch.labels)
         preview.detail, preview.leaked, preview.neck = patch.message, patch.leaked, patch.neck
         preview.iterations, preview.held_mm = patch.iterations, patch.held_mm
         session.preview_changed.emit(scan, patch.box)

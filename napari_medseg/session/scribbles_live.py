@@ -252,7 +252,7 @@ class LiveScribbles:
         preview.finished, self._again, self._started = False, False, time.monotonic()
 
         def apply(answer: Answer) -> None:
-            preview.labels[answer.box] = answer.labels
+            preview.put(answer.box, answer.labels)
             preview.detail = answer.message or preview.detail
             solver.shown(answer.number)
             session.preview_changed.emit(scan, answer.box)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -88,19 +88,31 @@ class Preview:
     live: LiveLevelSet | None = None
     iterations: int | None = None
     found: tuple[Found, ...] = ()
-    _filled: tuple[Any, ...] | None = None
+    _filled: tuple[int, ...] | None = None
+    _looked: bool = False
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was outlined. Asked for with every redraw, so a voxel that was filled the last time is looked at first."""
-        if self._filled is None or not self.labels[self._filled]:
+        """Whether nothing was outlined. Asked for many times with every redraw, so the whole map is looked at only where `put` cannot tell."""
+        if not self._looked or (self._filled is not None and not self.labels[self._filled]):
             self.look()
         return self._filled is None
 
+    def put(self, box: Box, labels: LabelArray) -> None:
+        """Write a part of the map: (z, y, x) slices and what they hold from now on."""
+        self.labels[box] = labels
+        if self._looked and self._filled is None:
+            found = _a_filled(labels)
+            self._filled = found and tuple(at + (side.start or 0) for at, side in zip(found, box, strict=True))
+
     def look(self) -> None:
         """Find a voxel that is filled; beside the window where a whole result comes at once."""
-        found = self.labels.size and self.labels.max()
-        self._filled = np.unravel_index(int(self.labels.argmax()), self.labels.shape) if found else None
+        self._filled, self._looked = _a_filled(self.labels), True
+
+
+def _a_filled(labels: LabelArray) -> tuple[int, ...] | None:
+    """A voxel that is not 0, if there is one."""
+    return tuple(map(int, np.unravel_index(int(labels.argmax()), labels.shape))) if labels.size and labels.max() else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,7 +74,6 @@ def test_while_a_tool_is_in_hand_the_preview_s_layers_lie_there_empty(viewer, do
     assert held.outline.visible
     assert not held.outline.data.any()
     assert held.outline.data is held.preview.data
-    assert held.outline.contour == 0, "an edge is looked for in every slice that is scrolled to, also where there is nothing"
     session.set(tool="")
     qtbot.waitUntil(lambda: not held.preview.visible and not held.outline.visible)
 
@@ -160,17 +159,34 @@ def test_a_run_changes_what_the_outline_holds_and_its_fill_comes_when_it_stands_
     desk.run()
     assert scan.preview.labels is held.outline.data is lay_there
     assert not held.preview.visible
-    qtbot.waitUntil(lambda: held.outline.contour > 0, timeout=60_000)
     qtbot.waitUntil(lambda: held.preview.visible, timeout=120_000)  # the whole run
     assert session.front.state == "settled"
     assert held.preview.data is scan.preview.labels
     session.discard()
     qtbot.waitUntil(lambda: held.outline.data is scan.spare and not held.preview.visible)
-    assert held.outline.contour == 0
     assert held.outline.visible
     assert not scan.spare.any()
     assert len(told) == 2, "the fill came in sight and went; nothing else did"
     assert len(viewer.layers) == count
+
+
+def test_an_outline_is_the_edge_of_the_slice_in_view(viewer, dock, session, open_sample, qtbot):
+    scan = open_sample()
+    preview = Preview(scan.fresh_map(), "made", tuple(session.classes[:1]))
+    box = (slice(4, 9), slice(30, 60), slice(40, 80))
+    preview.put(box, np.full((5, 30, 40), session.classes[0].value, np.uint8))
+    session.show_preview(scan, preview)
+    line = dock.desk.writer.of(scan).outline
+    viewer.dims.set_current_step(0, 6)
+    shown = np.asarray(line._slice.image.view)
+    inside, core = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
+    inside[box[1:]], core[32:58, 42:78] = True, True
+    empty = shown[0, 0]
+    assert (shown != empty)[inside & ~core].all()
+    assert (shown == empty)[core | ~inside].all()
+    preview.put((slice(6, 7), slice(30, 60), slice(40, 80)), np.zeros((1, 30, 40), np.uint8))
+    session.preview_changed.emit(scan, box)
+    qtbot.waitUntil(lambda: bool((np.asarray(line._slice.image.view) == empty).all()))
 
 
 def test_a_result_that_grows_is_drawn_together_with_the_docks_and_unheard_by_the_layer_list(viewer, dock, desk, session, open_sample, qtbot):

@@ -222,3 +222,18 @@ def test_source_labels_are_the_display_labels_turned_back(session, scan, ball):
     saved = source_labels(scan)
     assert saved.geometry == ball.geometry
     assert np.array_equal(scan.axes.apply(saved.array), scan.labels)
+
+
+def test_whether_a_preview_is_empty_is_known_after_every_part_that_is_put():
+    from napari_medseg.session.state import Preview
+
+    preview = Preview(np.zeros((4, 5, 6), np.uint8), "made", ())
+    box = (slice(1, 3), slice(2, 4), slice(3, 5))
+    assert preview.is_empty
+    for part, empty in (([0, 0], True), ([0, 2], False), ([2, 0], False), ([0, 0], True)):
+        preview.put(box, np.broadcast_to(np.array(part, np.uint8)[:, None, None], (2, 2, 2)))
+        assert preview.is_empty is empty
+    preview.put((slice(0, 0),) * 3, np.zeros((0, 0, 0), np.uint8))
+    assert preview.is_empty
+    preview.put((slice(None), slice(0, 1), slice(None)), np.ones((4, 1, 6), np.uint8))
+    assert not preview.is_empty
