@@ -104,6 +104,7 @@ class ArchiveDialog(QDialog):
         self.resize(760, 560)
         self._archives.fetched.connect(self._on_fetched)
         desk.refreshed.connect(self.refresh)
+        desk.rethemed.connect(self._rethemed)
         self._wants_new = self._is_over = False
         self.refresh()
 
@@ -118,6 +119,7 @@ class ArchiveDialog(QDialog):
             return
         self._is_over = True
         self._desk.refreshed.disconnect(self.refresh)
+        self._desk.rethemed.disconnect(self._rethemed)
         self._archives.fetched.disconnect(self._on_fetched)
         self._archives.stop()
         self._archives.studies, self._archives.series = [], []
@@ -149,6 +151,9 @@ class ArchiveDialog(QDialog):
         self.stop.setVisible(not free)
         mark(self.open, "primary", self.open.isEnabled())
         mark(self.find, "primary", self.find.isEnabled() and not self.open.isEnabled())
+
+    def _rethemed(self, theme: str) -> None:
+        self.setStyleSheet(sheet(theme))
 
     def _form(self) -> QWidget:
         where = "Where the archive is, as whoever keeps it told you; dicoms:// is DICOM with TLS"

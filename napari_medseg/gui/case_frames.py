@@ -8,11 +8,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
 
 from napari_medseg.gui.cases_model import pixmap
-from napari_medseg.gui.style import SPACING, button, mark
+from napari_medseg.gui.style import SPACING, button, mark, middle
 from napari_medseg.session.pictures import Found
 from napari_medseg.session.study import Study
 
 PICTURE = 104
+LONGEST_NAME = 34  # letters beside the picture; what was found is to be read below it
 
 
 class _Frame(QFrame):
@@ -78,8 +79,10 @@ class UnsavedFrame(_Frame):
             return
         more = f" ({len(self._study.found) - 1} more)" if len(self._study.found) > 1 else ""
         self.text.setText(
-            "This work cannot be brought back afterwards." if self._sure else f"<b>Unsaved work on {html.escape(found.name)}</b>{more}<br>{found.facts}"
+            "This work cannot be brought back afterwards." if self._sure
+            else f"<b>Unsaved work on {html.escape(middle(found.name, LONGEST_NAME))}</b>{more}<br>{found.facts}"
         )
+        self.text.setToolTip(found.name)
         self.restore.setText("Keep it" if self._sure else "Restore it")
         self.discard.setText("Discard for good" if self._sure else "Discard it")
 

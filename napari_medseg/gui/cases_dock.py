@@ -42,6 +42,8 @@ WIDTH = 280
 WIDE = 430
 ROOMY = 460
 """Height in pixels from which the filter stays while the history or a question needs room too, and pictures are large."""
+LEAST = 220
+"""Height in pixels: with napari's controls of a picture in 3D above it, a screen of 768 has no more."""
 BESIDE = 26
 """Pixels of a status beside its words: its colour, and the margins of a cell."""
 SMALL, GAP = QSize(30, 30), 6
@@ -74,10 +76,11 @@ class CasesDock(Dock):
         self._followed = ""
         self.study = self.desk.session.study
         self.setObjectName("medsegCases")
-        self.setMinimumSize(WIDTH - 30, 250)  # said here, so that no part that comes and goes makes napari's window grow beyond the screen
+        self.setMinimumSize(WIDTH - 30, LEAST)  # said here, so that no part that comes and goes makes napari's window grow beyond the screen
         self.setAcceptDrops(True)
-        self._room, self._place = QTimer(self), QTimer(self)
-        for timer, wait, act in ((self._place, 0, self._go_left), (self._room, 200, self._make_room)):  # Qt raises no tab that was not laid out yet
+        self._room, self._place, self._follow = QTimer(self), QTimer(self), QTimer(self)
+        acts = ((self._place, 0, self._go_left), (self._room, 200, self._make_room), (self._follow, 0, self._show_current))
+        for timer, wait, act in acts:  # Qt raises no tab that was not laid out yet
             timer.setSingleShot(True)
             timer.setInterval(wait)
             timer.timeout.connect(act)
@@ -200,6 +203,7 @@ class CasesDock(Dock):
         column.addWidget(self.state)
         column.addWidget(self.history)
         self.history.fold.toggled.connect(lambda _: self.refresh())
+        self.history.fold.toggled.connect(lambda _: self._follow.start())
         return page
 
     # -- showing -------------------------------------------------------------------------------------------------------------------------------------------
@@ -216,6 +220,7 @@ class CasesDock(Dock):
         for part in (self.name, self.locked, self.taken, self.unsaved, self.history):
             part.refresh()
         self.pages.setCurrentIndex(1 if study.is_open else 0)
+        self.teach.setVisible(not (study.found or study.locked))  # what is asked above wants the room
         if not study.is_open:
             self._show_recent()
             return
@@ -246,9 +251,17 @@ class CasesDock(Dock):
         mark(self.taken.again, "primary", step.action == "again")
         notice = self.desk.session.notice
         long = study.busy or (STATES["failed"] if study.saved == "failed" else notice if notice in ENDS else "")
-        self.state.setText(long)
+        failed = study.saved == "failed" and not study.busy
+        self.state.setText(f"⚠ {long}" if failed else long)
+        mark(self.state, "quiet", not failed)
         self.state.setVisible(bool(long))
         self.history.say("" if long else STATES[study.saved])
+
+    def _show_current(self) -> None:
+        """The case in work stays in sight where the table has less room than before."""
+        row = self.model.row_of(self.study.current)
+        if row >= 0:
+            self.table.scrollTo(self.model.index(row, 0))
 
     def _show_recent(self) -> None:
         recent = tuple(folder for folder in self.study.preferences.recent if Path(folder).is_dir())[:4]
@@ -363,6 +376,7 @@ class CasesDock(Dock):
         icon = ICON if event.size().height() >= ROOMY else SMALL
         self.table.setIconSize(icon)
         self.table.verticalHeader().setDefaultSectionSize(icon.height() + GAP)
+        self._follow.start()
         for column in range(NARROW, len(COLUMNS)):
             self.table.setColumnHidden(column, not wide)
         self.model.set_wide(wide)

@@ -19,6 +19,7 @@ from napari_medseg.session.choosing import PICTURE, Row, folder_name, picture
 
 log = logging.getLogger(__name__)
 COLUMNS = ("", "Description", "Type", "Size", "Images", "Notes")
+NOTES = COLUMNS.index("Notes")
 TEXT = Qt.ItemDataRole.DisplayRole
 
 
@@ -96,6 +97,10 @@ class SeriesChooser(QDialog):
             return
         self.table.item(index, 0).setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
 
+    def rethemed(self, theme: str) -> None:
+        """The viewer's theme changed."""
+        self.setStyleSheet(sheet(theme))
+
     def closeEvent(self, event: QCloseEvent) -> None:
         """Draw no more pictures."""
         self._stop.set()
@@ -113,10 +118,10 @@ class SeriesChooser(QDialog):
         for index, row in enumerate(self._rows):
             for column, text in enumerate(("", row.title, row.modality, row.size, row.images, row.notes)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(row.notes if column in (0, 5) else text.replace("\n", ", "))
+                item.setToolTip(row.notes if column in (0, NOTES) else text.replace("\n", ", "))
                 flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
                 if not row.readable:
-                    flags = Qt.ItemFlag.NoItemFlags
+                    flags = Qt.ItemFlag.ItemIsEnabled if column == NOTES else Qt.ItemFlag.NoItemFlags  # why not is to be read
                 elif column == 0:
                     flags |= Qt.ItemFlag.ItemIsUserCheckable
                 item.setFlags(flags)
@@ -127,7 +132,7 @@ class SeriesChooser(QDialog):
         for column in range(len(COLUMNS)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(5, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(NOTES, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         self.table.setColumnWidth(0, PICTURE + 36)
 

@@ -219,6 +219,7 @@ class Desk(QObject, Acts):
 
     def _on_theme(self, event: Any) -> None:
         self.rethemed.emit(str(self.viewer.theme))
+        self.opener.rethemed(str(self.viewer.theme))
 
     def _on_display(self, event: Any) -> None:
         self.writer.show_flat(self.session.current, self.viewer.dims.ndisplay == 2)

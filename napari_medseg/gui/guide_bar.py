@@ -12,13 +12,16 @@ from superqt import QElidingLabel
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.show_me import show_step
 from napari_medseg.gui.still import Still
-from napari_medseg.gui.style import SPACING, button, is_low, mark, quiet
+from napari_medseg.gui.style import SPACING, button, is_low, mark, middle, quiet
 from napari_medseg.session.guide import next_step, progress
+from napari_medseg.session.jobs import PREVIEW, TRAINING, Job
 from napari_medseg.session.starting import notice_is_due
+from napari_medseg.session.state import Scan
 
 HEIGHT_PROGRESS = 46
 HEIGHT_GUIDE = 94
 ENDS = re.compile(r"(?<=[.!?]) (?=[A-Z0-9])")  # of sentences
+LONGEST_NAME = 22  # letters that the button to accept has room for
 PATIENCE_MS = 600  # before it is said that nobody knows how long a job will take: most have begun to tell by then
 
 
@@ -29,7 +32,7 @@ class AcceptBar(QWidget):
         super().__init__()
         self._desk = desk
         self.discard = button("Discard", "Drop the preview; the labels stay as they are (Shift+K)", desk.session.discard)
-        self.accept = button("Accept", "Put the preview into the label; Ctrl+Z on the label layer takes it back (K)", desk.session.accept)
+        self.accept = button("Accept", "", desk.session.accept)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(SPACING)
@@ -46,7 +49,8 @@ class AcceptBar(QWidget):
         into = session.label_class.name if preview is None or len(preview.classes) == 1 else f"{len(preview.classes)} labels"
         if preview is not None and preview.keeps_values and len(preview.classes) == 1:
             into = preview.classes[0].name
-        self.accept.setText(f"Accept into {into}")
+        self.accept.setText(f"Accept into {middle(into, LONGEST_NAME)}")
+        self.accept.setToolTip(f"Put the preview into {into}; Ctrl+Z on the label layer takes it back (K)")
         self.accept.setEnabled(ready)
         self.discard.setEnabled(preview is not None)
         step = next_step(session).action
@@ -72,8 +76,15 @@ class ProgressRow(Still):
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
         top.addWidget(self.left)
-        column = QVBoxLayout(self.inside)
-        column.setContentsMargins(0, 0, 0, 0)
+        self.stop = button("Stop", "Stop this work; what is finished of it stays", self._on_stop)
+        self._job: Job | None = None
+        self._scan: Scan | None = None
+        row = QHBoxLayout(self.inside)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(SPACING)
+        column = QVBoxLayout()
+        row.addLayout(column, 1)
+        row.addWidget(self.stop, 0, Qt.AlignmentFlag.AlignTop)
         column.setSpacing(2)
         column.addLayout(top)
         column.addWidget(self.bar)
@@ -89,8 +100,11 @@ class ProgressRow(Still):
 
     def refresh(self) -> None:
         """Show the session."""
-        job = self._desk.session.job
-        self.setVisible(job is not None or not (is_low(self) or notice_is_due(self._desk.session)))
+        session = self._desk.session
+        job = self._of_this_scan(session.job)
+        self.setVisible(job is not None or not (is_low(self) or notice_is_due(session)))
+        own = (PREVIEW, TRAINING, session.reviewing.lane)
+        self.stop.setVisible(job is not None and job.is_active and job.key not in own)  # the others have their button in their tab
         if job is None:
             self.bar.hide()
             for line in (self.title, self.left, self.detail):
@@ -113,6 +127,17 @@ class ProgressRow(Still):
         self.left.setText(progress(job) if job.is_active else f"{ended.get(job.state, '')} {job.seconds:.1f} s")
         self.detail.setText(job.message)
         self.detail.setToolTip(job.message)
+
+    def _of_this_scan(self, job: Job | None) -> Job | None:
+        """What was told last of a scan that is no longer in work says nothing of the one that is."""
+        if job is not self._job:
+            self._job, self._scan = job, self._desk.session.current
+        left = job is not None and job.key == PREVIEW and not job.is_active and self._scan is not self._desk.session.current
+        return None if left else job
+
+    def _on_stop(self) -> None:
+        if self._job is not None:
+            self._desk.session.jobs.stop(self._job.key)
 
 
 class GuideLine(QFrame):

@@ -42,6 +42,8 @@ def open_window(
     from napari_medseg.gui.style import dock_width
 
     viewer = napari.Viewer(title="Medseg", show=show, show_welcome_screen=False)
+    if show:
+        _fill_screen(viewer.window._qt_window)  # before the docks, which take seconds on a slow machine: napari's own size may lie beyond the screen's edge
     dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
     desk = desk_for(viewer)
     show_cases(viewer)
@@ -98,9 +100,17 @@ def main(
     return 0
 
 
-def _lay_out(viewer: Any, dock: Any, width: int) -> None:
-    """Fill a small screen, at the first launch any; put the docks where they were left or give ours its width; show the whole scan on the canvas."""
+def _fill_screen(window: Any) -> None:
+    """Fill a small screen, at the first launch any."""
     from napari.settings import get_settings
+
+    small = window.screen() is not None and window.screen().availableGeometry().width() <= SMALL_SCREEN
+    if small or get_settings().application.window_size is None:  # napari has no size from before; its own leaves a scan 380 pixels
+        window.showMaximized()
+
+
+def _lay_out(viewer: Any, dock: Any, width: int) -> None:
+    """Put the docks where they were left or give ours its width; show the whole scan on the canvas."""
     from qtpy.QtCore import Qt, QTimer
 
     from napari_medseg.gui.dock_layout import DockLayout
@@ -109,9 +119,6 @@ def _lay_out(viewer: Any, dock: Any, width: int) -> None:
 
     window = dock.window()
     layout = DockLayout(window)
-    small = window.screen() is not None and window.screen().availableGeometry().width() <= SMALL_SCREEN
-    if small or get_settings().application.window_size is None:  # napari has no size from before; its own leaves a scan 380 pixels
-        window.showMaximized()
 
     def settle() -> None:
         if not layout.restore():

@@ -126,6 +126,11 @@ class Opener(QObject):
         for chooser in list(self.choosers):
             chooser.close()
 
+    def rethemed(self, theme: str) -> None:
+        """The viewer's theme changed."""
+        for chooser in self.choosers:
+            chooser.rethemed(theme)
+
     # -- inside --------------------------------------------------------------------------------------------------------------------------------------------
 
     def _choose(self, path: Path, rows: tuple[Row, ...]) -> None:

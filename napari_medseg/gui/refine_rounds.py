@@ -39,6 +39,7 @@ class RefineRounds(QWidget):
         self.table.setTabKeyNavigation(False)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.horizontalHeader().setMinimumSectionSize(20)
+        self.table.horizontalHeader().setHighlightSections(False)
         self.table.itemSelectionChanged.connect(self._on_chosen)
         self.scored = quiet()
         self.reason, self.noted = quiet(), quiet()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QLabel, QListWidget, QSlider, QTableWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QFormLayout, QHBoxLayout, QHeaderView, QListWidget, QSlider, QTableWidget, QVBoxLayout, QWidget
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import Fold
@@ -103,8 +103,11 @@ class ComparePage(QWidget):
         choices.addWidget(self.models)
         choices.addLayout(_row(self.rounds, self.add))
         choices.addLayout(_row(self.remove, self.groups))
-        choices.addLayout(_row(QLabel("Truth"), self.truth))
-        choices.addLayout(_row(QLabel("Chances"), self.chances))
+        fields = QFormLayout()
+        fields.setSpacing(SPACING)
+        fields.addRow("Truth", self.truth)
+        fields.addRow("Chances", self.chances)
+        choices.addLayout(fields)
         choices.addWidget(self.run)
         self.choices = Fold("What is compared", "Folders of label maps, the truth, groups and probabilities", inside)
         self.choices.head.setChecked(True)
@@ -241,5 +244,5 @@ def _row(*parts: QWidget) -> QHBoxLayout:
     row = QHBoxLayout()
     row.setSpacing(SPACING)
     for part in parts:
-        row.addWidget(part, 0 if isinstance(part, QLabel) else 1)
+        row.addWidget(part, 1)
     return row

@@ -52,6 +52,7 @@ class StatisticsPage(QWidget):
             self.table.setHorizontalHeaderItem(column, item)
             mode = QHeaderView.ResizeMode.Stretch if column == 0 else QHeaderView.ResizeMode.ResizeToContents
             self.table.horizontalHeader().setSectionResizeMode(column, mode)
+        self.table.horizontalHeader().setHighlightSections(False)
         QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.table, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.plane = combo("The slices that the two diameters are measured on")
         self.plane.setAccessibleName("Plane of the diameters")

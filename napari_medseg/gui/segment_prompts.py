@@ -133,11 +133,13 @@ class Objects(QWidget):
             return
         self._shown, self._filling = wanted, True
         self.table.clearContents()
+        self.table.clearSpans()
         self.table.setRowCount(max(1, len(targets)))
         if not targets:
             none = QTableWidgetItem("Nothing pointed at yet")
-            none.setFlags(Qt.ItemFlag.NoItemFlags)
+            none.setFlags(Qt.ItemFlag.ItemIsEnabled)  # a hint is to be read
             self.table.setItem(0, 0, none)
+            self.table.setSpan(0, 0, 1, 3)
         for row, target in enumerate(targets):
             self._fill(row, target, colours.get(target.value, (0.6, 0.6, 0.6)))
             if target.number == chosen:

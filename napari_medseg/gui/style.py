@@ -10,7 +10,7 @@ from napari.utils.theme import available_themes, get_theme
 from qtpy import QT6
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLabel, QPushButton, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
 
 WIDTH = 352  # what the widest page needs beside a scroll bar in PyQt5's font
 LOW = 680  # points: what napari's controls of a layer and our docks need one below the other
@@ -75,7 +75,10 @@ QSlider::handle:horizontal {{ width: 14px; border: 1px solid {rim}; }}
 QAbstractItemView {{ border: 1px solid transparent; }}
 QAbstractItemView:focus {{ border: 1px solid {focus}; }}
 QTableView::item:focus {{ border: 2px solid {focus}; }}
+QTabBar {{ background: transparent; border: none; }}
 QTabBar::tab:focus {{ border: 1px solid {focus}; }}
+QAbstractItemView::indicator {{ width: 12px; height: 12px; border: 1px solid {rim}; background-color: {field}; }}
+QAbstractItemView::indicator:checked {{ background-color: {ticked}; image: url("theme_{theme}:/check.svg"); }}
 QDoubleSpinBox[narrow="true"] {{ min-width: 51px; max-width: 51px; padding: 1px 1px; }}
 QDoubleSpinBox[slim="true"] {{ min-width: 50px; padding: 1px 2px; }}
 QLabel[quiet="true"] {{ color: {quiet}; }}
@@ -116,8 +119,10 @@ def ink(theme: str) -> str:
 def sheet(theme: str) -> str:
     """The style sheet of a dock in one of napari's themes."""
     colours, dark = COLOURS[kind(theme)], kind(theme) == "dark"
+    napari = get_theme(theme if theme in available_themes() else kind(theme))
     words = {
         **{name: getattr(colours, name) for name in Colours.__slots__}, "filled": FILLED, "hover": FILLED_HOVER, "lit": "#4c5665" if dark else "#d8d6d4",
+        "theme": theme if theme in available_themes() else kind(theme), "field": napari.primary.as_hex(), "ticked": napari.current.as_hex(),
     }
     return (SHEET + (HINTS if QT6 else "")).format(**words)
 
@@ -147,6 +152,11 @@ def short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
+def middle(text: str, most: int) -> str:
+    """A name of at most so many letters, whose middle is left out: names of one kind differ at their ends."""
+    return text if len(text) <= most else f"{text[: most // 2].rstrip()}…{text[len(text) - (most - 1 - most // 2):].lstrip()}"
+
+
 def quiet(text: str = "") -> QLabel:
     """A line of small print that wraps."""
     made = QLabel(text)
@@ -169,6 +179,7 @@ def mark(widget: QWidget, name: str, on: bool) -> None:
 def fit_rows(table: QTableWidget, most: int) -> None:
     """As high as its rows, up to `most` of them; more scroll. Height is scarce on a small screen."""
     rows = min(max(table.rowCount(), 1), most)
+    table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)  # by whole rows Qt keeps the place of a height before, and cuts the first
     table.setFixedHeight(table.horizontalHeader().sizeHint().height() + rows * table.verticalHeader().defaultSectionSize() + 4)
 
 

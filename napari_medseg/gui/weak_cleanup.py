@@ -107,7 +107,7 @@ class CleanupPage(QWidget):
             row = QHBoxLayout()
             row.setSpacing(SPACING)
             for part in parts:
-                row.addWidget(part)
+                row.addWidget(part, int(part is self.other))
             rows.addLayout(row)
         return inside
 

@@ -46,6 +46,7 @@ class MedsegWidget(Dock):
         self._keys = [key for key, _, _ in TABS if key in tabs]
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)  # a white line above the tabs, whatever the theme
         self._pages: list[QStackedWidget] = []
         for key, title, kind in TABS:
             if key in tabs:
@@ -166,6 +167,7 @@ class ReviewDock(MedsegWidget):
 def _scrolling(widget: QWidget) -> QScrollArea:
     area = QScrollArea()
     area.setWidgetResizable(True)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is inside scrolls into sight as it gets the keys
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(widget)

@@ -93,7 +93,7 @@ def _interpolate(session: Session, scan: Scan) -> Step:
 
 def _cleanup(session: Session, scan: Scan) -> Step:
     if not scan.has_labels:
-        return Step("There is no label to clean up yet: make one with Level set or Scribbles", "none")
+        return Step("There is no label to clean up yet: make one with Level set or Scribbles", "none", plain=True)
     if session.tool == "pick":
         return Step("Click every piece that shall stay", "none", "", "The others of that label go; labels that were not clicked stay whole.")
     return Step("Choose what to tidy; you see it at once, and before it counts", "run", "G", "Ctrl+Z takes an accepted clean-up back.")

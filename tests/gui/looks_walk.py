@@ -1,6 +1,6 @@
 """Bring up every screen of the real window, in both themes, and save a picture of each, to be looked at one by one.
 
-    python tests/gui/looks_walk.py OUT_FOLDER [--parts first pages views dialogs study] [--themes dark light] [--font 14]
+    python tests/gui/looks_walk.py OUT_FOLDER [--parts first pages ...] [--themes dark light] [--font 14]
 
 It needs a display; set QT_SCALE_FACTOR for high-DPI screens. A picture is taken when two looks half a second apart are the same.
 """
@@ -14,25 +14,34 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import looks_more
 from every_page import pages, propose
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QApplication, QDialog, QListWidget, QPushButton
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QListWidget, QPushButton
 from refine_walk import ball, give
-from walkthrough import Walk
+from review_walk import Review
 
 from napari_medseg import io
 from napari_medseg.catalogue import shipped
 from napari_medseg.gui.archive_dialog import show_archive
-from napari_medseg.gui.cases_dock import CasesDock
+from napari_medseg.gui.chooser import SeriesChooser
+from napari_medseg.session.choosing import Row
+from napari_medseg.session.state import Scan
 
 log = logging.getLogger("walkthrough")
 LONGEST = 8.0  # s: what moves all the time is taken as it is then
 NAMES = ("HCC_011 arterial phase thin slices 0.6 mm reconstructed B30f follow-up 2", "p2", "Liver screening, contrast agent given late, repeated")
+SERIES = (
+    Row("1", "Abdomen portal venous 3.0 B30f", "CT", "512 × 512 × 211\n360 × 360 × 633 mm", "211", "", True),
+    Row("2", "dynamic contrast", "MR", "320 × 260 × 72\n380 × 309 × 216 mm", "360 (5 times)", "one channel a time", True),
+    Row("3", "Topogram", "CT", "512 × 512 × 1\n512 × 512 × 1 mm", "1", "localiser", True, True),
+    Row("4", "Abdomen arterial", "CT", "512 × 512 × 80\n360 × 360 × 240 mm", "80", "images are missing between 31 and 36; export it again", False),
+)
 TITLE = "Hepatocellular carcinoma, second reading"
 
 
-class Looks(Walk):
+class Looks(Review):
     """A walk whose pictures are of every theme.
 
     Parameters
@@ -53,8 +62,11 @@ class Looks(Walk):
     def menu(self, button: QPushButton, name: str) -> None:
         """The menu of a button, which is closed again."""
         for theme in self._each_theme():
-            QTimer.singleShot(900, lambda theme=theme: self._menu_now(f"{name}-{theme}"))
-            button.showMenu()
+            menu = button.menu()
+            menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+            self.wait(0.9)
+            self._grab().save(str(self.out / f"{name}-{theme}.png"))
+            menu.close()
 
     def tabs(self, number: int, which: tuple[str, ...] = ("",)) -> None:
         """Every page whose name begins with one of these."""
@@ -62,10 +74,21 @@ class Looks(Walk):
             if name.startswith(which):
                 self.picture(f"{number}-{index:02}-{name}")
 
-    def need_scan(self) -> None:
-        if self.session.current is None:
-            self.dock.desk.open_sample("lung2")
+    def dialog(self, name: str, act: Callable[[], object]) -> None:
+        """What asks for a file, in every theme; it is closed again."""
+        for theme in self._each_theme():
+            QTimer.singleShot(1500, lambda theme=theme: self._dialog_now(f"{name}-{theme}"))
+            act()
+
+    def need_scan(self, sample: str = "lung2") -> Scan:
+        if self.session.current is None or sample != "lung2":
+            self.viewer.layers.clear()
+            self.until(lambda: self.session.current is None, 60)
+            self.dock.desk.open_sample(sample)
             self.until(lambda: self.session.current is not None, 60)
+        if self.dock.notice.isVisible():
+            self.press("Understood")
+        return self.session.current
 
     def _each_theme(self):
         for theme in self.themes:
@@ -85,11 +108,11 @@ class Looks(Walk):
     def _grab(self) -> QImage:
         return self.top.screen().grabWindow(0).toImage()
 
-    def _menu_now(self, name: str) -> None:
+    def _dialog_now(self, name: str) -> None:
         self._grab().save(str(self.out / f"{name}.png"))
-        popup = QApplication.activePopupWidget()
-        if popup is not None:
-            popup.close()
+        asked = QApplication.activeModalWidget()
+        if isinstance(asked, QFileDialog):
+            asked.reject()
 
 
 def first(walk: Looks) -> None:
@@ -155,6 +178,11 @@ def dialogs(walk: Looks) -> None:
     for window in QApplication.topLevelWidgets():
         if isinstance(window, QDialog) and window.isVisible():
             window.close()
+    chooser = SeriesChooser(shipped("sample_data"), SERIES, walk.top)
+    chooser.show()
+    desk.rethemed.connect(chooser.rethemed)
+    walk.picture("41-series")
+    chooser.close()
     preferences = PreferencesDialog(parent=walk.top)
     preferences.show()
     for pages_of in preferences.findChildren(QListWidget):
@@ -175,7 +203,7 @@ def dialogs(walk: Looks) -> None:
 
 def study(walk: Looks) -> None:
     """Twelve cases, some with long names; two are verified."""
-    made, session, cases = Path(tempfile.mkdtemp()), walk.session, next(w for w in QApplication.allWidgets() if isinstance(w, CasesDock))
+    made, session, cases = Path(tempfile.mkdtemp()), walk.session, looks_more.cases(walk)
     walk.viewer.layers.clear()
     walk.wait(1)
     (made / "scans").mkdir()
@@ -206,7 +234,11 @@ def study(walk: Looks) -> None:
     walk.tabs(54, ("segment", "refine", "review"))
 
 
-PARTS: dict[str, Callable[[Looks], None]] = {"first": first, "pages": tools, "views": views, "dialogs": dialogs, "study": study}
+PARTS: dict[str, Callable[[Looks], None]] = {
+    "first": first, "pages": tools, "views": views, "dialogs": dialogs, "work": looks_more.long_work, "said": looks_more.sayings,
+    "training": looks_more.training, "review": looks_more.review, "blinded": looks_more.blinded, "study": study, "after": looks_more.after_study,
+}
+"""In an order in which they can follow each other; "after" wants "study", and "review" closes what was open."""
 
 
 def main() -> int:

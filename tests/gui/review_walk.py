@@ -206,7 +206,8 @@ def rounds(walk: Review) -> None:
     study.create(made / "Rounds")
     walk.until(lambda: study.is_open, 60)
     study.add(sorted(made.glob("*.nii.gz")))
-    walk.until(lambda: len(study.cases) >= 8, 60)
+    walk.until(lambda: len(study.cases) >= 8 and not study.busy, 60)
+    walk.wait(3)  # what is read beside the window tells of the cases once more
     project, out = study.project, runs_folder(session) / "walk"
     ids = [case.id for case in study.cases if case.name.startswith("patient")]
     for number, case in enumerate(ids):
