@@ -157,7 +157,12 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
     if preview.is_empty:
         return _preview(session, scan)
     if preview.held_mm is not None and not preview.leaked:
-        sentence = f"Nothing held it but the reach of its seeds, {preview.held_mm:.0f} mm. Too small: press Go farther. Too large: paint a limit"
+        nothing = "It was still moving: nothing" if front.reason == "iterations" else "Nothing"
+        held = f"{nothing} held it but the reach of its seeds, {preview.held_mm:.0f} mm"
+        if front.overran:
+            sentence = f"{held}; farther it ran over. If it is right, accept it into {name}; if it is too small, add seeds farther out"
+            return Step(sentence, "accept", "K", "Go farther lets it run on all the same; a painted limit holds it.", plain=True)
+        sentence = f"{held}. Too small: press Go farther. Too large: paint a limit"
         return Step(sentence, "farther", "", f"If it is right, accept it into {name}. Seeds farther out tell it too.", plain=True)
     if preview.leaked:
         sentence = f"It grew as far from its seeds as it may. If that is right, accept it into {name}; if it ends early, press Go farther"

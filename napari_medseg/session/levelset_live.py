@@ -102,6 +102,11 @@ class LiveLevelSet:
         return self._last.stopped_because if self._last is not None and self.state == "settled" else ""
 
     @property
+    def overran(self) -> bool:
+        """Whether it came back from farther than its reach, where nothing held it either."""
+        return self._last is not None and self._last.overran
+
+    @property
     def updates(self) -> int:
         """Updates so far, less those taken back."""
         return self._engine.updates if self._engine is not None else 0

@@ -25,6 +25,7 @@ LEAK_SHARE = 0.05  # of the end of the reach: stop
 LOOK_EVERY = 4  # updates between two looks for a leak
 HELD = 0.3  # share of what lies next to a mask that looks like the target, from which on only its reach holds it
 SURE = 0.65  # share from which on it goes farther for good, though nothing else may hold it there
+LESS = 0.9  # of that share before: where a farther reach leaves more of it, still farther ones are in vain
 TRIES = 3  # of a farther reach, in a row
 
 
@@ -55,16 +56,19 @@ class Course:
         Iterations so far.
     neck : (z, y, x) or None
         Of the scan: where the front seems to leak through.
+    overran : bool
+        Whether it came back from a farther reach, where nothing held it either.
     """
 
     def __init__(self, stand: Stand) -> None:
         self._stand, self._known = stand, stand.renewals
         self.iteration = self._first = 0
         self.neck: tuple[int, int, int] | None = None
+        self.overran = False
         self._insisted = False  # whether a person ran on past a leak that was told
         self._watched = self._since_watched = self._since_learning = self._looks = 0
         self._suspicions = self._held = self._steady = 0
-        self._tries, self._sure, self._kept = 0, False, ""  # of a farther reach; why it would have ended where the mask was kept
+        self._tries, self._sure, self._share, self._kept = 0, False, 0.0, ""  # of a farther reach; why it would have ended where the mask was kept
         self._given_up: IntArray | None = None  # the seeds from which no farther reach was any good
 
     @property
@@ -74,7 +78,7 @@ class Course:
 
     def run(self) -> None:
         """A run begins, or goes on."""
-        self._suspicions, self.neck = 0, None
+        self._suspicions, self.neck, self.overran = 0, None, False
         self.watch()
         self._steady, self._held, self._first = 0, self._stand.voxels, self.iteration
 
@@ -86,7 +90,7 @@ class Course:
 
     def steered(self) -> None:
         """A person changed something: there is no coming back to what was before."""
-        self._tries = 0
+        self._tries, self.overran = 0, False
         self.watch()
 
     def update(self, finely: bool = False) -> Iterator[Moment]:
@@ -153,10 +157,12 @@ class Course:
         if held < HELD and not leaves:
             self._tries = 0
             return reason
+        if self._tries and not self._sure and not leaves and LESS * self._share <= held < SURE:
+            return self._back()
         if self._tries == 0 or self._sure:
             self._kept = reason if leaves else "reach"
             stand.keep()
-        self._sure = held >= SURE
+        self._sure, self._share = held >= SURE, held
         if self._tries < TRIES and self._given_up is not stand.given.points and stand.farther():
             self._tries += 1
             self._since_learning = self._suspicions = self._steady = 0
@@ -167,6 +173,7 @@ class Course:
     def _back(self) -> str:
         """Back to the mask that was kept."""
         self._stand.back()
+        self.overran = self._tries > 0
         self._tries, self._given_up = 0, self._stand.given.points
         self.watch()
         return self._kept

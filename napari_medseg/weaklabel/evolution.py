@@ -41,6 +41,8 @@ class Evolution:
         Whether an update ends here; False only where the level set was asked to show them finely.
     held_mm : float or None
         At the end, where nothing in the scan held the front: how far from the seeds it may go.
+    overran : bool
+        At the end, whether it came back from farther, where nothing held it either.
     """
 
     box: Box
@@ -55,6 +57,7 @@ class Evolution:
     changed: Box | None = None
     whole: bool = True
     held_mm: float | None = None
+    overran: bool = False
 
     @property
     def mask(self) -> BoolArray:

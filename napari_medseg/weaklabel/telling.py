@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_medseg.weaklabel.course import Course
+from napari_medseg.weaklabel.course import HELD, Course
 from napari_medseg.weaklabel.evolution import Evolution
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands
 from napari_medseg.weaklabel.scene import Box
@@ -36,22 +36,27 @@ def finished(stand: Stand, course: Course, reason: str) -> Evolution:
         allowed = allowed & np.isfinite(stand.given.image[place])
     mask = close_mm(drop_islands(stand.shown[box] & allowed, ground.kept[box]), settings.close_mm, spacing) & allowed
     size = f"{np.count_nonzero(mask) * float(np.prod(spacing)) / 1000:.3g} ml"
-    held = ground.reach_mm if reason in ("reach", "leak") and course.neck is None else None
+    by_reach = course.neck is None and (reason in ("reach", "leak") or (reason == "iterations" and stand.held >= HELD))
+    words = f"{size}; {_last_word(stand, course, reason, by_reach)}"
     return Evolution(
-        place, mask, stand.given.shape, course.iteration, 1.0, f"{size}; {_last_word(stand, course, reason)}", reason, stand.speed.method, course.neck, place,
-        held_mm=held,
+        place, mask, stand.given.shape, course.iteration, 1.0, words, reason, stand.speed.method, course.neck, place,
+        held_mm=ground.reach_mm if by_reach else None, overran=course.overran,
     )
 
 
-def _last_word(stand: Stand, course: Course, reason: str) -> str:
+def _last_word(stand: Stand, course: Course, reason: str, by_reach: bool) -> str:
     """Why it ended, and what to do about it."""
     if reason == "leak" and course.neck is not None:
         return f"stopped: growth through a narrow neck near slice {course.neck[0]}. Draw a barrier across it, or run on if it belongs to the target"
     reach = f"{stand.ground.reach_mm:.0f} mm from the seeds"
     if reason == "leak":
         return f"stopped: the front went as far as it may, {reach}, and may have leaked. Paint a limit, add seeds, or change the reach"
-    if reason == "reach":
-        return f"came to rest as far as it may go, {reach}; the scan looks the same beyond. Take the reach farther, add seeds farther out, or paint a limit"
+    if by_reach:
+        moving = f"still moving after the {stand.settings.iterations} iterations it may make ({stand.why}), within its reach"
+        ends = "came to rest as far as it may go" if reason == "reach" else moving
+        farther = "farther it ran over" if course.overran else "the scan looks the same beyond"
+        what = "Add seeds farther out, or paint a limit" if course.overran else "Take the reach farther, add seeds farther out, or paint a limit"
+        return f"{ends}, {reach}; {farther}. {what}"
     if stand.at_the_end > LEAK_SUSPECTED:
         return "part of it lies as far from the seeds as it may: probably a leak. Paint a limit, add seeds, or lower the reach"
     if reason == "vanished":

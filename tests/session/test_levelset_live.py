@@ -315,6 +315,20 @@ def test_the_window_of_values_is_taken_from_round_the_seeds(session, scan, ball)
     assert low > ball.array[ball.array <= 150].mean()
 
 
+def test_where_farther_ran_over_going_farther_is_not_the_main_act(session, ball, settle):
+    z, y, x = np.indices(ball.geometry.shape)
+    fades = 200 - 1.5 * np.sqrt(((z - 11) * 3.0) ** 2 + (y - 32) ** 2 + (x - 30) ** 2)
+    noise = np.random.default_rng(0).normal(0, 4, fades.shape)
+    scan = session.open(Volume((fades + noise).astype(np.float32), ball.geometry))
+    seeds = ball.geometry.world([(11, 32, 30), (11, 29, 28), (11, 34, 32)])
+    session.set_seeds(scan, {1: tuple(tuple(float(v) for v in point) for point in seeds)})
+    session.run()
+    assert settle().overran
+    told = next_step(session)
+    assert (told.action, scan.preview.held_mm is None) == ("accept", False)
+    assert "farther it ran over" in told.sentence
+
+
 def test_another_scan_pauses_it_and_coming_back_it_goes_on(session, owner, scan, settle):
     session.run()
     front = session.front

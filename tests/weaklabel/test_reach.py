@@ -34,7 +34,7 @@ def last_of(front):
 def test_a_target_larger_than_its_seeds_span_is_found_whole(ball):
     image, truth = ball
     last = last_of(LevelSet(image, SPACING, seeds=SEEDS))
-    assert (last.stopped_because, last.held_mm) == ("converged", None)
+    assert (last.stopped_because, last.held_mm, last.overran) == ("converged", None, False)
     assert 2 * (last.mask & truth).sum() / (last.mask.sum() + truth.sum()) > 0.95
 
 
@@ -52,7 +52,21 @@ def test_where_nothing_holds_it_it_says_how_far_it_went(blur):
     last = last_of(LevelSet(blur, SPACING, seeds=SEEDS))
     assert last.stopped_because == "reach"
     assert last.held_mm >= 8
+    assert last.overran
     assert f"{last.held_mm:.0f} mm from the seeds" in last.message
+
+
+def test_where_iterations_end_it_first_it_says_that_only_its_reach_held_it(blur):
+    last = last_of(LevelSet(blur, SPACING, LevelSetSettings(iterations=6), seeds=SEEDS))
+    assert last.stopped_because == "iterations"
+    assert "after the 6 iterations it may make" in last.message
+    assert f"within its reach, {last.held_mm:.0f} mm from the seeds" in last.message
+
+
+def test_what_the_scan_holds_names_no_reach_where_iterations_end_it(ball):
+    image, truth = ball
+    last = last_of(LevelSet(image, SPACING, LevelSetSettings(iterations=3, curvature_mm=0.0), init=truth))
+    assert (last.stopped_because, last.held_mm) == ("iterations", None)
 
 
 def test_a_reach_that_a_person_chose_is_kept(ball):
