@@ -51,7 +51,7 @@ TABLE: tuple[Key, ...] = (
     Key("accept", "K", "Accept the preview", EVERYWHERE, act.accept),
     Key("discard", "Shift-K", "Discard the preview", EVERYWHERE, act.discard),
     Key("hide", "H", "Hold it: preview, labels and prompts are hidden", EVERYWHERE, act.hide_while_held),
-    Key("undo", "Control-Z", "Undo: the stroke on the layer that is selected, else the last change of the labels, or a Discard", EVERYWHERE, act.undo, True),
+    Key("undo", "Control-Z", "Undo: the stroke on the layer that is selected, else what was done last to labels, seeds, prompts", EVERYWHERE, act.undo, True),
     Key("redo", "Control-Shift-Z", "Do it again", EVERYWHERE, act.redo, True),
     Key("flip", "Q", "Inside or outside, add or erase, add or cut out; in Level set: seeds on or off", EVERYWHERE, act.flip),
     Key("next tool", "Shift-Q", "The next tool: click, box, stroke, lasso in Segment; level set to clean-up in Weak label", EVERYWHERE, act.next_tool),

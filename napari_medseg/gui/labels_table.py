@@ -127,7 +127,7 @@ class LabelsTable(QWidget):
         mark(self.save, "primary", next_step(session).action == "save")
         why = table.refuse(session.chosen)
         self.delete.setEnabled(not why)
-        self.delete.setToolTip(why or f"Take {session.label_class.name} and its voxels out; Ctrl+Z brings the voxels back (Delete)")
+        self.delete.setToolTip(why or f"Take {session.label_class.name} and its voxels out; Ctrl+Z brings both back (Delete)")
         if (rows, session.chosen) == self._shown:
             return
         self._shown = (rows, session.chosen)

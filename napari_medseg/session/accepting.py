@@ -58,7 +58,7 @@ def discard(session: Session) -> None:
         if session.prompting.discard(scan):
             scan.dropped = None
         else:
-            scan.preview, scan.dropped = None, scan.preview
+            scan.drop()
         session.notice = "Discarded; the labels are as before. Ctrl+Z brings the preview back"
         session.preview_changed.emit(scan, None)
     session.changed.emit()
@@ -81,19 +81,39 @@ def walk(session: Session, scan: Scan | None, *, back: bool) -> None:
     """One step back in the scan's log, or forth again; the first step back after a preview was dropped brings that back."""
     if scan is None:
         return
-    if back and scan.preview is None and scan.dropped is not None:
-        scan.preview, scan.dropped, session.notice = scan.dropped, None, "The preview is back"
-        session.preview_changed.emit(scan, None)
-        session.changed.emit()
+    if _walk_preview(session, scan, back=back):
         return
     boxes = session.prompting.walk(scan, back=back)
-    done, nothing = ("Took the last change back", "Nothing to take back") if back else ("Did it again", "Nothing to do again")
+    done, nothing = ("Took the last change back", _nothing(session, scan)) if back else ("Did it again", "Nothing to do again")
     session.notice = done if boxes is not None else nothing
     if boxes:
         scan.is_saved = False
         session.labels_changed.emit(scan, None)
         session.edited.emit(scan, boxes)
     session.changed.emit()
+
+
+def _walk_preview(session: Session, scan: Scan, *, back: bool) -> bool:
+    """Whether the last thing done was to drop a preview, or the last thing taken back: then it is back, or gone again."""
+    last = session.prompting.last(scan)
+    if back and scan.preview is None and scan.dropped is not None and scan.dropped_at > last:
+        scan.bring_back()
+        session.notice = "The preview is back"
+    elif not back and scan.preview is not None and scan.preview is scan.returned and scan.returned_at > last:
+        session.jobs.stop(PREVIEW)
+        scan.drop()
+        session.notice = "Discarded again"
+    else:
+        return False
+    session.preview_changed.emit(scan, None)
+    session.changed.emit()
+    return True
+
+
+def _nothing(session: Session, scan: Scan) -> str:
+    """There is nothing to take back; where labels were made before the case was opened, where they are."""
+    earlier = bool(scan.case) and scan.case == session.study.current and session.study.versions
+    return "Nothing to take back since this case was opened; earlier labels are under History" if earlier else "Nothing to take back"
 
 
 def _offered(session: Session) -> tuple[Scan, Preview]:

@@ -103,6 +103,8 @@ def strokes(scan: Scan) -> tuple[Step, ...]:
     """What a person painted since a tool last wrote, as far as the undo log reaches; the latest first."""
     found: list[Step] = []
     for step in scan.history.steps():
+        if not step.boxes:  # beside the labels: a seed, a mark, a name
+            continue
         if not any(isinstance(part, Mark) for part in _parts(step)):
             break
         found.append(step)

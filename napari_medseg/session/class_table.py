@@ -12,9 +12,10 @@ from napari_medseg.annotation import LabelClass, palette
 from napari_medseg.annotation.classes import Colour
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.session import by_hand
-from napari_medseg.session.history import difference
+from napari_medseg.session.history import Step, difference, together
 from napari_medseg.session.naming import merged_classes
 from napari_medseg.session.state import Scan
+from napari_medseg.session.undoing import ClassChanged, Seeded
 
 if TYPE_CHECKING:
     from napari_medseg.session.session import Session
@@ -53,10 +54,9 @@ class ClassTable:
 
     def rename(self, value: int, name: str) -> None:
         """Give a class another name; an empty one is refused."""
-        session = self._session
-        session.classes = [replace(c, name=name.strip()) if c.value == value else c for c in session.classes]
-        session.classes_changed.emit()
-        session.changed.emit()
+        self._change(value, name=name.strip())
+        self._session.classes_changed.emit()
+        self._session.changed.emit()
 
     def add(self, classes: Iterable[LabelClass]) -> None:
         """Put those into the table whose values are not in it."""
@@ -110,8 +110,7 @@ class ClassTable:
 
     def recolour(self, value: int, colour: Colour) -> None:
         """Give a class another colour."""
-        session = self._session
-        session.classes = [replace(c, colour=colour) if c.value == value else c for c in session.classes]
+        self._change(value, colour=colour)
         self._tell("")
 
     def refuse(self, value: int) -> str:
@@ -140,18 +139,35 @@ class ClassTable:
         if why:
             raise InvalidInputError(why[0].lower() + why[1:], where=f"Delete {self.name(value)}")
         gone = next(c for c in session.classes if c.value == value)
-        self._gone[value] = gone
-        session.classes = [c for c in session.classes if c.value != value]
-        if session.chosen == value:
-            session.chosen = session.classes[0].value
+        row = session.classes.index(gone)
+        self._take_out(gone)
         self.hidden -= {value}
-        held = [scan for scan in session.scans if scan.voxels[value] > 0]
-        for scan in held:
-            self._clear(scan, value)
         for scan in session.scans:
-            if value in scan.seeds:
-                session.set_seeds(scan, {other: points for other, points in scan.seeds.items() if other != value})
-        self._tell(f"Deleted {gone.name}" + ("; Ctrl+Z brings its voxels back" if held else ""))
+            self._clear(scan, gone, row)
+        self._tell(f"Deleted {gone.name}" + ("; Ctrl+Z brings it back" if session.scans else ""))
+
+    def log(self, before: LabelClass | None, after: LabelClass | None) -> None:
+        """A label was added or changed: a step of the current scan's log, if there is one."""
+        session, one = self._session, after or before
+        if session.current is not None and one is not None and before != after:
+            session.current.history.push(ClassChanged(session, session.current, before, after, [c.value for c in session.classes].index(one.value)))
+
+    def put(self, scan: Scan, now: LabelClass | None, wanted: LabelClass | None, row: int) -> None:
+        """A step of a scan's log: the label is in the table as it was; one that was not there is taken out again, unless others use it meanwhile."""
+        session = self._session
+        one = wanted or now
+        if one is None:
+            return
+        if wanted is None:
+            used = any(other.voxels[one.value] > 0 or one.value in other.seeds for other in session.scans if other is not scan)
+            if not used and not self.refuse(one.value) and any(c.value == one.value for c in session.classes):
+                self._take_out(one)
+        elif any(c.value == wanted.value for c in session.classes):
+            session.classes = [wanted if c.value == wanted.value else c for c in session.classes]
+        else:
+            session.classes = [*session.classes[:row], wanted, *session.classes[row:]]
+            self._gone.pop(wanted.value, None)
+        self._tell("")
 
     def as_dict(self) -> dict[str, list[int]]:
         """What a study keeps of it."""
@@ -165,16 +181,43 @@ class ClassTable:
         self._gone = {c.value: c for c in known if c.value in gone}
         return tuple(c for c in known if c.value not in gone) or known
 
-    def _clear(self, scan: Scan, value: int) -> None:
-        labels = scan.labels
-        step = difference(labels, np.where(labels == value, labels.dtype.type(0), labels)) if labels is not None else None
-        if step is None:
-            return
-        step.redo()
-        scan.keep(by_hand.painted(scan, step))
-        scan.is_saved = False
-        self._session.labels_changed.emit(scan, step.box)
-        self._session.edited.emit(scan, step.boxes)
+    def _change(self, value: int, **values: Any) -> None:
+        session = self._session
+        before = next((c for c in session.classes if c.value == value), None)
+        if before is not None:
+            after = replace(before, **values)
+            session.classes = [after if c is before else c for c in session.classes]
+            self.log(before, after)
+
+    def _take_out(self, one: LabelClass) -> None:
+        """Its voxels may come back, so that its value is nobody else's."""
+        session = self._session
+        self._gone[one.value] = one
+        session.classes = [c for c in session.classes if c.value != one.value]
+        if session.chosen == one.value:
+            session.chosen = session.classes[0].value
+
+    def _clear(self, scan: Scan, gone: LabelClass, row: int) -> None:
+        """What a scan holds of a label goes with it, in one step of the scan's log."""
+        session, labels, value = self._session, scan.labels, gone.value
+        change = ClassChanged(session, scan, gone, None, row)
+        steps: list[Step] = []
+        if value in scan.seeds:
+            left = {other: points for other, points in scan.seeds.items() if other != value}
+            steps.append(Seeded(session, scan, scan.seeds, left))
+        step = difference(labels, np.where(labels == value, labels.dtype.type(0), labels)) if labels is not None and scan.voxels[value] > 0 else None
+        if step is not None:
+            steps.append(step)
+        for each in steps:
+            each.redo()
+        if step is not None:
+            steps[-1] = by_hand.painted(scan, step)
+            scan.is_saved = False
+        if steps or scan is session.current:
+            scan.keep(together((*steps, change)) or change)
+        if step is not None:
+            session.labels_changed.emit(scan, step.box)
+            session.edited.emit(scan, step.boxes)
 
     def _on_labels(self, scan: Scan, box: object) -> None:
         """Voxels of a class that had been taken out are back, by undo or in an earlier version: so is the class."""

@@ -153,6 +153,18 @@ class Together:
             step.redo()
 
 
+class Aside:
+    """A change beside the labels, in the same log: it takes next to no memory and changes no voxel."""
+
+    nbytes = 512
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def gained(self) -> Counter[int]:
+        """Nothing."""
+        return Counter()
+
+
 def moment() -> int:
     """A number above all that were given before: when a step was made. Steps of several logs that are one for the person share theirs."""
     return next(_moments)

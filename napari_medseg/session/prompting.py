@@ -14,7 +14,7 @@ import numpy as np
 from napari_medseg.errors import InvalidInputError, MedsegError, NoLabelsError
 from napari_medseg.session import segmenting, targets
 from napari_medseg.session.answering import Answering
-from napari_medseg.session.history import Box, moment
+from napari_medseg.session.history import Box, History, moment
 from napari_medseg.session.state import Scan, Tool
 from napari_medseg.session.targets import Board, Mark, Pointed, Target, rounded
 
@@ -100,8 +100,7 @@ class Prompting(Answering):
         scan = self._session.ready()
         target = scan.board.target(number)
         if target is not None and name.strip():
-            scan.board = scan.board.put(replace(target, name=name.strip()))
-        self._session.changed.emit()
+            self._change(scan, scan.board.put(replace(target, name=name.strip())))
 
     def remove(self, number: int) -> None:
         """Take an object away with all that was pointed at for it."""
@@ -175,6 +174,10 @@ class Prompting(Answering):
         if self.points_at():
             self.follow(scan)
 
+    def last(self, scan: Scan) -> int:
+        """The moment of what would be taken back; 0 for nothing."""
+        return max(log.last for log in self._logs(scan))
+
     def walk(self, scan: Scan, *, back: bool) -> tuple[Box, ...] | None:
         """Take the last step back, of the labels, the marks or the strokes, or do the next one again.
 
@@ -183,8 +186,7 @@ class Prompting(Answering):
         tuple of boxes or None
             Where labels changed; None when there was no step. Steps of several logs that were made at one moment go together.
         """
-        logs = (scan.history, scan.stroke_log) if self.points_at() else (scan.history,)
-        last = max(log.last for log in logs)
+        logs, last = self._logs(scan), self.last(scan)
         at = last if back else min((log.following for log in logs if log.following > last), default=0)
         if not at:
             return None
@@ -243,6 +245,9 @@ class Prompting(Answering):
             name = scan.board.free_name(self._session.label_class.name, scan.board.targets)
             target = Target(max((t.number for t in scan.board.targets), default=0) + 1, name, value)
         return target
+
+    def _logs(self, scan: Scan) -> tuple[History, ...]:
+        return (scan.history, scan.stroke_log) if self.points_at() else (scan.history,)
 
     def _add(self, mark: Mark) -> None:
         target = self._target(self._session.ready())

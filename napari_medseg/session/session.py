@@ -39,10 +39,11 @@ from napari_medseg.session.scribbles_live import LiveScribbles
 from napari_medseg.session.servers import Servers
 from napari_medseg.session.settings import LevelSetChoices, LimitChoices, RefineChoices, ScribbleChoices, SegmentChoices
 from napari_medseg.session.showing import Windows
-from napari_medseg.session.state import Mode, PointLPS, Preview, Scan, Tab, Tool, labels_for, open_scan
+from napari_medseg.session.state import Mode, Preview, Scan, Seeds, Tab, Tool, labels_for, open_scan
 from napari_medseg.session.study import Study
 from napari_medseg.session.tidy_choices import CleanupChoices, InterpolateChoices
 from napari_medseg.session.tidying import Tidying
+from napari_medseg.session.undoing import Seeded
 from napari_medseg.session.verified_slices import VerifiedSlices
 from napari_medseg.session.views import Views
 from napari_medseg.session.where_it_looks import WhereItLooks
@@ -261,6 +262,7 @@ class Session:
         """A new class with the next free value and colour, chosen."""
         added = fresh_class(name, [*self.classes, *self.table.removed])
         self.classes.append(added)
+        self.table.log(None, added)
         self.chosen = added.value
         self.classes_changed.emit()
         self.changed.emit()
@@ -281,14 +283,19 @@ class Session:
 
     # -- what a person puts on a scan ----------------------------------------------------------------------------------------------------------------
 
-    def set_seeds(self, scan: Scan, seeds: dict[int, tuple[PointLPS, ...]]) -> None:
+    def set_seeds(self, scan: Scan, seeds: Seeds) -> None:
         """Replace the seeds of a scan: class value to points, LPS mm."""
         kept = {value: tuple(points) for value, points in seeds.items() if points}
         if kept != scan.seeds:
-            scan.seeds = kept
+            scan.history.push(Seeded(self, scan, scan.seeds, kept))
             self.notice = self.trouble = ""
-            levelset_live.follow_seeds(self, scan)
-            self.changed.emit()
+            self.put_seeds(scan, kept)
+
+    def put_seeds(self, scan: Scan, seeds: Seeds) -> None:
+        """These are the seeds of a scan from now on, without a step of its log."""
+        scan.seeds = seeds
+        levelset_live.follow_seeds(self, scan)
+        self.changed.emit()
 
     @property
     def seed_count(self) -> int:
@@ -412,7 +419,7 @@ class Session:
     def show_preview(self, scan: Scan, preview: Preview, *, tool: Tool = "", begin: Callable[[], None] = lambda: None) -> None:
         """A fresh preview takes the place of the one before, which can be had back; `begin` starts what fills it while views make room for it."""
         self.jobs.stop(PREVIEW)
-        scan.dropped = scan.preview
+        scan.drop()
         scan.preview, self.tool, self.notice, self.trouble = preview, tool, "", ""
         begin()
         self.preview_changed.emit(scan, None)

@@ -12,7 +12,7 @@ from napari_medseg.annotation import LabelClass
 from napari_medseg.annotation.classes import BACKGROUND
 from napari_medseg.annotation.rulers import Ruler
 from napari_medseg.errors import GridMismatchError, InvalidInputError
-from napari_medseg.session.history import Box, History, Step, count_values
+from napari_medseg.session.history import Box, History, Step, count_values, moment
 from napari_medseg.session.making import Making, brush
 from napari_medseg.session.targets import Board
 from napari_medseg.session.work_clock import WorkClock
@@ -29,6 +29,7 @@ Tab = Literal["segment", "weak", "refine", "review"]
 Mode = Literal["levelset", "scribbles", "limit", "interpolate", "cleanup"]
 Tool = Literal["", "seeds", "limit", "scribbles", "pick", "barrier", "bubble", "point", "box", "lasso", "ruler", "angle"]
 PointLPS = tuple[float, float, float]
+Seeds = dict[int, tuple[PointLPS, ...]]
 LARGE_BYTES = 1 << 26
 """Scans from this size on are shown without a copy."""
 
@@ -230,9 +231,12 @@ class Scan:
     limit: LabelArray | None = None
     limit_weight: LabelArray | None = None
     strokes: LabelArray | None = None
-    seeds: dict[int, tuple[PointLPS, ...]] = field(default_factory=dict)
+    seeds: Seeds = field(default_factory=dict)
     preview: Preview | None = None
     dropped: Preview | None = None
+    dropped_at: int = 0
+    returned: Preview | None = None
+    returned_at: int = 0
     history: History = field(default_factory=History)
     is_saved: bool = True
     stroked: Counter[int] = field(default_factory=Counter)
@@ -338,6 +342,14 @@ class Scan:
     def learn(self, learned: dict[int, Learned]) -> None:
         """Remember what a segmenter thinks; what others thought of the same classes goes."""
         self.learned = {**self.learned, **learned}
+
+    def drop(self) -> None:
+        """The preview goes, and can be had back until something else is done."""
+        self.preview, self.dropped, self.dropped_at, self.returned = None, self.preview, moment(), None
+
+    def bring_back(self) -> None:
+        """The preview that was dropped last is there again."""
+        self.preview, self.dropped, self.returned, self.returned_at = self.dropped, None, self.dropped, moment()
 
     def keep(self, step: Step, at: int = 0) -> None:
         """Log a change of the accepted labels that was just made, or made at a moment."""

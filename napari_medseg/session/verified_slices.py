@@ -19,6 +19,7 @@ from napari_medseg.errors import InvalidInputError
 from napari_medseg.session import by_hand
 from napari_medseg.session.state import Scan, source_labels
 from napari_medseg.session.study_refinement import Checks
+from napari_medseg.session.undoing import SliceMarked
 from napari_medseg.volume import Array, AxisMap, BoolArray, Volume
 
 if TYPE_CHECKING:
@@ -78,11 +79,19 @@ class VerifiedSlices:
         """
         scan = self._session.ready()
         index = self._session.in_view if index is None else index
+        on = self._place(scan, axis, index) not in self._places(scan)
+        self.put(scan, axis, index, on=on)
+        scan.history.push(SliceMarked(self._session, scan, axis, int(index or 0), on))
+
+    def put(self, scan: Scan, axis: int, index: int | None, *, on: bool) -> None:
+        """Mark a slice of a scan as right, or take its mark away, without a step of the scan's log; raises as `toggle` does."""
         place = self._place(scan, axis, index)
-        if place in self._places(scan):
-            self._unmark(scan, place)
-        else:
+        if on is (place in self._places(scan)):
+            return
+        if on:
             self._mark(scan, place, axis, int(index or 0))
+        else:
+            self._unmark(scan, place)
 
     def _mark(self, scan: Scan, place: Place, axis: int, index: int) -> None:
         if scan.labels is None:

@@ -38,7 +38,9 @@ def test_painted_and_marked_slices_are_counted_and_undo_counts_too(session, scan
     session.verified.toggle()
     assert session.rest.slices(scan) == (10, 12)
     session.undo()
-    assert session.rest.slices(scan) == (12,)
+    assert session.rest.slices(scan) == (10,)
+    session.undo()
+    assert session.rest.slices(scan) == ()
 
 
 def test_the_labels_before_the_strokes_are_found_in_the_undo_log(session, scan):
