@@ -29,6 +29,7 @@ from napari_medseg.session.archives import query_of
 STUDIES = ("Date", "Patient", "Number", "Types", "Description")
 SERIES = ("Type", "Images", "Description")
 ADD = "Add an archive…"
+HEIGHT, TITLE = 560, 40  # pixels; a screen of 1920x1080 at a scale of 2 has 540
 
 
 def show_archive(desk: Desk, window: QWidget) -> ArchiveDialog:
@@ -101,7 +102,8 @@ class ArchiveDialog(QDialog):
         column.addWidget(self.studies, 3)
         column.addWidget(self.series, 2)
         column.addLayout(foot)
-        self.resize(760, 560)
+        room = self.screen().availableGeometry().height() - TITLE if self.screen() is not None else HEIGHT
+        self.resize(760, min(HEIGHT, room))
         self._archives.fetched.connect(self._on_fetched)
         desk.refreshed.connect(self.refresh)
         desk.rethemed.connect(self._rethemed)

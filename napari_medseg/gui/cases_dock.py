@@ -32,7 +32,7 @@ from napari_medseg.gui.cases_model import COLUMNS, ICON, NARROW, CasesModel
 from napari_medseg.gui.dock import Dock
 from napari_medseg.gui.export_menu import add_export
 from napari_medseg.gui.history_list import HistoryList
-from napari_medseg.gui.style import SPACING, button, combo, is_low, mark, quiet
+from napari_medseg.gui.style import SPACING, button, combo, is_low, mark, middle, quiet
 from napari_medseg.session.cases import SIGNS, STATUSES
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.guide_study import SEVERAL
@@ -44,6 +44,8 @@ ROOMY = 460
 """Height in pixels from which the filter stays while the history or a question needs room too, and pictures are large."""
 LEAST = 220
 """Height in pixels: with napari's controls of a picture in 3D above it, a screen of 768 has no more."""
+LONGEST_TITLE = 28
+"""Letters of a study's name on a button: more would make the dock wider."""
 BESIDE = 26
 """Pixels of a status beside its words: its colour, and the margins of a cell."""
 SMALL, GAP = QSize(30, 30), 6
@@ -149,6 +151,7 @@ class CasesDock(Dock):
         top.addWidget(self.status, 2)
         self.model = CasesModel(self.study, self)
         self.table = QTableView()
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Cases")
         self.table.setModel(self.model)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -273,7 +276,7 @@ class CasesDock(Dock):
         if recent:
             self.recent.addWidget(QLabel("Recent studies"))
         for folder in recent:
-            self.recent.addWidget(button(_title(folder), folder, partial(self.study.open, Path(folder))))
+            self.recent.addWidget(button(middle(_title(folder), LONGEST_TITLE), folder, partial(self.study.open, Path(folder))))
 
     # -- what the person does ------------------------------------------------------------------------------------------------------------------------------
 

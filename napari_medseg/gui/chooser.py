@@ -53,6 +53,7 @@ class SeriesChooser(QDialog):
         self.setModal(False)
         self.setStyleSheet(sheet(theme))
         self.table = QTableWidget(len(rows), len(COLUMNS))
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Series")
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()

@@ -60,6 +60,7 @@ class AgreementPage(QWidget):
             self.figure.addItem(title, key)
         self.figure.activated.connect(lambda _: self.refresh())
         self.table = QTableWidget(0, 0)
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Agreement")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)

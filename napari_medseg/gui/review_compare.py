@@ -63,6 +63,7 @@ class ComparePage(QWidget):
         self.verdict = quiet()
         self.verdict.setProperty("quiet", False)
         self.table = QTableWidget(0, 4)
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Comparison")
         self.table.setHorizontalHeaderLabels(["Group", "n", "change", "verdict"])
         self.table.setToolTip("The change from the first to the last, group by group; a mean over all hides a group that got worse")

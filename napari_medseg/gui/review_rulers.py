@@ -30,6 +30,7 @@ class RulersPage(QWidget):
         tip = "Measure an angle in degrees by three clicks, the second at its corner; press again to put it down (Alt+R)"
         self.angle = button("Angle", tip, lambda: desk.arm("angle"))
         self.table = QTableWidget(0, 2)
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Rulers")
         self.table.setHorizontalHeaderLabels(["Name (double-click)", "Measures"])
         self.table.setToolTip("Click on a ruler to go to its slice; double-click its name to change it")

@@ -36,6 +36,7 @@ class StatisticsPage(QWidget):
         self._shown: tuple[object, ...] = ()
         self._filling = False
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Segment statistics")
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)

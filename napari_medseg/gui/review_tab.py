@@ -14,6 +14,7 @@ from napari_medseg.gui.review_report import ReportPage
 from napari_medseg.gui.review_rulers import RulersPage
 from napari_medseg.gui.review_statistics import StatisticsPage
 from napari_medseg.gui.style import SPACING, combo
+from napari_medseg.gui.tab_order import follow
 from napari_medseg.session.reviewing import Page
 
 PAGES: dict[Page, tuple[str, str, Callable[[Desk], QWidget]]] = {  # what it is called, what it is for, and its widget
@@ -55,6 +56,7 @@ class ReviewTab(QWidget):
         if page not in self._pages:
             self._pages[page] = PAGES[page][2](self._desk)
             self._place.addWidget(self._pages[page])
+            follow(self.chooser, self._pages[page])
         return self._pages[page]
 
     def refresh(self) -> None:

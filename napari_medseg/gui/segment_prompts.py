@@ -101,6 +101,7 @@ class Objects(QWidget):
         self._filling = False
         self._shown: object = None
         self.table = QTableWidget(0, 3)
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Prompts")
         self.table.setToolTip("Clicks are for the chosen object. Double-click a name to change it.")
         self.table.verticalHeader().hide()

@@ -13,12 +13,13 @@ from napari_medseg import notice
 from napari_medseg.gui.archive_dialog import show_archive
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.study_row import new_study
-from napari_medseg.gui.style import SPACING, button, mark, quiet
+from napari_medseg.gui.style import SPACING, button, mark, middle, quiet
 from napari_medseg.session import starting
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.study import SUFFIX
 
 SAMPLES = (("brain1", "Brain MR"), ("lung2", "Lung CT"), ("breast1", "Breast MR"))
+LONGEST_TITLE = 30  # letters of a study's name: more would make the page wider than the dock
 SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima *.gipl *.gipl.gz *.hdr *.img *.tif *.tiff);;All files (*)"
 
 
@@ -78,7 +79,7 @@ class StartPage(QWidget):
         if found != self._shown:
             self._shown = found
             self._fill(found)
-        title = f"Study {session.study.title}" if session.study.is_open else "Resume a study" if found else "Work in a study"
+        title = f"Study {middle(session.study.title, LONGEST_TITLE)}" if session.study.is_open else "Resume a study" if found else "Work in a study"
         self.title.setText(f"<b>{escape(title)}</b>")
         self.of_study.setText(
             "Its cases are in the Cases dock; scans opened here join it." if session.study.is_open
@@ -92,7 +93,7 @@ class StartPage(QWidget):
     def _fill(self, found: tuple[starting.Recent, ...]) -> None:
         while self._recent.count():
             self._recent.takeAt(0).widget().deleteLater()
-        self.recent = [button(each.title, f"Go on with this study: {each.folder}", partial(self._resume, each.folder)) for each in found]
+        self.recent = [button(middle(each.title, LONGEST_TITLE), f"Go on with this study: {each.folder}", partial(self._resume, each.folder)) for each in found]
         for each in self.recent:
             self._recent.addWidget(each)
 

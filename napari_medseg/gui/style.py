@@ -178,8 +178,15 @@ def mark(widget: QWidget, name: str, on: bool) -> None:
 
 def fit_rows(table: QTableWidget, most: int) -> None:
     """As high as its rows, up to `most` of them; more scroll. Height is scarce on a small screen."""
-    rows = min(max(table.rowCount(), 1), most)
-    table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)  # by whole rows Qt keeps the place of a height before, and cuts the first
+    if table.property("rowsInSight") is None:
+        table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)  # by whole rows Qt keeps the place of a height before, and cuts the first
+        table.horizontalHeader().geometriesChanged.connect(lambda: _fit(table))  # its letters get their size only in the window
+    table.setProperty("rowsInSight", most)
+    _fit(table)
+
+
+def _fit(table: QTableWidget) -> None:
+    rows = min(max(table.rowCount(), 1), int(table.property("rowsInSight")))
     table.setFixedHeight(table.horizontalHeader().sizeHint().height() + rows * table.verticalHeader().defaultSectionSize() + 4)
 
 

@@ -12,6 +12,7 @@ from napari_medseg.gui import warm_layers
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.right_slice import RightSlice
 from napari_medseg.gui.style import SPACING, button, combo, mark, quiet
+from napari_medseg.gui.tab_order import follow
 from napari_medseg.gui.weak_cleanup import CleanupPage
 from napari_medseg.gui.weak_interpolate import InterpolatePage
 from napari_medseg.gui.weak_levelset import LevelSetPage
@@ -75,6 +76,7 @@ class WeakTab(QWidget):
         if mode not in self._pages:
             self._pages[mode] = PAGES[mode](self._desk)
             self._place.addWidget(self._pages[mode])
+            follow(self.mode, self._pages[mode])
         return self._pages[mode]
 
     def showEvent(self, event: QShowEvent) -> None:

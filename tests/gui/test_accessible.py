@@ -118,6 +118,7 @@ def too_wide(widget):
 def unclear(window):
     """What is missing at the controls in view, for somebody who does not see them or has no mouse."""
     from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QAbstractItemView
 
     for each in controls(window):
         if not any(letter.isalpha() for letter in named(each, window)):
@@ -126,6 +127,8 @@ def unclear(window):
             yield f"{described(each)} has no tooltip"
         if not each.focusPolicy() & Qt.FocusPolicy.TabFocus:
             yield f"{described(each)} is not reached by Tab"
+        if isinstance(each, QAbstractItemView) and each.tabKeyNavigation():
+            yield f"{described(each)} keeps the Tab key for its cells"
 
 
 def clipped(dock):

@@ -165,3 +165,19 @@ def test_colours_that_every_eye_tells_apart_are_offered_by_name(dock, desk, sess
     assert "Sky blue (of Class 2)" in actions
     actions["Bluish green"].trigger()
     assert session.classes[0].colour == (0.0, 0.62, 0.451)
+
+
+def test_rows_in_sight_are_whole_also_when_the_window_s_letters_come_later(dock, table, session, qtbot):
+    from napari.qt import get_stylesheet
+    from qtpy.QtWidgets import QApplication
+
+    for number in range(5):
+        session.add_class(f"Class {number}")
+    dock.show()
+    dock.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": "14pt"}) + dock.styleSheet())
+    for _ in range(3):
+        QApplication.processEvents()
+    one = table.rowHeight(0)
+    assert table.viewport().height() % one == 0
+    assert table.verticalScrollBar().value() % one == 0
+    assert table.verticalScrollBar().value() > 0, "the chosen class, the last, is in sight"
