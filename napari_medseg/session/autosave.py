@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from napari_medseg.errors import MedsegError
+from napari_medseg.errors import MedsegError, UnwritableFileError
 from napari_medseg.project import Draft, Project, Version
 from napari_medseg.session.history import Box
 from napari_medseg.session.state import Scan, labels_in_file
@@ -123,6 +123,19 @@ class Autosave:
             self._failed(case, error)
         else:
             self._written(case)
+
+    def flush(self, case: str) -> None:
+        """Write what changed in a case before it is read again.
+
+        Raises
+        ------
+        UnwritableFileError
+            When it still cannot be written; it is in memory only.
+        """
+        self.write(case)
+        if case in self._changed:
+            what, todo = "holds work that could not be saved yet and is in memory only", "Make space on the disk of the study, then open it again"
+            raise UnwritableFileError(what, where=case, todo=todo)
 
     def write_all(self) -> None:
         """Write what changed in every case, as before closing."""

@@ -91,8 +91,11 @@ class Study(StudyTeam):
             self.open(self.locked.folder, readonly=True)
 
     def leave(self) -> None:
-        """Save what is worth a version and close the study; its scan goes with it."""
+        """Save what is worth a version and close the study; its scan goes with it. Work that cannot be written keeps it open."""
         scan = self.scan
+        if self._is_in_memory_only:
+            self._save_before(self.leave)
+            return
         self._put_away()
         self._release()
         if scan is not None:
@@ -111,6 +114,8 @@ class Study(StudyTeam):
     def _begin(self, folder: Path, work: Callable[[], Project], *, fresh: bool) -> None:
         if self.is_open:
             self.leave()
+        if self.is_open:
+            return
         self.busy, self.locked = f"Opening {folder.name}", None
         self._tell()
 
@@ -165,6 +170,7 @@ class Study(StudyTeam):
         self.shared, self.taken = False, ""
         self.amounts, self.thumbnails, self.found, self.saved, self.proposals = {}, {}, [], "", {}
         self._edited.clear()
+        self._unwritten.clear()
         self._wanted_pictures.clear()
         self._asked, self._heading = self._asked + 1, ""
 
@@ -233,6 +239,9 @@ class Study(StudyTeam):
             self._asked, self.busy, self._heading = self._asked + 1, "", ""
             self._tell()
             return
+        if self._is_in_memory_only:
+            self._save_before(lambda: self.go(case_id))
+            return
         self._put_away()
         self._asked, self._heading = self._asked + 1, case_id
         asked, self.busy, self.session.trouble = self._asked, f"Opening {case.name}", ""
@@ -260,7 +269,36 @@ class Study(StudyTeam):
             if asked == self._asked:
                 self._reader.submit(load, loaded, self._gave_up)
 
-        self._store.submit(lambda: (*project.source(case_id), claimed(project, case_id)), fetched, self._gave_up)
+        autosave = self._autosave
+
+        def fetch() -> tuple[Path, str, Latest]:
+            if autosave is not None:
+                autosave.flush(case_id)
+            return (*project.source(case_id), claimed(project, case_id))
+
+        self._store.submit(fetch, fetched, self._gave_up)
+
+    @property
+    def _is_in_memory_only(self) -> bool:
+        """Whether work of the current case could not be written the last time it was tried."""
+        return self.current in self._unwritten and self.current in self._edited and self.scan is not None
+
+    def _save_before(self, act: Callable[[], None]) -> None:
+        """Try once more to save the current case; what would take its labels out of the memory is done only where that went well."""
+        scan, here = self.scan, self.current
+        if scan is not None:
+            self._save_edited(scan)
+
+        def tried(_: None) -> None:
+            if here != self.current:
+                return
+            if not self._is_in_memory_only:
+                act()
+                return
+            todo = "Make space on its disk, or save a copy elsewhere (Save…), then go on"
+            self.session.report(UnwritableFileError("holds work that could not be saved, so it stays open", where=scan.name if scan else here, todo=todo))
+
+        self._store.submit(lambda: None, tried, self._gave_up)
 
     def _show(self, case: Case, prepared: Any, left: Latest, laid: Laid | None) -> None:
         before = [scan for scan in self.session.scans if scan.case]

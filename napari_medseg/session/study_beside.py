@@ -157,12 +157,14 @@ class StudyBeside(StudyVersions):
         self.session.jobs.dispatch(lambda: self._note_written(case))
 
     def _note_written(self, case: str) -> None:
+        self._unwritten.discard(case)
         if case == self.current and self.saved in ("changed", "failed"):
             self.saved = "autosaved"
             self._tell()
 
     def _on_unwritten(self, case: str, error: MedsegError) -> None:
         def tell() -> None:
+            self._unwritten.add(case)
             if case == self.current and self.saved != "failed":
                 self.saved = "failed"
                 self.session.report(error)

@@ -156,6 +156,7 @@ class StudyState:
         self._project: Project | None = None
         self._autosave: Autosave | None = None
         self._edited: dict[str, Making] = {}
+        self._unwritten: set[str] = set()
         self._asked = 0
         self._attaching = False
         self._heading = ""

@@ -142,6 +142,7 @@ class StudyVersions(StudyState):
 
         def done(answer: tuple[Version, list[Case], list[Version]]) -> None:
             version, cases, versions = answer
+            self._unwritten.discard(case)
             scan.is_saved = case not in self._edited
             what = {"verified": "Verified", "corrected": "Saved your corrections"}.get(version.kind, "Saved")
             if version.kind in ("verified", "corrected"):
@@ -150,6 +151,7 @@ class StudyVersions(StudyState):
 
         def failed(error: MedsegError) -> None:
             self._edited.setdefault(case, made)
+            self._unwritten.add(case)
             scan.is_saved = False
             self.saved = "failed" if case == self.current else self.saved
             autosave.touch(scan, None)
