@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QTableWi
 
 from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.label_colours import BACKGROUND_STROKE
-from napari_medseg.gui.style import button, mark, swatch
+from napari_medseg.gui.style import button, mark, middle, swatch
 from napari_medseg.session import segmenting
 from napari_medseg.session.guide import next_step
 from napari_medseg.session.prompting import TOOLS
@@ -24,6 +24,7 @@ BUTTONS = {
 WORDS = {"points": "clicks", "boxes": "boxes", "scribbles": "strokes", "lassos": "lassos"}
 SPACE, LEAST = 4, 48
 MOST_ROWS, ROW = 3, 22
+LONGEST_NAME = 10  # letters of a label on the button for inside and outside
 
 
 class PromptTools(QWidget):
@@ -72,7 +73,7 @@ class PromptTools(QWidget):
         mark(self.tools["point"], "primary", next_step(session).action == "point")
         interactive = row is not None and row.interactive
         name = session.label_class.name
-        self.side.setText("Outside" if session.background else f"Inside {name}")
+        self.side.setText("Outside" if session.background else f"Inside {middle(name, LONGEST_NAME)}")
         self.side.setIcon(swatch(BACKGROUND_STROKE[:3] if session.background else session.label_class.colour))
         signed = session.prompting.can_flip() or session.tool == ""
         self.side.setEnabled(interactive and signed)
