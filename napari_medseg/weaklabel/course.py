@@ -25,7 +25,7 @@ LEAK_SHARE = 0.05  # of the end of the reach: stop
 LOOK_EVERY = 4  # updates between two looks for a leak
 HELD = 0.3  # share of what lies next to a mask that looks like the target, from which on only its reach holds it
 SURE = 0.65  # share from which on it goes farther for good, though nothing else may hold it there
-LESS = 0.9  # of that share before: where a farther reach leaves more of it, still farther ones are in vain
+LESS = 0.9  # of that share before: where a second farther reach leaves more of it, a third is in vain
 TRIES = 3  # of a farther reach, in a row
 
 
@@ -157,7 +157,7 @@ class Course:
         if held < HELD and not leaves:
             self._tries = 0
             return reason
-        if self._tries and not self._sure and not leaves and LESS * self._share <= held < SURE:
+        if self._tries > 1 and not self._sure and not leaves and LESS * self._share <= held < SURE:
             return self._back()
         if self._tries == 0 or self._sure:
             self._kept = reason if leaves else "reach"
