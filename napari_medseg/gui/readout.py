@@ -100,7 +100,7 @@ class EdgeLetters:
     def _letters(self) -> dict[str, str]:
         dims, scan = self._viewer.dims, self._session.current
         axes = [axis - (dims.ndim - 3) for axis in dims.displayed]
-        if scan is None or not self._session.letters or min(axes) < 0:
+        if scan is None or not self._session.letters or len(axes) < dims.ndisplay or min(axes) < 0:
             return {}
         if dims.ndisplay == 3:
             return self._turned(scan.display.geometry, axes)

@@ -105,10 +105,16 @@ class Jobs:
         Runs a function on the owner's thread, later and in order; it may be called from any thread.
     changed : callable
         Called on the owner's thread after anything about a job changed.
+
+    Attributes
+    ----------
+    over : bool
+        Whether the session went.
     """
 
     def __init__(self, dispatch: Dispatch, changed: Callable[[], None]) -> None:
         self.dispatch = dispatch
+        self.over = False
         self._changed = changed
         self._workers: dict[str, Worker] = {}
         self._lanes: dict[str, Job] = {}
@@ -176,6 +182,7 @@ class Jobs:
 
     def close(self) -> None:
         """Stop everything; the session goes."""
+        self.over = True
         for key in list(self._lanes):
             self.stop(key)
         for worker in self._workers.values():  # all are told before one is waited for

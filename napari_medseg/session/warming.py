@@ -42,7 +42,8 @@ def _work(session: Session, first: Callable[[], None]) -> None:
 
         warm()
     except Exception:
-        log.exception("the weak-label tools could not be made ready; they will be at their first run")
+        if not session.jobs.over:  # who goes takes the threads along that compile
+            log.exception("the weak-label tools could not be made ready; they will be at their first run")
     finally:
         late.cancel()
         log.info("weak-label tools ready after %.1f s", time.perf_counter() - began)

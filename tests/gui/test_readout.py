@@ -57,6 +57,13 @@ def test_the_letters_follow_the_axes_on_screen_in_3d_too_and_can_be_turned_off(v
     assert letters(desk) == ""
 
 
+def test_layers_go_in_3d_as_when_the_window_is_closed(viewer, desk, chest, qtbot):
+    qtbot.waitUntil(lambda: letters(desk) == "RLAP")
+    viewer.dims.ndisplay = 3
+    viewer.layers.clear()
+    assert letters(desk) == ""
+
+
 def test_a_camera_that_looks_the_other_way_turns_the_letters(viewer, desk, chest, qtbot):
     qtbot.waitUntil(lambda: letters(desk) == "RLAP")
     viewer.scene.camera.orientation2d = ("up", "left")
