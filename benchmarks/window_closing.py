@@ -21,79 +21,15 @@ import napari
 import numpy as np
 import psutil
 from qtpy.QtCore import QTimer
+from server import Serving
 from window import Heartbeat, phantom
+from window_jobs import JOBS, SERVED, At
 
 from napari_medseg import io
 from napari_medseg.volume import Geometry, Volume
 
-JOBS = (
-    "nothing", "painting", "opening", "growing", "scribbles", "segmenting", "clicking", "training", "adopting", "saving", "exporting", "reporting",
-    "reviewing",
-)
 BAD = ("Traceback", "has been deleted", "Fatal Python error", "QThread: Destroyed", "Segmentation", "core dumped")
 PATIENCE = 300.0
-
-
-def begin(job: str, desk, made: Path, image, inside, until) -> None:
-    """Set a job to work; comes back when it is in the middle of it."""
-    session, study = desk.session, desk.session.study
-    scan = study.scan
-    place = scan.display.geometry.world([length // 2 for length in scan.display.geometry.shape])
-    if job == "opening":
-        large = made / "large.nii.gz"
-        io.write(Volume(np.tile(image.astype(np.int16), (2, 2, 2)), Geometry(tuple(2 * n for n in image.shape), (1.0, 1.0, 1.0)), modality="CT"), large)
-        desk.open_path(large)
-        until(lambda: session.jobs.active)
-    elif job == "growing":
-        session.set(tab="weak", mode="levelset")
-        session.set_seeds(scan, {session.chosen: (place,)})
-        desk.run()
-        until(lambda: scan.preview is not None and not scan.preview.is_empty)
-    elif job == "scribbles":
-        session.set(tab="weak", mode="scribbles")
-        desk.arm("scribbles")
-        until(lambda: desk.writer.of(scan).strokes is not None)
-        layer = desk.writer.of(scan).strokes
-        layer.paint([length // 2 for length in scan.display.geometry.shape], session.chosen)
-        layer.paint((1, 2, 2), 255)
-        until(lambda: session.jobs.active)
-    elif job in ("segmenting", "clicking"):
-        session.set(tab="segment", engine="unet" if job == "segmenting" else "promptable", device="cpu")
-        if job == "segmenting":
-            desk.run()
-        else:
-            session.prompting.point(tuple(map(float, place)), 1)
-        until(lambda: session.jobs.active)
-    elif job in ("training", "adopting"):
-        from window_refine import small_base
-
-        session.refine.recipe, session.refine.rounds, session.refine.base = "salah2023", 1, small_base(made / "base")
-        session.set(tab="refine")
-        until(lambda: not session.jobs.active)
-        desk.run()
-        until(lambda: len(session.refine.losses) > 2 or not session.refining.is_training)
-        if job == "adopting":
-            until(lambda: not session.refining.is_training and session.refining.row(1) is not None)
-            session.refining.adopt(1)
-    elif job == "saving":
-        study.save_version()
-    elif job == "exporting":
-        from napari_medseg.session import study_export
-
-        study.verify()
-        until(lambda: study.saved == "saved" and study_export.verified(session))
-        study_export.export(session, made / "exported", ".seg.nrrd")
-    elif job == "reporting":
-        session.set(tab="review")
-        session.reviewing.reporting.start()
-        until(lambda: session.jobs.active)
-    elif job == "reviewing":
-        blinded = session.reviewing.blinded
-        blinded.change(version_a="weak", version_b="corrected", slices=4)
-        session.set(tab="review")
-        session.reviewing.turn("blinded")
-        blinded.run()
-        until(lambda: session.jobs.active)
 
 
 def kept_in(project, told: dict) -> int:
@@ -147,8 +83,9 @@ def child(job: str, side: int, made: Path) -> None:
     scan = study.scan
     desk.paint_labels()
     desk.writer.of(scan).labels.paint((1, 3, 3), session.chosen)
-    begin(job, desk, made, image, inside, until)
-    told = {"job": job, "case": study.current, "voxels": int(np.count_nonzero(scan.labels))}
+    drawn, case = scan.labels.copy(), study.current
+    JOBS[job](At(desk, made, image, until))
+    told = {"job": job, "case": case, "voxels": int(np.count_nonzero(drawn))}
     told["children"] = [each.pid for each in psutil.Process().children(recursive=True)]
     told["at"], told["working"] = time.time(), [lane.title for lane in session.jobs.active]
     (made / "told.json").write_text(json.dumps(told, default=str))
@@ -167,6 +104,9 @@ def close_during(job: str, side: int) -> bool:
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         made = Path(folder)
+        server = Serving(made) if job == SERVED else None
+        if server is not None:
+            (made / SERVED).write_text(f"{server.address} {server.tokens[0]}")
         with (made / "said.txt").open("w") as said:
             process = subprocess.Popen([sys.executable, "-X", "faulthandler", __file__, "--child", job, str(side), folder], stdout=said, stderr=said)
             try:
@@ -175,6 +115,8 @@ def close_during(job: str, side: int) -> bool:
                 process.kill()
                 code = "never ended"
         gone = time.time()
+        if server is not None:
+            server.kill()
         words = (made / "said.txt").read_text(errors="replace")
         if not (made / "told.json").is_file():
             print(f"{job:18} did not come so far: {words[-600:]}", flush=True)

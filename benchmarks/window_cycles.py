@@ -1,8 +1,10 @@
-"""What a day of work leaves behind: `python benchmarks/window_cycles.py [--cycles 200] [--side 64] [--docks] [--canvasless]`; needs a display.
+"""What a day of work leaves behind: `python benchmarks/window_cycles.py [--cycles 200] [--side 64] [--docks] [--canvasless | --bare]`; needs a display.
 
-A scan is opened in a real window, a label grown from seeds, accepted, painted on, taken back, and the scan's layers are removed; again and again. After each
+A scan is opened in a real window, a label grown from seeds, accepted, painted on, taken back, an object outlined by a click and accepted, and the scan's
+layers are removed; again and again. After each
 tenth cycle the process is counted: resident memory, threads, open files, Qt objects and widgets below the window, layers, callbacks at the viewer's and the
-session's events, and living objects of our own classes. With `--docks` the docks are closed and opened again in each cycle as well.
+session's events, and living objects, with `--kinds` by class. With `--docks` the docks are closed and opened again in each cycle as well.
+With `--bare` there is napari alone, where layers of the same kinds come, are painted on and go: its own growth, to be taken from ours.
 With `--canvasless` there is the dock and napari's model of a viewer, no canvas: what is counted is ours, on machines too whose OpenGL does not last so long.
 Figures after the first cycles (napari and the engines load things once) should be flat: the table ends with the growth a cycle from the twentieth to the last.
 """
@@ -23,6 +25,7 @@ import napari
 import numpy as np
 import psutil
 from napari.components import ViewerModel
+from napari.layers import Image, Labels, Points, Vectors
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication
 from window import Heartbeat, phantom
@@ -48,14 +51,9 @@ def slots(session) -> int:
     return sum(len(getattr(session, name)) for name in signals)
 
 
-def ours() -> Counter[str]:
-    """Living objects of our classes, and napari's layers."""
-    found: Counter[str] = Counter()
-    for thing in gc.get_objects():
-        kind = type(thing)
-        if str(kind.__module__).startswith(("napari_medseg", "napari.layers")) or kind.__name__.startswith("Vispy"):
-            found[kind.__qualname__] += 1
-    return found
+def living() -> Counter[str]:
+    """Living objects by class."""
+    return Counter(f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.get_objects())
 
 
 def count(viewer, session, beat: Heartbeat) -> dict[str, int]:
@@ -67,7 +65,7 @@ def count(viewer, session, beat: Heartbeat) -> dict[str, int]:
         "memory_MB": process.memory_info().rss >> 20, "threads": threading.active_count(), "system_threads": process.num_threads(),
         "files": process.num_fds() if hasattr(process, "num_fds") else process.num_handles(),
         "qt_objects": sum(len(window.findChildren(QObject)) for window in windows), "widgets": len(QApplication.allWidgets()), "layers": len(viewer.layers),
-        "callbacks": callbacks(viewer), "slots": slots(session), "objects": len(gc.get_objects()),
+        "callbacks": callbacks(viewer), "slots": slots(session) if session is not None else 0, "objects": len(gc.get_objects()),
     }
 
 
@@ -100,15 +98,81 @@ def cycle(viewer, desk, volume: Volume, beat: Heartbeat) -> None:
     session.undo(scan)
     layer.mode = "pan_zoom"  # napari 0.9 alone crashed on software OpenGL where a layer went while its brush was in hand
     beat.rest(0.05)
-    session.set(tab="segment")
-    desk.arm("point")
+    session.set(tab="segment", engine="promptable", device="cpu")
+    beat.rest(0.02)
+    session.prompting.point(scan.display.geometry.world(middle))
+    until(beat, lambda: scan.preview is not None and not scan.preview.is_empty and not session.jobs.active)
+    session.accept()
     beat.rest(0.02)
     session.set(tab="review")
     beat.rest(0.02)
     session.set(tool="")
+    clear(viewer)
+    until(beat, lambda: not session.scans and not session.jobs.active)
+
+
+def bare_cycle(viewer, volume: Volume, beat: Heartbeat) -> None:
+    """The same kinds of layers in napari alone, in the order and number that a cycle of ours ends with."""
+    shape = volume.array.shape
+    kinds = (
+        Image(np.asarray(volume.array).copy()), *(Labels(np.zeros(shape, np.uint8)) for _ in range(3)),
+        *(Points(np.empty((0, 3)), ndim=3, features={"class": np.empty(0, int)}, border_color="white") for _ in range(2)),
+        Vectors(np.zeros((0, 2, 3), np.float32), ndim=3),
+    )
+    for layer in kinds:
+        viewer.add_layer(layer)
+        beat.rest(0.02)
+    labels, points = kinds[3], kinds[4]
+    viewer.layers.selection.active = labels
+    kinds[1].contour, labels.mode = 1, "paint"
+    labels.paint((2, 5, 5), 1)
+    labels.undo()
+    labels.mode = "pan_zoom"
+    points.add([length / 2 for length in shape])
+    beat.rest(0.1)
+    for layer in reversed(kinds):
+        viewer.layers.remove(layer)
+        beat.rest(0.02)
+
+
+def clear(viewer) -> None:
+    """Remove the scan's layers."""
     for each in [each for each in viewer.layers if each.name != STANDING]:
         viewer.layers.remove(each)
-    until(beat, lambda: not session.scans and not session.jobs.active)
+
+
+def begin(args, volume: Volume, beat: Heartbeat):
+    """The viewer, its session (None in napari alone), one cycle, and the end of it all."""
+    if args.canvasless:
+        from napari_medseg.gui.window import MedsegWidget
+
+        application, viewer = QApplication.instance() or QApplication([]), ViewerModel()
+        desk = MedsegWidget(viewer).desk
+        return viewer, desk.session, lambda turn: cycle(viewer, desk, volume, beat), lambda: (desk.shut(), application.processEvents())
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1366, 768)
+    if args.bare:
+        from napari_medseg.gui.gl_context import CanvasContext
+
+        guard = CanvasContext(viewer)  # without it napari on software OpenGL ends at the second cycle
+        guard.attach(viewer.window._qt_window)
+        return viewer, None, lambda turn: bare_cycle(viewer, volume, beat), viewer.close
+    from napari_medseg.gui.desk import desk_for
+
+    for name in DOCKS[:2]:
+        viewer.window.add_plugin_dock_widget("napari-medseg", name)
+
+    def with_docks(turn: int) -> None:
+        opened = [viewer.window.add_plugin_dock_widget("napari-medseg", name)[1] for name in DOCKS]
+        cycle(viewer, desk_for(viewer), volume, beat)
+        for widget in opened[turn % 4:] + opened[:turn % 4]:
+            viewer.window.remove_dock_widget(widget)
+        beat.rest(0.05)
+        for name in DOCKS[:2]:
+            viewer.window.add_plugin_dock_widget("napari-medseg", name)
+
+    session = desk_for(viewer).session
+    return viewer, session, with_docks if args.docks else lambda turn: cycle(viewer, desk_for(viewer), volume, beat), viewer.close
 
 
 def main() -> None:
@@ -117,59 +181,36 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=200)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--docks", action="store_true", help="close and open the docks in each cycle")
-    parser.add_argument("--kinds", action="store_true", help="tell which of our classes grew")
+    parser.add_argument("--kinds", action="store_true", help="tell which classes grew")
     parser.add_argument("--canvasless", action="store_true", help="the dock at a viewer's model, without a window of napari")
+    parser.add_argument("--bare", action="store_true", help="napari alone")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     made = Path(tempfile.mkdtemp())
     os.environ.update(MEDSEG_PREFERENCES=str(made / "preferences.json"), XDG_DATA_HOME=str(made / "data"))
-    from napari_medseg.gui.desk import desk_for
-
     image, _ = phantom((args.side // 2, args.side, args.side))
     volume = Volume(image.astype(np.int16), Geometry(image.shape, (1.0, 1.0, 1.0)), name="blob", modality="MR")
     rows, kinds = [], []
-    if args.canvasless:
-        from napari_medseg.gui.window import MedsegWidget
-
-        application, viewer = QApplication.instance() or QApplication([]), ViewerModel()
-        dock, args.docks = MedsegWidget(viewer), False
-    else:
-        viewer = napari.Viewer(show=True)
-        viewer.window._qt_window.resize(1366, 768)
-        for name in DOCKS[:2]:
-            viewer.window.add_plugin_dock_widget("napari-medseg", name)
     beat = Heartbeat()
+    viewer, session, turn_once, end = begin(args, volume, beat)
     viewer.add_image(np.zeros((8, 8)), name=STANDING)
     for turn in range(1, args.cycles + 1):
-        if args.docks:
-            opened = [viewer.window.add_plugin_dock_widget("napari-medseg", name)[1] for name in DOCKS]
-            cycle(viewer, desk_for(viewer), volume, beat)
-            for widget in opened[turn % 4:] + opened[:turn % 4]:
-                viewer.window.remove_dock_widget(widget)
-            beat.rest(0.05)
-            for name in DOCKS[:2]:
-                viewer.window.add_plugin_dock_widget("napari-medseg", name)
-        else:
-            cycle(viewer, desk_for(viewer), volume, beat)
+        turn_once(turn)
         if turn % 10 == 0 or turn == 1:
-            rows.append({"cycle": turn, **count(viewer, desk_for(viewer).session, beat)})
-            kinds.append(ours())
+            rows.append({"cycle": turn, **count(viewer, session, beat)})
+            kinds.append(living() if args.kinds else Counter())
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     settled = next((i for i, row in enumerate(rows) if row["cycle"] >= min(SETTLED, args.cycles // 2)), 0)
     first, last = rows[settled], rows[-1]
     span = max(1, last["cycle"] - first["cycle"])
     growth = {name: round((last[name] - first[name]) / span, 3) for name in last if name != "cycle"}
     print(f"growth a cycle from cycle {first['cycle']} to {last['cycle']}:", growth)
-    grown = {name: (kinds[settled][name], number) for name, number in kinds[-1].items() if number > kinds[settled][name] + 2}
     if args.kinds:
-        print("classes that grew:", dict(sorted(grown.items(), key=lambda item: -item[1][1])[:40]))
+        grown = {name: (number - kinds[settled][name]) / span for name, number in kinds[-1].items() if number > kinds[settled][name] + 2}
+        print("classes that grew, a cycle:", {name: round(more, 2) for name, more in sorted(grown.items(), key=lambda item: -item[1])[:40]})
     if args.json:
         args.json.write_text(json.dumps({"rows": rows, "growth": growth}, indent=1))
-    if args.canvasless:
-        dock.desk.shut()
-        application.processEvents()
-    else:
-        viewer.close()
+    end()
 
 
 if __name__ == "__main__":

@@ -156,7 +156,8 @@ class Driver:
         """Press a key, named as the Guide names it: K, Alt+K, Ctrl+Z."""
         self._to("keys")
         self._asked(f"key {name}", name == self.guide()[1] or bool(re.search(rf"(?<![\w+]){re.escape(name)}(?![\w+])", " ".join(self.guide()))))
-        _x("key", name.replace("Ctrl", "ctrl").replace("Shift", "shift").replace("Alt", "alt").lower() if "+" in name else _KEYS.get(name, name.lower()))
+        *held, last = name.split("+")
+        _x("key", "+".join((*(each.lower() for each in held), last if len(last) > 1 else last.lower())))  # the X server's names: Return, Left, k
         self.counts["keys"] += 1
         self.wait()
 
@@ -366,9 +367,6 @@ class Driver:
         canvas = self.canvas
         x, y = canvas.width() / 2 + (world[2] - centre[2]) * zoom, canvas.height() / 2 + (world[1] - centre[1]) * zoom
         return canvas.mapToGlobal(QPoint(round(x), round(y)))
-
-
-_KEYS = {"Return": "Return", "Tab": "Tab", "Escape": "Escape"}
 
 
 def _x(*words: str) -> None:
