@@ -33,6 +33,8 @@ LOCAL_SHARE = 0.5  # of the neighbourhood's statistics against the whole scan's,
 LOOSE_TENSION = 0.5  # of the surface tension, without one: all of it crushes small targets
 LOOSE_SHARE = 0.25  # without one: what a front has not reached yet counts as background in them
 EDGE_SHARE = 0.3  # within a painted limit where grey values tell; without one edges hold a front up too soon
+CLEAR_SHARE = 0.8  # the same where the picture is clear
+CLEAR = (0.2, 0.28)  # roughness up to which it is, and from which on it is not (see `_edges_by_the_data`)
 EDGE_ALONE = 0.6  # of edges where grey values do not count: the rest is how deep a voxel lies in the limit, or how near to a seed
 EDGE_ALONE_NEAR = 2.0  # log-odds at a seed, falling by 3 over the reach; 1 where grey values count
 EDGE_ALONE_PULL = 3.0  # times the advection
@@ -269,8 +271,10 @@ class Speed:
         else:
             self._table = histogram_table(target, background)
         share = self.settings.edge_share
+        if share or (share is None and self._hand is not None):
+            self._scale: EdgeScale = edge_scale(self._image, self._samples, self.spacing, self.settings.smooth_mm)
         if share is None:
-            share = self._edges_by_the_data()
+            share = self._edges_by_the_data(target, background)
         self._edges_alone = share == 1
         self.edge = EDGE_ALONE if self._edges_alone else share
         self.advection = self.settings.advection * (EDGE_ALONE_PULL if self._edges_alone else 1.0)
@@ -278,15 +282,19 @@ class Speed:
         self.method = self._kind()
         if self.edge > 0 and self.stopping is None:
             self.stopping = np.ones(self.shape, np.float32)
-        if self.edge > 0:
-            self._scale: EdgeScale = edge_scale(self._image, self._samples, self.spacing, self.settings.smooth_mm)
 
-    def _edges_by_the_data(self) -> float:
-        if self._by_map > 0 or self._by_window:
+    def _edges_by_the_data(self, target: FloatArray, background: FloatArray) -> float:
+        """How much edges count, 0-1: more in a clear picture, whose gradients around the seeds are small beside those of a step between its two sides.
+
+        `target` and `background` are grey values, float32 (n,).
+        """
+        if self._by_map > 0 or self._by_window or self._hand is None:
             return 0.0
-        if self._hand is None:
-            return 0.0
-        return 1.0 if self._contrast.overlap > INDISTINCT else EDGE_SHARE
+        if self._contrast.overlap > INDISTINCT:
+            return 1.0
+        apart = abs(float(np.median(target)) - float(np.median(background)))
+        roughness = self._scale.beta * self._scale.sigma_mm / max(apart, 1e-9)
+        return float(np.interp(roughness, CLEAR, (CLEAR_SHARE, EDGE_SHARE)))
 
     def _kind(self) -> str:
         kinds = ["probability"] if self._by_map > 0 and not self._edges_alone else []

@@ -264,9 +264,12 @@ def test_edges_count_as_much_as_they_are_told_to():
         assert np.median(speed.stopping[ndi.binary_erosion(TRUTH, iterations=6)]) > 0.8
 
 
-@pytest.mark.parametrize(("limit", "share"), [(HAND, 0.3), (None, 0.0)], ids=["painted", "seeds only"])
-def test_edges_help_where_there_is_a_limit_to_come_from(limit, share):
-    assert Speed(IMAGE, SPACING, PLAIN, SEEDS, limit=limit).edge == share
+@pytest.mark.parametrize(
+    ("limit", "noise", "share"), [(HAND, 0, 0.8), (HAND, 60, 0.3), (None, 0, 0.0)], ids=["painted, clear", "painted, noisy", "seeds only"],
+)
+def test_edges_help_where_there_is_a_limit_to_come_from_and_most_in_a_clear_picture(limit, noise, share):
+    noisy = IMAGE + np.random.default_rng(1).normal(0, noise, SHAPE).astype(np.float32)
+    assert Speed(noisy, SPACING, PLAIN, SEEDS, limit=limit).edge == share
 
 
 def test_edges_alone_are_followed_where_values_do_not_tell():
