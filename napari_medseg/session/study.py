@@ -112,10 +112,11 @@ class Study(StudyTeam):
         return done
 
     def _begin(self, folder: Path, work: Callable[[], Project], *, fresh: bool) -> None:
+        if self._is_in_memory_only:
+            self._save_before(lambda: self._begin(folder, work, fresh=fresh))
+            return
         if self.is_open:
             self.leave()
-        if self.is_open:
-            return
         self.busy, self.locked = f"Opening {folder.name}", None
         self._tell()
 

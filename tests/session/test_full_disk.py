@@ -45,6 +45,24 @@ def test_a_case_whose_work_is_in_memory_only_is_not_left(desk, study, full):  # 
     assert np.count_nonzero(drawn) == np.count_nonzero(scan.labels) > 0
 
 
+def test_another_study_is_opened_once_the_work_of_this_one_could_be_saved(desk, study, full, tmp_path):  # noqa: F811
+    scan, first = desk.go(0), study.project
+    desk.paint(WHERE)
+    full(True)
+    study.save_version()
+    desk.settle()
+    study.create(tmp_path / "Other")
+    desk.settle()
+    assert study.project is first
+    assert study.scan is scan
+    full(False)
+    study.create(tmp_path / "Other")
+    desk.settle()
+    assert study.is_open
+    assert study.project is not first
+    assert study.scan is None
+
+
 def test_work_that_was_not_written_when_its_case_was_left_is_there_when_it_is_opened_again(desk, study, full):  # noqa: F811
     desk.go(0)
     desk.paint(WHERE)
