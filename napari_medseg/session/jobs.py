@@ -157,7 +157,7 @@ class Jobs:
         self.stop(key)
         job = Job(key, title, quiet=quiet)
         self._lanes[key] = job
-        inbox = _Inbox(lambda: self.dispatch(lambda: self._drain(job, inbox, apply)))
+        inbox = _Inbox(lambda box: self.dispatch(lambda: self._drain(job, box, apply)))
 
         def ended(error: Exception | None = None) -> None:
             self.dispatch(lambda: self._end(job, inbox, apply, done, failed, error))
@@ -217,9 +217,12 @@ class Jobs:
 
 
 class _Inbox:
-    """Ticks on their way to the owner; asks to be emptied once, however many come."""
+    """Ticks on their way to the owner; asks to be emptied once, however many come.
 
-    def __init__(self, ask: Callable[[], None]) -> None:
+    Nothing it holds knows it: what a run fills, a whole label map, would else lie there after it until Python's next full search, which may be a minute.
+    """
+
+    def __init__(self, ask: Callable[[_Inbox], None]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
         self._ticks: list[Any] = []
@@ -229,7 +232,7 @@ class _Inbox:
             first = not self._ticks
             self._ticks.append(tick)
         if first:
-            self._ask()
+            self._ask(self)
 
     def take(self) -> list[Any]:
         with self._lock:

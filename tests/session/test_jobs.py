@@ -1,3 +1,4 @@
+import gc
 import threading
 import time
 import weakref
@@ -181,3 +182,33 @@ def test_two_hundred_starts_and_stops_leave_no_thread_and_no_memory(jobs, owner,
         time.sleep(0.01)
     assert threading.active_count() == before
     assert sum(ref() is not None for ref in held) == 0
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_a_run_fills_goes_with_it_without_pythons_full_search(jobs, owner, own_thread, stopped):
+    def fill(count):
+        def engine():
+            yield Tick(0.5)
+            while stopped:
+                yield Tick(None)
+                time.sleep(0.001)
+
+        map_of_labels = np.zeros(1 << 10, np.uint8)
+        job = jobs.start("a", "Filling", engine, apply=lambda _: map_of_labels.fill(count), done=lambda: None, failed=print, own_thread=own_thread)
+        owner.run_until(lambda: job.state == "running" or not job.is_active)
+        if stopped:
+            jobs.stop("a")
+        owner.run_until(lambda: not job.is_active)
+        return weakref.ref(map_of_labels)
+
+    gc.collect()
+    gc.disable()
+    try:
+        held = [fill(count) for count in range(4)]
+        end = time.monotonic() + 10
+        while any(ref() is not None for ref in held) and time.monotonic() < end:
+            owner.run_until(lambda: owner.calls.empty())
+            time.sleep(0.01)
+        assert not any(ref() is not None for ref in held)
+    finally:
+        gc.enable()
