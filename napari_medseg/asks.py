@@ -145,5 +145,5 @@ def answered(asks: tuple[Ask, ...], given: Mapping[str, object], title: str) -> 
         if answer is not None:
             answers[ask.name] = ask.value(answer)
         elif ask.required:
-            raise InvalidInputError(f"needs an answer: {ask.title}", where=title, todo=f"Give it in the window, or with --set {ask.name}=...")
+            raise InvalidInputError(f"needs an answer: {ask.title}", where=title, todo=f"Fill it in, or give it with --set {ask.name}=VALUE")
     return answers

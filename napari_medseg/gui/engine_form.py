@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_medseg.asks import Ask
 from napari_medseg.errors import MedsegError
@@ -15,6 +15,8 @@ from napari_medseg.gui.desk import Desk
 from napari_medseg.gui.fields import quietly, unscrolled
 from napari_medseg.gui.style import button, combo, quiet
 from napari_medseg.session import segmenting
+
+SHORT = 22  # letters of a question that stands beside its field
 
 
 class EngineForm(QWidget):
@@ -26,18 +28,21 @@ class EngineForm(QWidget):
         self._asked: tuple[Ask, ...] = ()
         self._engine = ""
         self._fields: dict[str, QWidget] = {}
+        self._troubles: dict[str, QLabel] = {}
         self._body: QWidget | None = None
-        self.trouble = quiet()
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(2)
-        self._column.addWidget(self.trouble)
         desk.refreshed.connect(self.refresh)
         self.refresh()
 
     def field(self, name: str) -> QWidget:
         """The field of a question."""
         return self._fields[name]
+
+    def trouble(self, name: str) -> QLabel:
+        """What is said below a field whose answer does not fit; out of sight while it does."""
+        return self._troubles[name]
 
     def refresh(self) -> None:
         """Show the session."""
@@ -56,7 +61,7 @@ class EngineForm(QWidget):
         if self._body is not None:
             self._column.removeWidget(self._body)
             self._body.deleteLater()
-        self._fields = {}
+        self._fields, self._troubles = {}, {}
         self._body = QWidget()
         form = QFormLayout(self._body)
         form.setContentsMargins(0, 0, 0, 0)
@@ -64,12 +69,21 @@ class EngineForm(QWidget):
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         for ask in self._asked:
             widget = self._row(ask)
+            title = ask.title if ask.required else f"{ask.title} (optional)"
             if ask.kind == "consent":
                 form.addRow(widget)
-            else:
-                form.addRow(ask.title if ask.required else f"{ask.title} (optional)", widget)
+            elif len(title) <= SHORT:
+                form.addRow(title, widget)
+            else:  # in a line of its own that wraps: it would make the dock's page wider than the dock, with the buttons out of sight
+                label = QLabel(title)
+                label.setWordWrap(True)
+                label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+                form.addRow(label)
+                form.addRow(widget)
+            told = self._troubles[ask.name] = quiet()
+            form.addRow(told)
+            told.hide()
         self._column.insertWidget(0, self._body)
-        self.trouble.hide()
 
     def _row(self, ask: Ask) -> QWidget:
         if ask.kind == "consent":
@@ -100,6 +114,8 @@ class EngineForm(QWidget):
 
     def _show(self, ask: Ask, value: Any) -> None:
         field = self._fields[ask.name]
+        if not self._troubles[ask.name].isHidden():
+            return  # what was typed stays there to be put right
         if isinstance(field, QCheckBox):
             quietly(field, "setChecked", str(value).lower() in ("yes", "true"))
         elif isinstance(field, QLineEdit):
@@ -120,13 +136,14 @@ class EngineForm(QWidget):
             self._answer(ask, path)
 
     def _answer(self, ask: Ask, value: str | None) -> None:
-        """Take an answer that fits; say why another does not."""
+        """Take an answer that fits; of another it is said why it does not, and the question counts as not answered."""
+        told = self._troubles[ask.name]
+        told.hide()
         try:
             if value is not None:
                 ask.value(value)
         except MedsegError as error:
-            self.trouble.setText(str(error))
-            self.trouble.show()
-            return
-        self.trouble.hide()
+            told.setText(str(error))
+            told.show()
+            value = None
         segmenting.answer(self._desk.session, self._engine, ask, value)

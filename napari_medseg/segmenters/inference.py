@@ -10,6 +10,7 @@ Imports torch: only modules that are themselves loaded on demand may import this
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Literal
@@ -118,7 +119,8 @@ class Inference:
                 raise
             if _is_full(error) or windows.shape[2:] in self._cut:
                 return error.with_traceback(None)
-            raise SegmenterError("the network failed on this scan", where=self.title, todo="Use another model, or report it with the log") from error
+            why, todo = _why(str(error), windows.shape[2:])
+            raise SegmenterError(f"the network failed on this scan{why}", where=self.title, todo=todo) from error
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _give_way(self, windows: FloatArray, relief: Callable[[], bool] | None, *, fits: bool) -> bool:
@@ -213,6 +215,16 @@ class Inference:
 
 def _is_full(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in FULL_WORDS)
+
+
+def _why(text: str, window: tuple[int, ...]) -> tuple[str, str]:
+    """What torch complains of, where a person can put it right, and what to do."""
+    channels = re.search(r"to have (\d+) channels, but got (\d+)", text)
+    if channels:
+        return f": it takes {channels[1]} channels and was given {channels[2]}", "Correct channels in its form or description, or use another model"
+    if "Sizes of tensors must match" in text:
+        return f": its parts do not fit together for windows of {' x '.join(map(str, window))}", "Give the window that it was trained with, or multiples of 32"
+    return "", "Use another model, or report it with the log"
 
 
 def _halved(window: tuple[int, ...]) -> Shape | None:

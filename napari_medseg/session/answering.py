@@ -239,7 +239,7 @@ class Answering:
 
         def make() -> Iterator[Patch]:
             if not session.built.holds(wanted):
-                segmenting.tell_devices(session, device)
+                segmenting.tell_devices(session, device, title)
             segmenter = session.built.get(wanted, lambda: wanted.build(session.catalogue))
             talk.model = segmenting.model_hash(getattr(segmenter, "model", None))
             strokes = talk.strokes = drawn.copy() if drawn is not None else None

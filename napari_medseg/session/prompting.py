@@ -218,7 +218,7 @@ class Prompting(Answering):
             return
 
         def make() -> Iterator[Patch]:
-            segmenting.tell_devices(session, session.device)
+            segmenting.tell_devices(session, session.device, self._title())
             session.built.get(wanted, lambda: wanted.build(session.catalogue))
             return iter(())
 

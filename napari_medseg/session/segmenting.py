@@ -296,7 +296,7 @@ def start(session: Session) -> None:
     def make() -> Iterator[Patch]:
         from napari_medseg.segmenters.protocol import to_labels
 
-        tell_devices(session, device)
+        tell_devices(session, device, title)
         segmenter = session.built.get(parts, lambda: parts.build(session.catalogue))
         can = segmenter.capabilities
         if can.interactive:
@@ -363,17 +363,23 @@ def _keep(session: Session, scan: Scan, preview: Preview, found: tuple[Found, ..
         session.changed.emit()
 
 
-def tell_devices(session: Session, device: str) -> None:
-    """Let the session know what networks run on; called beside an engine only, since it loads torch."""
-    words = name_of(session.servers.chosen) if session.servers.chosen else device_in_words(device)
+def tell_devices(session: Session, device: str, title: str) -> None:
+    """Let the session know what networks run on, for a segmenter of this title; called beside an engine only, since it loads torch.
+
+    Raises
+    ------
+    UnavailableError
+        When this machine has no such device.
+    """
+    words = name_of(session.servers.chosen) if session.servers.chosen else device_in_words(device, title)
     session.jobs.dispatch(lambda: session.tell_devices(words))
 
 
-def device_in_words(name: str) -> str:
-    """What networks run on and how much memory is free; loads torch, so it is asked beside an engine only."""
+def device_in_words(name: str, title: str) -> str:
+    """What networks run on and how much memory is free; raises as `tell_devices`, and loads torch too."""
     from napari_medseg.segmenters.devices import choose, list_devices
 
-    chosen = choose(name)
+    chosen = choose(name, where=title)
     device = next((d for d in list_devices() if d.name.partition(":")[0] == chosen.partition(":")[0]), None)
     if device is None:
         return chosen

@@ -104,6 +104,14 @@ def test_a_card_that_is_asked_for_and_missing_is_an_error_that_names_the_model(t
     assert "no usable device 'cuda'" in error.what
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a graphics card")
+def test_the_window_names_the_model_too_when_the_card_is_missing():
+    from napari_medseg.session.segmenting import device_in_words
+
+    with pytest.raises(UnavailableError, match="Liver: this machine has no usable device 'cuda'"):
+        device_in_words("cuda", "Liver")
+
+
 class NotANumber(torch.nn.Module):
     def forward(self, x):
         return torch.cat([x, x], dim=1) * float("nan")

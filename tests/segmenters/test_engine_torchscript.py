@@ -199,7 +199,7 @@ class Fails(torch.nn.Module):
     (NoTensor(), {}, "answered with int, which holds no '0'"),
     (Halves(), {}, "answered windows of 1 x 1 x 16 x 16 x 16 with 1 x 1 x 8 x 16 x 16, not with 1 x 1 x 16 x 16 x 16"),
     (Bright(), {"classes": ["a", "b"]}, "not with 1 x 2 x 16 x 16 x 16"),
-    (Fails(), {}, "failed on this scan"),
+    (Fails(), {}, "failed on this scan: it takes 4 channels and was given 1"),
     (Bright(), {"activation": "none"}, r"lie between -.* and .*, and are no probabilities"),
     (TwoMaps(), {"classes": ["a", "b"], "background": True, "activation": "softmax", "take": 5}, None),
 ])

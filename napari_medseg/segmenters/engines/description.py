@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, P
 from napari_medseg.errors import InvalidInputError, MissingFileError, UnreadableFileError
 
 HELP = "See docs/segmenters.md for the description of a model"
+NO_NUMBER = {"int_parsing": "is no whole number", "int_from_float": "is no whole number", "float_parsing": "is no number"}
 NEEDED = frozenset({"window", "classes"})  # what has no sensible default
 BESIDE = ("model.json", "model.yaml", "model.yml")
 LARGEST = 1 << 20  # characters that are read; a description is a page of text
@@ -325,4 +326,5 @@ def _validated(content: object, where: Path | str) -> Description:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the description"
-        raise InvalidInputError(f"{field}: {first['msg'].removeprefix('Value error, ')}", where=where, todo=HELP) from error
+        what = f"'{first['input']}' {NO_NUMBER[first['type']]}" if first["type"] in NO_NUMBER else first["msg"].removeprefix("Value error, ")
+        raise InvalidInputError(f"{field}: {what}", where=where, todo=HELP) from error

@@ -5,6 +5,7 @@ An ONNX file holds a graph of named operators and no code. Weights files it name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from napari_medseg.volume import FloatArray
 
 CARD, PROCESSOR = "CUDAExecutionProvider", "CPUExecutionProvider"
 FULL = "the graphics card ran out of memory, going on with the processor"
+OPERATORS = (r"([\w.:]+)\(-?\d+\) is not a registered", r"No Op registered for (\w+)", r"implementation for (\w+)")
 ERRORS_ONLY = 4  # onnxruntime's log level for what is fatal; all else is raised
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
@@ -113,7 +115,8 @@ class OnnxNetwork:
             text = str(error)
             if any(sign in text for sign in ("is not a registered function/op", "NOT_IMPLEMENTED", "Could not find an implementation", "No Op registered")):
                 todo = "Export it with the standard operators (opset 21 or lower), or install a newer onnxruntime"
-                raise SegmenterError(f"uses operators that this onnxruntime does not know ({_short(error)})", where=self._title, todo=todo) from error
+                what = f"uses operators that this onnxruntime does not know ({_operator(text) or _short(error)})"
+                raise SegmenterError(what, where=self._title, todo=todo) from error
             raise SegmenterError(f"is no ONNX model that onnxruntime can load ({_short(error)})", where=self._title, todo="Export it again") from error
 
     def _one_input(self, description: Description) -> tuple[str, Any, int]:
@@ -174,6 +177,12 @@ def _short(error: Exception) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     words = [Path(word).name if "/" in word or "\\" in word else word for word in text.rpartition("[ONNXRuntimeError]")[2].split()]
     return " ".join(words)[:200]
+
+
+def _operator(text: str) -> str:
+    """The operator that onnxruntime complains of; "" where it names none."""
+    found = next(filter(None, (re.search(pattern, text) for pattern in OPERATORS)), None)
+    return found[1] if found else ""
 
 
 def _by(numbers: Sequence[object]) -> str:
