@@ -20,6 +20,7 @@ from napari_medseg.gui.adding import Adding
 from napari_medseg.gui.brush_ring import without_box
 from napari_medseg.gui.bubble import BubbleTool
 from napari_medseg.gui.by_keys import Drawing
+from napari_medseg.gui.closing import Closing
 from napari_medseg.gui.dispatcher import Dispatcher
 from napari_medseg.gui.doubt_layer import DoubtLayers, LookLayers
 from napari_medseg.gui.drops import Drops
@@ -76,6 +77,11 @@ def _shut_all() -> None:
 def find_desk(viewer: Any) -> Desk | None:
     """The desk of a viewer that has one."""
     return _desks.get(getattr(viewer, "__wrapped__", viewer))
+
+
+def all_desks() -> tuple[Desk, ...]:
+    """The desks of all viewers."""
+    return tuple(_desks.values())
 
 
 def classes_of(scan: Scan) -> tuple[LabelClass, ...]:
@@ -141,6 +147,7 @@ class Desk(QObject, Acts):
         self.drawing = Drawing(self)
         self.hiding = Hiding(self)
         self.context = CanvasContext(viewer)
+        self.closing = Closing(self)
         self._redraws = Redraws(self.session, self.writer, self.refreshed.emit, self)
         self._users = 0
         self._over = False
@@ -171,7 +178,7 @@ class Desk(QObject, Acts):
         parts = (
             self.views, self._dispatcher, self._redraws, self.hiding, self.in_hand, self.opener, self.writer, self.prompts, self.bubble, self.pointing,
             self.picking, self.found, self.rulers, self.pen, self.drops, self.letters, self.right_mark, self.cursor_line, self.study_view, self.context,
-            self.preferences_page,
+            self.preferences_page, self.closing,
         )
         for part in parts:
             _closed(part.close)

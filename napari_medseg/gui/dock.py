@@ -93,6 +93,7 @@ class Dock(QWidget):
                 QTimer.singleShot(0, self._fit_screen)
             self.desk.keys.sheet.attach(_main_window(self))
             self.desk.context.attach(_main_window(self))
+            self.desk.closing.attach(_main_window(self))
             QTimer.singleShot(0, self._clear_title)
         return bool(super().event(event))
 

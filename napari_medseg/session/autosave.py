@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -34,6 +35,29 @@ class _Changed:
     scan: Scan
     boxes: list[Box] = field(default_factory=list)
     anywhere: bool = False
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unwritten:
+    """Work of a case that is in memory only.
+
+    Attributes
+    ----------
+    case : str
+    scan : Scan
+        With the labels of now.
+    since : datetime
+        Of the first change that is on no disk, UTC.
+    why : str
+        What the disk said; "" when it was not asked yet.
+    """
+
+    case: str
+    scan: Scan
+    since: datetime
+    why: str
 
 
 class Autosave:
@@ -59,6 +83,7 @@ class Autosave:
         self._project, self._store, self._written, self._failed, self._delay = project, store, written, failed, delay
         self._lock = threading.Lock()
         self._changed: dict[str, _Changed] = {}
+        self._under_way: dict[str, _Changed] = {}
         self._drafts: dict[str, Draft] = {}
         self._parents: dict[str, int | None] = {}
 
@@ -110,19 +135,26 @@ class Autosave:
         """Write what changed."""
         with self._lock:
             changed = self._changed.pop(case, None)
-        if changed is None or changed.scan.labels is None:
-            return
+            if changed is None or changed.scan.labels is None:
+                return
+            self._under_way[case] = changed
         try:
             self._draft(case).write(*_in_file(changed.scan, None if changed.anywhere else changed.boxes))
-        except MedsegError as error:
+        except Exception as error:
             with self._lock:
                 newer = self._changed.setdefault(case, changed)
                 newer.boxes = [*changed.boxes, *(newer.boxes if newer is not changed else ())]
                 newer.anywhere = newer.anywhere or changed.anywhere
+                newer.since, newer.why = changed.since, str(error)
             self._store.later(case, AGAIN, lambda: self.write(case))
+            if not isinstance(error, MedsegError):
+                raise
             self._failed(case, error)
         else:
             self._written(case)
+        finally:
+            with self._lock:
+                self._under_way.pop(case, None)
 
     def flush(self, case: str) -> None:
         """Write what changed in a case before it is read again.
@@ -137,10 +169,17 @@ class Autosave:
             what, todo = "holds work that could not be saved yet and is in memory only", "Make space on the disk of the study, then open it again"
             raise UnwritableFileError(what, where=case, todo=todo)
 
-    def write_all(self) -> None:
-        """Write what changed in every case, as before closing."""
+    def write_all(self) -> tuple[Unwritten, ...]:
+        """Write what changed in every case, as before closing; what could not be written is told."""
         for case in list(self._changed):
             self.write(case)
+        return self.unwritten()
+
+    def unwritten(self) -> tuple[Unwritten, ...]:
+        """What is in memory only; asked from any thread."""
+        with self._lock:
+            changed = tuple((self._changed | self._under_way).items())
+        return tuple(Unwritten(case, one.scan, one.since, one.why) for case, one in changed if one.scan.labels is not None)
 
     def close(self) -> None:
         """Let go of the drafts; they stay on disk."""

@@ -5,6 +5,7 @@ Everything that touches the project runs on one thread, in order; everything her
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,15 @@ from napari_medseg.session.laying import Laid, lay, lay_on
 from napari_medseg.session.making import Making, brush
 from napari_medseg.session.pictures import Picture
 from napari_medseg.session.state import Scan, labels_in_file
+from napari_medseg.session.study_keeping import StudyKeeping
 from napari_medseg.session.study_state import Latest, Locked
-from napari_medseg.session.study_team import StudyTeam, claimed
+from napari_medseg.session.study_team import claimed
 
 if TYPE_CHECKING:
     from napari_medseg.project import Case, Project
     from napari_medseg.session.session import Session
 
+log = logging.getLogger(__name__)
 SUFFIX = ".medseg"
 ENDS = ("This is the last case of the list", "This is the first case of the list")
 CLOSING = 60.0
@@ -35,11 +38,18 @@ def is_study(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIX) and path.is_dir()
 
 
-class Study(StudyTeam):
-    """The project a session works in, if any; see `StudyState` for what it tells."""
+class Study(StudyKeeping):
+    """The project a session works in, if any; see `StudyState` for what it tells.
+
+    Attributes
+    ----------
+    patience : float
+        Seconds that `shut` waits for the disk at most.
+    """
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.patience = CLOSING
         session.edited.connect(self._on_edited)
         session.accepted.connect(self._on_accepted)
         session.refined.connect(self._on_refined)
@@ -104,11 +114,15 @@ class Study(StudyTeam):
 
     def shut(self) -> bool:
         """As `leave`, when the window goes; waits for the disk. False when it took too long."""
+        autosave = self._autosave
         if self.is_open:
             self._put_away()
             self._release()
-        done = self._store.close(CLOSING)
+        done = self._store.close(self.patience)
         self._reader.close(0)
+        left = autosave.unwritten() if autosave is not None else ()
+        if left:
+            log.error("Closed with work of %d case(s) that could not be written", len(left))
         return done
 
     def _begin(self, folder: Path, work: Callable[[], Project], *, fresh: bool) -> None:
@@ -278,28 +292,6 @@ class Study(StudyTeam):
             return (*project.source(case_id), claimed(project, case_id))
 
         self._store.submit(fetch, fetched, self._gave_up)
-
-    @property
-    def _is_in_memory_only(self) -> bool:
-        """Whether work of the current case could not be written the last time it was tried."""
-        return self.current in self._unwritten and self.current in self._edited and self.scan is not None
-
-    def _save_before(self, act: Callable[[], None]) -> None:
-        """Try once more to save the current case; what would take its labels out of the memory is done only where that went well."""
-        scan, here = self.scan, self.current
-        if scan is not None:
-            self._save_edited(scan)
-
-        def tried(_: None) -> None:
-            if here != self.current:
-                return
-            if not self._is_in_memory_only:
-                act()
-                return
-            todo = "Make space on its disk, or save a copy elsewhere (Save…), then go on"
-            self.session.report(UnwritableFileError("holds work that could not be saved, so it stays open", where=scan.name if scan else here, todo=todo))
-
-        self._store.submit(lambda: None, tried, self._gave_up)
 
     def _show(self, case: Case, prepared: Any, left: Latest, laid: Laid | None) -> None:
         before = [scan for scan in self.session.scans if scan.case]
