@@ -41,7 +41,8 @@ def accept(session: Session) -> None:
     scan.preview, scan.dropped, scan.is_saved = None, None, False
     session.tool = "" if session.tool == "bubble" else session.tool  # there is nothing left to put one into
     title = session.label_class.name if target is not None else ", ".join(c.name for c in preview.classes)
-    session.notice, session.trouble = f"Accepted {preview.title} into {title}", ""
+    tried = f" while it tried to go farther than {preview.rested_ml:.3g} ml: it may be too large, Ctrl+Z takes it back" if preview.rested_ml is not None else ""
+    session.notice, session.trouble = f"Accepted {preview.title} into {title}{tried}", ""
     session.preview_changed.emit(scan, None)
     session.labels_changed.emit(scan, step.box if step is not None else None)
     if step is not None:

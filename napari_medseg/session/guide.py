@@ -146,6 +146,9 @@ def _steered(session: Session, scan: Scan, front: LiveLevelSet) -> Step:
         return Step(f"Click where to {what}; the ring shows how big", act, key, why, running)
     if running and preview.is_empty:
         return Step(f"{title}: getting ready", "stop", "", session.preparing or preview.detail or "The first run loads the engine.", running)
+    if running and preview.rested_ml is not None:
+        sentence = f"It rested at {preview.rested_ml:.3g} ml and tries to go farther: wait, it comes back to that if it runs over"
+        return Step(sentence, "stop", "G", "Accept takes it as it is now, be it right or too large.", running)
     if running:
         why = "Sliders, seeds, bubbles and barriers act while it grows."
         return Step("Watch it grow; pause it to correct it, or accept as soon as you like it", "stop", "G", why, running)

@@ -39,6 +39,8 @@ class Patch:
         How far a front was; None when it is finished.
     held_mm : float or None
         How far from its seeds a front may go, where nothing else held it.
+    rested_ml : float or None
+        How large a front is to which it comes back where the farther reach it tries holds it no better.
     """
 
     box: Box
@@ -49,6 +51,7 @@ class Patch:
     neck: tuple[int, int, int] | None = None
     iterations: int | None = None
     held_mm: float | None = None
+    rested_ml: float | None = None
 
 
 def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]:
@@ -58,7 +61,9 @@ def of_evolution(evolutions: Iterator[Evolution], value: int) -> Iterator[Patch]
         labels = np.multiply(part, np.uint8(value), dtype=np.uint8)
         at = None if step.stopped_because else step.iteration
         leaked = step.stopped_because == "leak"
-        yield Patch(box, labels, step.fraction, step.message, leaked=leaked, neck=step.neck, iterations=at, held_mm=step.held_mm)
+        yield Patch(
+            box, labels, step.fraction, step.message, leaked=leaked, neck=step.neck, iterations=at, held_mm=step.held_mm, rested_ml=step.rested_ml,
+        )
 
 
 def of_predictions(predictions: Iterator[Prediction], values: Sequence[int], threshold: float, to_labels: Callable[..., LabelArray]) -> Iterator[Patch]:

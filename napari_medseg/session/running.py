@@ -68,7 +68,7 @@ def fill(
     def apply(patch: Patch) -> None:
         preview.put(patch.box, patch.labels)
         preview.detail, preview.leaked, preview.neck = patch.message, patch.leaked, patch.neck
-        preview.iterations, preview.held_mm = patch.iterations, patch.held_mm
+        preview.iterations, preview.held_mm, preview.rested_ml = patch.iterations, patch.held_mm, patch.rested_ml
         session.preview_changed.emit(scan, patch.box)
 
     def failed(error: MedsegError) -> None:

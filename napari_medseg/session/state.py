@@ -59,6 +59,8 @@ class Preview:
         Voxel of a narrow neck through which it may have run out of the organ.
     held_mm : float or None
         How far from its seeds it may go, where nothing in the scan held it.
+    rested_ml : float or None
+        How large it is where it rested, while it tries to go farther and may come back to that.
     live : LiveLevelSet or None
         The run that fills it, which can be steered.
     iterations : int or None
@@ -86,6 +88,7 @@ class Preview:
     keeps_settled: bool = False
     neck: tuple[int, int, int] | None = None
     held_mm: float | None = None
+    rested_ml: float | None = None
     live: LiveLevelSet | None = None
     iterations: int | None = None
     found: tuple[Found, ...] = ()

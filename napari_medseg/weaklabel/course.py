@@ -27,6 +27,7 @@ HELD = 0.3  # share of what lies next to a mask that looks like the target, from
 SURE = 0.65  # share from which on it goes farther for good, though nothing else may hold it there
 LESS = 0.9  # of that share before: where a second farther reach leaves more of it, a third is in vain
 TRIES = 3  # of a farther reach, in a row
+IN_VAIN = 0.4  # foretold share from which on the last try goes no further: right ones were foretold 0.34 at most where they were held in the end
 
 
 class Moment(NamedTuple):
@@ -70,11 +71,17 @@ class Course:
         self._suspicions = self._held = self._steady = 0
         self._tries, self._sure, self._share, self._kept = 0, False, 0.0, ""  # of a farther reach; why it would have ended where the mask was kept
         self._given_up: IntArray | None = None  # the seeds from which no farther reach was any good
+        self._foretold = 0  # learnings after which the end of this try was foretold
 
     @property
     def done(self) -> int:
         """Iterations of this run."""
         return self.iteration - self._first
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether it is on a farther reach from which it may come back."""
+        return self._tries > 0
 
     def run(self) -> None:
         """A run begins, or goes on."""
@@ -121,6 +128,8 @@ class Course:
         self._since_learning += count
         if self._leaks():
             return self._at_the_end("leak")
+        if self._is_in_vain():
+            return self._back()
         if ran < count or self._since_watched >= CALM + stand.speed.edge * (CALM_ON_EDGES - CALM):
             differ = stand.trail.net(self._watched)
             steady = abs(stand.voxels - self._held) <= STEADY * stand.voxels and differ <= FLICKER * stand.voxels
@@ -163,12 +172,29 @@ class Course:
             self._kept = reason if leaves else "reach"
             stand.keep()
         self._sure, self._share = held >= SURE, held
-        if self._tries < TRIES and self._given_up is not stand.given.points and stand.farther():
-            self._tries += 1
-            self._since_learning = self._suspicions = self._steady = 0
-            self.watch()
-            return ""
-        return self._back()
+        if not self._may_go_farther:
+            return self._back()
+        stand.farther()
+        self._tries += 1
+        self._since_learning = self._suspicions = self._steady = self._foretold = 0
+        self.watch()
+        return ""
+
+    @property
+    def _may_go_farther(self) -> bool:
+        return self._tries < TRIES and self._given_up is not self._stand.given.points and self._stand.may_go_farther
+
+    def _is_in_vain(self) -> bool:
+        """Whether a try of a farther reach will run over and nothing come of it: foretold each time that what was learned has come into force."""
+        stand = self._stand
+        if not self._tries or self._sure or self._foretold == stand.learned or not stand.speed.is_settled:
+            return False
+        self._foretold = stand.learned
+        second = self._tries > 1 and stand.learned >= LEARNINGS  # a third may not follow (see `LESS`)
+        if self._may_go_farther and not second:
+            return False
+        held = stand.foretold()
+        return held >= IN_VAIN and (not self._may_go_farther or LESS * self._share <= held < SURE)
 
     def _back(self) -> str:
         """Back to the mask that was kept."""

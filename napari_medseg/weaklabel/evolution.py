@@ -43,6 +43,8 @@ class Evolution:
         At the end, where nothing in the scan held the front: how far from the seeds it may go.
     overran : bool
         At the end, whether it came back from farther, where nothing held it either.
+    rested_ml : float or None
+        While it tries a farther reach: how large it is where it rested before, to which it comes back where nothing holds it farther out either.
     """
 
     box: Box
@@ -58,6 +60,7 @@ class Evolution:
     whole: bool = True
     held_mm: float | None = None
     overran: bool = False
+    rested_ml: float | None = None
 
     @property
     def mask(self) -> BoolArray:

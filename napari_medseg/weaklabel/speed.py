@@ -229,6 +229,24 @@ class Speed:
         self._allowed, self._near = allowed, near
         return float(np.mean(looks[next_to] > 0))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was learned is in force."""
+        return not self._stale
+
+    def drawn(self) -> BoolArray:
+        """Where it drives a front outwards, bool (z, y, x), also where no front has been; no tile is made for it, so that nothing else is learned."""
+        where: BoolArray = blank(self.shape)
+
+        def look_in(first: int, stop: int) -> None:
+            for tile in tiles[first:stop]:
+                box = tile_box(tile, self.shape)
+                where[box] = (self.speed[box] if self.prepared[tile] else self._speed_in(box)) > 0
+
+        tiles = [tile for tile in np.ndindex(*self.grid) if self._allowed is None or self._allowed[tile_box(tile, self.shape)].any()]
+        in_parts(look_in, len(tiles))
+        return where
+
     def describe(self, unit: str = "") -> str:
         """For people: what the front follows; `unit` is what grey values are called."""
         words = []

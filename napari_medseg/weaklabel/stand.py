@@ -144,16 +144,28 @@ class Stand:
         """Remember the mask as it is shown, and its reach, to come back to."""
         self._kept = self.ground.reach_mm, self.on_scan(self.extent), self.shown[self.extent].copy()
 
-    def farther(self) -> bool:
-        """Go on with a farther reach; False where it is a person's word, or would leave the scan."""
+    @property
+    def may_go_farther(self) -> bool:
+        """Whether there is a farther reach to go on with: not where it is a person's word, or would leave the scan."""
         reach, points, given = FARTHER * self.ground.reach_mm, self.given.points, self.given
         if given.limit is not None or given.init is not None or self.settings.reach_mm is not None or not len(points):
             return False
-        if reach > WIDEST_MM or share_in_scan(points, reach, given.spacing, given.shape) < LEAST_IN_SCAN:
-            return False
-        self._reach_mm, self._tense = reach, False
-        self._rebuilt(given)
-        return True
+        return reach <= WIDEST_MM and share_in_scan(points, reach, given.spacing, given.shape) >= LEAST_IN_SCAN
+
+    def farther(self) -> None:
+        """Go on with a farther reach, where it may."""
+        self._reach_mm, self._tense = FARTHER * self.ground.reach_mm, False
+        self._rebuilt(self.given)
+
+    def foretold(self) -> float:
+        """`held` where it will come to rest if nothing more is learned: a front goes wherever it is driven and can come to."""
+        end = rooms_with(self.speed.drawn() | self.shown, self.shown)
+        return self.speed.beyond(end, box_of(end, 0, self.given.spacing), self.ground.part(self.given.barrier))
+
+    @property
+    def kept_ml(self) -> float:
+        """Volume of the mask that was kept."""
+        return float(np.count_nonzero(self._kept[2]) * np.prod(self.given.spacing) / 1000)
 
     def back(self) -> None:
         """The mask that was kept, and its reach."""

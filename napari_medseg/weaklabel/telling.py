@@ -17,11 +17,13 @@ HALF_WAY = 60  # iterations a usual run takes about twice
 def as_it_stands(stand: Stand, course: Course, changed: Box | None, message: str = "", *, whole: bool = True) -> Evolution:
     """The mask as it is shown, or, where an update is not `whole` yet, as it is on the way; `changed` is a box of the ground."""
     fraction = min(0.99, max(course.done / (course.done + HALF_WAY), course.done / stand.settings.iterations))
-    words = message or f"{stand.voxels * float(np.prod(stand.given.spacing)) / 1000:.3g} ml ({stand.why})"
+    rested = stand.kept_ml if course.is_trying else None
+    size = f"{stand.voxels * float(np.prod(stand.given.spacing)) / 1000:.3g} ml"
+    words = message or (f"{size} ({stand.why})" if rested is None else f"{size}, trying farther than the {rested:.3g} ml where it rested ({stand.why})")
     box, part = (stand.extent, stand.shown[stand.extent].copy()) if whole else stand.glimpse()
     return Evolution(
         stand.on_scan(box), part, stand.given.shape, course.iteration, fraction, words, "", stand.speed.method,
-        course.neck, None if changed is None else stand.on_scan(changed), whole,
+        course.neck, None if changed is None else stand.on_scan(changed), whole, rested_ml=rested,
     )
 
 

@@ -315,13 +315,32 @@ def test_the_window_of_values_is_taken_from_round_the_seeds(session, scan, ball)
     assert low > ball.array[ball.array <= 150].mean()
 
 
-def test_where_farther_ran_over_going_farther_is_not_the_main_act(session, ball, settle):
+@pytest.fixture
+def fading(session, ball):
+    """A scan of what fades into its surroundings, nowhere an edge, with three seeds in it."""
     z, y, x = np.indices(ball.geometry.shape)
     fades = 200 - 1.5 * np.sqrt(((z - 11) * 3.0) ** 2 + (y - 32) ** 2 + (x - 30) ** 2)
     noise = np.random.default_rng(0).normal(0, 4, fades.shape)
     scan = session.open(Volume((fades + noise).astype(np.float32), ball.geometry))
     seeds = ball.geometry.world([(11, 32, 30), (11, 29, 28), (11, 34, 32)])
     session.set_seeds(scan, {1: tuple(tuple(float(v) for v in point) for point in seeds)})
+    return scan
+
+
+def test_what_is_tried_farther_is_never_accepted_without_a_word(session, fading, owner):
+    session.run()
+    owner.run_until(lambda: fading.preview.rested_ml is not None)
+    rested = f"{fading.preview.rested_ml:.3g} ml"
+    told = next_step(session)
+    assert (told.action, f"rested at {rested}" in told.sentence, told.waiting != "") == ("stop", True, True)
+    session.accept()
+    assert session.notice.endswith(f"while it tried to go farther than {rested}: it may be too large, Ctrl+Z takes it back")
+    session.undo()
+    assert not fading.labels.any()
+
+
+def test_where_farther_ran_over_going_farther_is_not_the_main_act(session, fading, settle):
+    scan = fading
     session.run()
     assert settle().overran
     told = next_step(session)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_medseg.weaklabel import course
 from napari_medseg.weaklabel.levelset import LevelSet, LevelSetSettings
 
 SPACING = (3.0, 1.0, 1.0)
@@ -54,6 +55,24 @@ def test_where_nothing_holds_it_it_says_how_far_it_went(blur):
     assert last.held_mm >= 8
     assert last.overran
     assert f"{last.held_mm:.0f} mm from the seeds" in last.message
+
+
+def test_a_try_that_will_run_over_ends_as_soon_as_that_is_foretold(blur, monkeypatch):
+    early = last_of(LevelSet(blur, SPACING, seeds=SEEDS))
+    monkeypatch.setattr(course, "IN_VAIN", 2.0)  # a share that nothing has
+    late = last_of(LevelSet(blur, SPACING, seeds=SEEDS))
+    assert early.overran
+    assert np.array_equal(early.mask, late.mask)
+    assert early.iteration < late.iteration - 30
+
+
+def test_while_it_tries_farther_it_tells_what_it_comes_back_to(blur):
+    *steps, last = LevelSet(blur, SPACING, seeds=SEEDS)
+    tries = [step for step in steps if step.rested_ml is not None]
+    assert steps[0] is not tries[0]
+    assert tries[-1].rested_ml == pytest.approx(last.part.sum() * 0.003, rel=0.05)
+    assert f"trying farther than the {tries[-1].rested_ml:.3g} ml where it rested" in tries[-1].message
+    assert last.rested_ml is None
 
 
 def test_where_iterations_end_it_first_it_says_that_only_its_reach_held_it(blur):
