@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from qtpy.QtCore import Qt
@@ -93,6 +94,16 @@ class PromptTools(QWidget):
             self._desk.session.prompting.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An object as the table shows it."""
+
+    number: int
+    name: str
+    counted: str
+    colour: tuple[float, float, float]
+
+
 class Objects(QWidget):
     """What was pointed at: colour and name, count of prompts, and a way to take it back."""
 
@@ -100,7 +111,8 @@ class Objects(QWidget):
         super().__init__()
         self._desk = desk
         self._filling = False
-        self._shown: object = None
+        self._shown: tuple[Row, ...] | None = None
+        self._chosen = 0
         self.table = QTableWidget(0, 3)
         self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Prompts")
@@ -130,40 +142,56 @@ class Objects(QWidget):
         targets = scan.board.targets if scan is not None else ()
         chosen = scan.board.chosen if scan is not None else 0
         colours = {c.value: c.colour for c in session.classes}
-        wanted = (targets, chosen, tuple(colours.items()))
-        if wanted == self._shown:
+        rows = tuple(Row(each.number, each.name, _counted(each), colours.get(each.value, (0.6, 0.6, 0.6))) for each in targets)
+        if (rows, chosen) == (self._shown, self._chosen):
             return
-        self._shown, self._filling = wanted, True
+        before, self._shown, self._filling = self._shown, rows, True
+        new = before is None or [row.number for row in rows] != [row.number for row in before]
+        if new:
+            self._build(rows)
+        for place, row in enumerate(rows):
+            if not new and before is not None and row != before[place]:
+                self._renew(place, row)
+            if row.number == chosen and (new or chosen != self._chosen):
+                self.table.selectRow(place)
+        self._chosen, self._filling = chosen, False
+
+    def _build(self, rows: tuple[Row, ...]) -> None:
         self.table.clearContents()
         self.table.clearSpans()
-        self.table.setRowCount(max(1, len(targets)))
-        if not targets:
+        self.table.setRowCount(max(1, len(rows)))
+        if not rows:
             none = QTableWidgetItem("Nothing pointed at yet")
             none.setFlags(Qt.ItemFlag.ItemIsEnabled)  # a hint is to be read
             self.table.setItem(0, 0, none)
             self.table.setSpan(0, 0, 1, 3)
-        for row, target in enumerate(targets):
-            self._fill(row, target, colours.get(target.value, (0.6, 0.6, 0.6)))
-            if target.number == chosen:
-                self.table.selectRow(row)
-        self.table.setFixedHeight(ROW * min(max(len(targets), 1), MOST_ROWS) + 4)
-        self._filling = False
+        for place, row in enumerate(rows):
+            self._fill(place, row)
+        self.table.setFixedHeight(ROW * min(max(len(rows), 1), MOST_ROWS) + 4)
 
-    def _fill(self, row: int, target: Target, colour: tuple[float, float, float]) -> None:
-        name = QTableWidgetItem(swatch(colour), target.name)
-        name.setData(Qt.ItemDataRole.UserRole, target.number)
-        count = QTableWidgetItem(_counted(target))
+    def _renew(self, place: int, row: Row) -> None:
+        """Another prompt or name in the row that is there: it comes with every click, while the canvas is drawn too."""
+        name, count = self.table.item(place, 0), self.table.item(place, 1)
+        name.setText(row.name)
+        name.setIcon(swatch(row.colour))
+        count.setText(row.counted)
+        self.table.cellWidget(place, 2).setToolTip(_gone(row))
+
+    def _fill(self, place: int, row: Row) -> None:
+        name = QTableWidgetItem(swatch(row.colour), row.name)
+        name.setData(Qt.ItemDataRole.UserRole, row.number)
+        count = QTableWidgetItem(row.counted)
         count.setFlags(count.flags() & ~Qt.ItemFlag.ItemIsEditable)
         count.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
         gone = QToolButton()
         gone.setText("×")
         gone.setAutoRaise(True)
         gone.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        gone.setToolTip(f"Take {target.name} away with all that was pointed at for it; Ctrl+Z brings it back")
-        gone.clicked.connect(lambda _checked=False, number=target.number: self._desk.session.prompting.remove(number))
-        self.table.setItem(row, 0, name)
-        self.table.setItem(row, 1, count)
-        self.table.setCellWidget(row, 2, gone)
+        gone.setToolTip(_gone(row))
+        gone.clicked.connect(lambda _checked=False, number=row.number: self._desk.session.prompting.remove(number))
+        self.table.setItem(place, 0, name)
+        self.table.setItem(place, 1, count)
+        self.table.setCellWidget(place, 2, gone)
 
     def _on_chosen(self) -> None:
         rows = self.table.selectionModel().selectedRows()
@@ -175,6 +203,10 @@ class Objects(QWidget):
         if not self._filling and item.column() == 0:
             self._shown = None
             self._desk.session.prompting.rename(int(item.data(Qt.ItemDataRole.UserRole)), item.text())
+
+
+def _gone(row: Row) -> str:
+    return f"Take {row.name} away with all that was pointed at for it; Ctrl+Z brings it back"
 
 
 def _counted(target: Target) -> str:
