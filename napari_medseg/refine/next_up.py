@@ -117,15 +117,6 @@ def rank(candidates: Sequence[Candidate], done: Mapping[str, Collection[int]] | 
     return tuple(chosen)
 
 
-def rank_cases(candidates: Sequence[Candidate], done: Mapping[str, Collection[int]] | None = None) -> tuple[tuple[str, float], ...]:
-    """The cases by how much there is to learn in them: the mean score of each one's three best slices; the most promising first."""
-    found: dict[str, list[float]] = {}
-    for place in _places(candidates, done or {}):
-        found.setdefault(place.case, []).append(place.score)
-    scored = [(case, float(np.mean(scores[:3]))) for case, scores in found.items()]
-    return tuple(sorted(scored, key=lambda pair: (-pair[1], pair[0])))
-
-
 def _places(candidates: Sequence[Candidate], done: Mapping[str, Collection[int]]) -> list[Place]:
     """Every slice that something speaks for, best first."""
     rows: list[tuple[Candidate, int, dict[str, float]]] = []

@@ -277,11 +277,6 @@ class History:
         return bool(self._done) or bool(self._open)
 
     @property
-    def can_redo(self) -> bool:
-        """Whether there is a step to do again."""
-        return bool(self._undone)
-
-    @property
     def last(self) -> int:
         """The moment of the step that would be taken back; 0 for none."""
         self.release()

@@ -138,11 +138,6 @@ def choose(choices: Choices) -> Preferences:
     return kept
 
 
-def use_pen(on: bool) -> Preferences:
-    """Remember whether the pressure of a pen sets the size of brushes."""
-    return choose(replace(load().choices, pen=on))
-
-
 def remember_last(last: Mapping[str, Any]) -> Preferences:
     """Remember how the window was left; nothing is written where it is so already."""
     before = load()

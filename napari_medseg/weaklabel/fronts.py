@@ -37,6 +37,8 @@ def front_on(
 ) -> AnyFront:
     """A front on a device; what is given, masks (z, y, x) among it, is told at `front.Front`.
 
+    `within` and `sighted` only spare the processor's front a look at what is known already, and change no mask. torch's begins with the whole box at once.
+
     Raises
     ------
     UnavailableError

@@ -145,8 +145,16 @@ def cut(given: Given, settings: LevelSetSettings, least: Box | None = None, leas
 
 
 def box_of(mask: BoolArray, margin_mm: float, spacing: Spacing) -> Box:
-    """The smallest box around a mask (z, y, x) that is not empty, wider by a margin in mm, within the array; looks at a scan's slices once."""
+    """The smallest box around a mask, bool (z, y, x), wider by a margin in mm, within the array; looks at a scan's slices once.
+
+    Raises
+    ------
+    InvalidInputError
+        When the mask is empty.
+    """
     slices = [z for z in range(len(mask)) if mask[z].any()]
+    if not slices:
+        raise scene.nowhere()
     plane: BoolArray = np.asarray(mask[slices[0] : slices[-1] + 1].any(0))
     parts = []
     for axis, hits in enumerate((np.array(slices), np.flatnonzero(plane.any(1)), np.flatnonzero(plane.any(0)))):

@@ -101,13 +101,26 @@ def checked_seeds(seeds: npt.ArrayLike, shape: Shape) -> IntArray:
 
 
 def box_around(mask: BoolArray, margin_mm: float, spacing: Spacing) -> Box:
-    """The smallest box that holds the mask, bool (z, y, x) and not empty, wider by a margin in mm, within the array."""
+    """The smallest box that holds the mask, bool (z, y, x), wider by a margin in mm, within the array.
+
+    Raises
+    ------
+    InvalidInputError
+        When the mask is empty.
+    """
     parts = []
     for axis in range(3):
         hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not hits.size:
+            raise nowhere()
         margin = int(np.ceil(margin_mm / spacing[axis]))
         parts.append((int(hits[0]) - margin, int(hits[-1]) + margin + 1))
     return _clipped(parts, mask.shape)
+
+
+def nowhere() -> InvalidInputError:
+    """That a box was asked for around nothing."""
+    return InvalidInputError("there is nothing in it to draw a box around", where="mask", todo="Give a mask that holds a voxel")
 
 
 def box_around_points(points: IntArray, margin_mm: float, spacing: Spacing, shape: Shape) -> Box:

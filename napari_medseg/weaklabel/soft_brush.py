@@ -13,7 +13,6 @@ import numpy.typing as npt
 from napari_medseg.errors import InvalidInputError
 from napari_medseg.volume import BoolArray, FloatArray, LabelArray, Shape, Spacing
 from napari_medseg.weaklabel.compiled import compiled, in_parts
-from napari_medseg.weaklabel.morphology import squared_distance
 from napari_medseg.weaklabel.scene import Box, checked_spacing
 
 HALF = 127
@@ -95,25 +94,6 @@ def reach(
 def hard(weight: npt.NDArray[np.uint8]) -> BoolArray:
     """The limit itself: what was painted more than half, bool, of the weight map's shape."""
     return np.asarray(weight > HALF)
-
-
-def certainty(weight: npt.NDArray[np.uint8]) -> FloatArray:
-    """How sure the painter was of each voxel: 0 in the middle of a rim, 1 in a brush's core and where nothing was painted.
-
-    Float32, of the weight map's shape.
-    """
-    return np.asarray(np.abs(weight.astype(np.float32) - (HALF + 0.5)) / (HALF + 0.5), np.float32)
-
-
-def softened(mask: BoolArray, rim_mm: float, spacing: Spacing) -> LabelArray:
-    """A weight map, uint8 (z, y, x), whose hard limit is the mask, with a rim that reaches this far in mm to both sides of its outline."""
-    if rim_mm <= 0:
-        return np.where(mask, np.uint8(FULL), np.uint8(0))
-    half = min(spacing) / 2
-    outside, inside = (np.sqrt(np.minimum(squared_distance(side, rim_mm + half, spacing), (rim_mm + half) ** 2)) for side in (mask, ~mask))
-    depth = np.where(mask, inside - half, half - outside) / rim_mm
-    soft = np.clip(HALF + 0.5 + (HALF + 0.5) * depth, 0, FULL)
-    return np.where(mask, np.maximum(np.round(soft), HALF + 1), np.minimum(np.round(soft), HALF)).astype(np.uint8)
 
 
 @compiled

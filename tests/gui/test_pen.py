@@ -98,5 +98,5 @@ def test_it_is_off_from_the_start_and_remembered(monkeypatch, tmp_path):
 
     monkeypatch.setenv("MEDSEG_PREFERENCES", str(tmp_path / "preferences.json"))
     assert preferences.load().pen is False
-    preferences.use_pen(True)
+    preferences.choose(replace(preferences.load().choices, pen=True))
     assert preferences.load().pen is True

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from napari_medseg.refine.next_up import Candidate, rank, rank_cases
+from napari_medseg.refine.next_up import Candidate, rank
 
 SPACING = (3.0, 1.0, 1.0)
 
@@ -60,7 +60,6 @@ def test_where_every_slice_is_settled_there_is_nothing_to_correct():
     image = np.random.default_rng(0).normal(100, 5, (20, 24, 24)).astype(np.float32)
     everything = {"a": range(20), "b": range(20)}
     assert rank([candidate("a", image=image), candidate("b", image=image)], everything) == ()
-    assert rank_cases([candidate("a", image=image)], everything) == ()
 
 
 def test_what_is_corrected_already_is_left_out():
@@ -112,11 +111,6 @@ def test_slices_run_along_the_thick_axis_of_the_file_or_the_one_asked_for():
     assert [(p.axis, p.index) for p in rank([thick], count=2) if not p.control] == [(2, 9)]
     asked = Candidate("a", organ(), (1.0, 1.0, 4.0), others=(without(organ(), 5, 10),), axis=0)
     assert [(p.axis, p.index) for p in rank([asked], count=2) if not p.control] == [(0, 5)]
-
-
-def test_cases_are_ranked_too():
-    candidates = [candidate("a", others=(without(organ(), 5, 2),)), candidate("b", others=(without(organ(), 5, 12),)), candidate("c", others=(organ(),))]
-    assert [case for case, _ in rank_cases(candidates)] == ["b", "a", "c"]
 
 
 def test_with_nothing_to_go_by_only_the_random_pick_is_given():

@@ -132,6 +132,19 @@ def test_real_tumours_come_out_the_same(case, device):
     assert dice(fronts[0].inside, fronts[1].inside) >= 0.99
 
 
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_what_is_known_beforehand_changes_no_mask(device):
+    made = scene_of((3.0, 1.0, 1.0))
+    drive = Fixed(made.speed, made.spacing)
+    around, masks = scene.box_around(made.start | made.kept, 0.0, made.spacing), []
+    for known in ((None, None), (around, drive.version)):
+        moving = front_on(device, made.start.copy(), made.spacing, made.allowed.copy(), made.kept.copy(), *known)
+        moving.advance(drive, 12)
+        masks.append(moving.inside)
+    assert np.array_equal(*masks)
+    assert (masks[0] != made.start).any()
+
+
 def test_only_tiles_the_front_comes_to_are_asked_for():
     made = scene_of((1.0, 1.0, 1.0), (32.0, 32.0, 80.0))
     drive = Fixed(made.speed, made.spacing)

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
+from napari_medseg.errors import InvalidInputError
 from napari_medseg.weaklabel import compiled
+from napari_medseg.weaklabel.ground import box_of
 from napari_medseg.weaklabel.morphology import close_mm, drop_islands, grown, open_mm, shrunk, squared_distance
+from napari_medseg.weaklabel.scene import box_around
 
 GRIDS = [(1.0, 1.0, 1.0), (5.0, 0.7, 0.9), (0.6, 2.1, 1.3)]
 RADII = [0.0, 0.5, 1.0, 2.4, 5.0, 7.3, 60.0]
@@ -84,3 +87,9 @@ def test_islands_go_unless_they_hold_a_kept_voxel():
     assert left[0, 27, 5]
     assert not left[0, 25, 25]
     assert left.sum() == 401
+
+
+@pytest.mark.parametrize("box", [box_around, box_of])
+def test_there_is_no_box_around_nothing(box):
+    with pytest.raises(InvalidInputError, match="nothing in it"):
+        box(np.zeros((3, 4, 5), bool), 1.0, (1.0, 1.0, 1.0))

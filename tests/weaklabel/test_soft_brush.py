@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import InvalidInputError
-from napari_medseg.weaklabel.soft_brush import certainty, hard, reach, softened, stamp
+from napari_medseg.weaklabel.soft_brush import hard, reach, stamp
 
 GRID = (5.0, 0.7, 0.9)
 SHAPE = (7, 60, 60)
@@ -88,23 +88,6 @@ def test_a_brush_at_the_border_is_cut():
     weight = blank()
     assert stamp(weight, (0.0, 0.0, 59.0), 6.0, GRID) is not None
     np.testing.assert_array_equal(hard(weight), away((0, 0, 59)) <= 6.0)
-
-
-@pytest.mark.parametrize("rim", [0.0, 2.0, 6.0])
-def test_a_mask_becomes_a_soft_limit_with_the_same_hard_limit(rim):
-    mask = away(CENTRE) <= 9.0
-    weight = softened(mask, rim, GRID)
-    np.testing.assert_array_equal(hard(weight), mask)
-    assert (weight[away(CENTRE) < 9.0 - rim - 1] == 255).all()
-    assert not weight[away(CENTRE) > 9.0 + rim + 5].any()
-    assert (np.unique(weight).size > 2) == (rim > 0)
-
-
-def test_certainty_is_least_in_the_middle_of_the_rim():
-    sure = certainty(np.array([0, 60, 127, 128, 200, 255], np.uint8))
-    assert sure[0] == sure[-1] == 1
-    assert sure[2] == sure[3] < 0.01
-    assert (np.diff(sure[3:]) > 0).all()
 
 
 def test_a_stamp_keeps_up_with_sixty_a_second():

@@ -236,11 +236,6 @@ def widened(network: UNet, classes: int, seed: int = 0) -> UNet:
     return copy
 
 
-def count_updates(slices: int, recipe: Recipe) -> int:
-    """Updates of one round; equal epochs are not equal updates, so this is what figures report."""
-    return recipe.epochs_for(slices) * math.ceil(slices / recipe.batch_for(slices))
-
-
 def _ranked(stack: LabelArray, values: Sequence[int]) -> LabelArray:
     """Label values to 1..classes, 255 kept, others to 0."""
     lookup = np.zeros(256, np.uint8)
