@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtGui import QMouseEvent, QResizeEvent
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
@@ -20,7 +20,9 @@ from napari_medseg.session.state import Scan
 
 HEIGHT_PROGRESS = 46
 HEIGHT_GUIDE = 94
+HIGHEST_GUIDE = 220  # a fault in more words is cut, on a low screen already at the height above; a click shows all of it
 ENDS = re.compile(r"(?<=[.!?]) (?=[A-Z0-9])")  # of sentences
+STAYS_MS = 60_000  # or until the pointer leaves
 LONGEST_NAME = 22  # letters that the button to accept has room for
 PATIENCE_MS = 600  # before it is said that nobody knows how long a job will take: most have begun to tell by then
 
@@ -125,8 +127,9 @@ class ProgressRow(Still):
         self.bar.setUpdatesEnabled(True)
         ended = {"done": "done in", "stopped": "stopped after", "failed": "failed after"}
         self.left.setText(progress(job) if job.is_active else f"{ended.get(job.state, '')} {job.seconds:.1f} s")
-        self.detail.setText(job.message)
-        self.detail.setToolTip(job.message)
+        told = "" if job.state == "done" and job.key != PREVIEW else job.message  # what it was doing last is over
+        self.detail.setText(told)
+        self.detail.setToolTip(told)
 
     def _of_this_scan(self, job: Job | None) -> Job | None:
         """What was told last of a scan that is no longer in work says nothing of the one that is."""
@@ -145,8 +148,8 @@ class GuideLine(QFrame):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self._desk, self._reasons = desk, ""
-        self._fitted: tuple[str, str, int] | None = None
+        self._desk, self._told, self._reasons = desk, "", ""
+        self._fitted: tuple[object, ...] | None = None
         self.setObjectName("medsegGuide")
         self.sentence = QLabel()
         self.sentence.setWordWrap(True)
@@ -182,11 +185,11 @@ class GuideLine(QFrame):
         step = next_step(self._desk.session)
         plain = bool(step.waiting) or step.trouble or step.plain
         worded = self._desk.keys.worded
-        self.sentence.setText(worded(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}"))
+        self._told = worded(step.sentence if plain else f"Next: {step.sentence[0].lower()}{step.sentence[1:]}")
         self.key.setText(f"<b>[{worded(step.key)}]</b>" if step.key else "")
         self._reasons = worded(step.why)
         self.show_me.setVisible(not (step.waiting or step.trouble))
-        told = " ".join(part for part in (self.sentence.text().rstrip(".") + ".", self._reasons) if part)
+        told = " ".join(part for part in (self._told.rstrip(".") + ".", self._reasons) if part)
         self.setToolTip(f"{told}\nAll keys: ? or F1")
         mark(self, "waiting", bool(step.waiting) or step.trouble)
         self._fit()
@@ -196,15 +199,28 @@ class GuideLine(QFrame):
         super().resizeEvent(event)
         self._fit()
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A sentence that is cut is shown whole, over what is above: in its own place it would push the window beyond the screen."""
+        if self.sentence.text() != self._told:
+            QToolTip.showText(self.mapToGlobal(QPoint(0, 0)), self.toolTip(), self, self.rect(), STAYS_MS)
+        super().mousePressEvent(event)
+
     def _fit(self) -> None:
-        """As many whole reasons as have room stand below the sentence; the tools above give way only to a sentence that would be cut. The tooltip has all."""
+        """As many whole reasons as have room stand below the sentence; the tools above give way only to a sentence that would be cut. The tooltip has all.
+
+        One that would push the window beyond its screen is cut all the same; a click shows all of it.
+        """
         beside = max(self.key.sizeHint().width(), self.show_me.sizeHint().width())
         width = max(1, self.width() - beside - 22)  # asked before the parts have their places
-        asked = (self.sentence.text(), self._reasons, width)
+        most = HEIGHT_GUIDE if is_low(self) else HIGHEST_GUIDE
+        asked = (self._told, self._reasons, width, most)
         if asked == self._fitted:
             return
         self._fitted = asked
+        self.sentence.setText(self._told)
         needs = self.sentence.heightForWidth(width) + 10
+        if needs > most:
+            needs = self._cut(width, most)
         self.setFixedHeight(max(HEIGHT_GUIDE, needs))
         room, reasons = HEIGHT_GUIDE - needs - 2 * self._words.spacing(), ENDS.split(self._reasons)
         for count in range(len(reasons), 0, -1):
@@ -214,3 +230,17 @@ class GuideLine(QFrame):
         else:
             self.why.clear()
         self.why.setVisible(bool(self.why.text()))
+
+    def _cut(self, width: int, most: int) -> int:
+        """Leave as many words as have room, and tell that there are more; the height they take."""
+        words = self._told.split(" ")
+        fits, more = 0, len(words) - 1
+        while fits < more:
+            half = (fits + more + 1) // 2
+            self.sentence.setText(f"{' '.join(words[:half])} … (click)")
+            if self.sentence.heightForWidth(width) + 10 <= most:
+                fits = half
+            else:
+                more = half - 1
+        self.sentence.setText(f"{' '.join(words[:fits])} … (click)")
+        return self.sentence.heightForWidth(width) + 10

@@ -18,6 +18,8 @@ from napari_medseg.session.state import Preview, Scan
 if TYPE_CHECKING:
     from napari_medseg.session.session import Session
 
+AGAIN = "Changed the labels again"
+
 
 def accept(session: Session) -> None:
     """The current scan's preview becomes part of its labels, in one step of the undo log.
@@ -85,7 +87,8 @@ def walk(session: Session, scan: Scan | None, *, back: bool) -> None:
     if _walk_preview(session, scan, back=back):
         return
     boxes = session.prompting.walk(scan, back=back)
-    done, nothing = ("Took the last change back", _nothing(session, scan)) if back else ("Did it again", "Nothing to do again")
+    again = AGAIN if boxes else "Did it again"
+    done, nothing = ("Took the last change back", _nothing(session, scan)) if back else (again, "Nothing to do again")
     session.notice = done if boxes is not None else nothing
     if boxes:
         scan.is_saved = False

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_medseg.session import guide_pointing, guide_refine, guide_review, guide_study, guide_tools, starting
-from napari_medseg.session.guide_step import Action, Step
+from napari_medseg.session.guide_step import NO_MOUSE, TAKEN, Action, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
@@ -186,19 +186,21 @@ def _preview(session: Session, scan: Scan) -> Step:
         return Step(f"It probably ran out of {where}: discard it, paint a limit round it and grow again", "discard", "Shift+K", preview.detail)
     if preview.doubt:
         return Step(f"{preview.doubt}: compare slice by slice, then accept or discard it", "discard", "Shift+K", preview.detail, plain=True)
-    why = session.notice if session.notice.startswith("Place ") else "Nothing enters a label without your yes; Ctrl+Z takes it back."
+    why = session.notice if session.notice.startswith("Place ") else "Nothing enters a label without your yes. The wheel or arrows change slices."
     return Step(f"Look through the slices; accept it into {where}, or discard it", "accept", "K", why)
 
 
 def _weak(session: Session, scan: Scan) -> Step:
     name = session.label_class.name
     if session.mode in guide_tools.TOOLS:
-        return _after_accept(session, scan) if session.notice.startswith("Accepted") else guide_tools.TOOLS[session.mode](session, scan)
+        return _after_accept(session, scan) if session.notice.startswith(TAKEN) else guide_tools.TOOLS[session.mode](session, scan)
     if scan.has_labels and not session.seed_count and session.notice:
         return _after_accept(session, scan)
-    if session.notice.startswith("Accepted"):
+    if session.notice.startswith(TAKEN):
         return _after_accept(session, scan)
     count = session.seed_count
+    if count == 0 and not session.tool and scan.voxels[session.chosen] > 0 and not session.levelset.begin:  # painted by hand
+        return _after_accept(session, scan)
     if session.tool == "limit":
         sentence = f"Paint roughly over {name} with the big brush; nothing outside will be taken"
         return Step(sentence, "run" if count else "seeds", "G" if count else "", "A rough limit stops leaks.")
@@ -206,7 +208,7 @@ def _weak(session: Session, scan: Scan) -> Step:
         what = {"label": "its accepted label", "preview": "the preview"}[session.levelset.begin]
         return Step(f"Grow {name} from {what}; Advanced says what it starts from", "run", "G")
     if session.tool == "bubble":
-        return Step(f"Click inside {name}: the ball is what it grows from", "none", "", "The ring round the cursor shows how big it is.")
+        return Step(f"Click inside {name}: the ball is what it grows from", "none", "", f"The ring round the cursor shows how big it is. {NO_MOUSE}")
     if session.tool == "barrier":
         sentence = f"Paint walls where {name} must not go"
         return Step(sentence, "run" if count else "seeds", "G" if count else "", "The front never enters nor crosses them.")
@@ -214,7 +216,7 @@ def _weak(session: Session, scan: Scan) -> Step:
         why = "Spread them over its slices. Or point at it in the Segment tab."
         return Step(f"Press Add seeds, then click 3 to 5 points inside {name}", "seeds", "Q", why)
     if count < ENOUGH_SEEDS:  # the sentence stays while they are clicked: it is read once
-        why = f"{count} of {ENOUGH_SEEDS} are there." if count else "They show what it looks like."
+        why = f"{count} of {ENOUGH_SEEDS} are there." if count else f"They show what it looks like. {NO_MOUSE}"
         return Step(f"Click 3 to 5 points inside {name}, on different slices", "none" if session.tool == "seeds" else "seeds", "", why)
     return Step(f"Grow {name} from its {count} seeds", "run", "G", "It can be watched, stopped and run again; nothing is lost.")
 
@@ -222,7 +224,7 @@ def _weak(session: Session, scan: Scan) -> Step:
 def _after_accept(session: Session, scan: Scan) -> Step:
     if session.study.is_open and scan.case:
         return guide_study.case(session, scan)
-    sentence = f"{session.notice}. Look through it; then Save…, or New study… to keep and verify it"
+    sentence = f"{session.notice or f'{session.label_class.name} is labelled'}. Look through it; then Save…, or New study… to keep and verify it"
     return Step(sentence, "save", "", "Paint over what is wrong first; Ctrl+Z takes it back.", plain=True)
 
 
@@ -242,6 +244,6 @@ def _after_save(session: Session) -> Step:
 
 
 def _segment(session: Session, scan: Scan) -> Step:
-    if session.notice.startswith("Accepted"):
+    if session.notice.startswith(TAKEN):
         return _after_accept(session, scan)
     return guide_pointing.choosing(session)

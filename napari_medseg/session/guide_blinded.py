@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from napari_medseg.session.guide_step import Step
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_medseg.session.guide_step import TAKEN, Step
 from napari_medseg.session.session import Session
+
+if TYPE_CHECKING:
+    from napari_medseg.session.blinded import Blinded
 
 WHY = "Neither who answers nor who looks on learns which mask is whose before that rater's end."
 
@@ -13,8 +19,14 @@ def blinded(session: Session) -> Step | None:
     found = session.reviewing.blinded
     if found.is_planning:
         return Step("Every scan is read once to draw the questions", waiting="Planning the review")
-    if session.notice:
-        return Step(session.notice, plain=True)
+    waits = session.current is not None and session.current.preview is not None
+    if found.sitting is None and (waits or session.notice.startswith(TAKEN)):
+        return None  # labels are what matters now
+    step = _next(session, found)
+    return replace(step, sentence=f"{session.notice}. {step.sentence}", plain=True) if session.notice else step
+
+
+def _next(session: Session, found: Blinded) -> Step:
     if found.sitting is not None:
         return Step("Answer in the other window: A left, S tie, D right", "none", "", WHY)
     if found.chosen is None:

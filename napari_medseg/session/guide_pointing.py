@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_medseg.session import segmenting
-from napari_medseg.session.guide_step import Step
+from napari_medseg.session.guide_step import NO_MOUSE, TAKEN, Step
 from napari_medseg.session.jobs import Job
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import Scan
@@ -17,7 +17,7 @@ def pointing(session: Session, scan: Scan, job: Job | None) -> Step | None:
     prompting = session.prompting
     waits_long = job is not None and job.is_active and not job.quiet and job.seconds > LONG
     entry = segmenting.entry_of(session)
-    if not prompting.points_at() or waits_long or entry is None or entry.needs() or unanswered(session) or session.notice.startswith("Accepted"):
+    if not prompting.points_at() or waits_long or entry is None or entry.needs() or unanswered(session) or session.notice.startswith(TAKEN):
         return None
     name, preview, waiting = session.label_class.name, scan.preview, prompting.waiting(scan)
     if preview is not None and not prompting.owns(preview):
@@ -46,16 +46,16 @@ def _first(session: Session, name: str, *, answered: bool) -> Step:
         return Step(f"Nothing was outlined: click once more inside {name}, or draw a box round it", "none", "", "Ctrl+Z takes the last click back.")
     why = "Every click is answered at once; Q: clicks outside." if session.segment.live else "Live is off: clicks wait for Run (G)."
     if session.tool == "box":
-        return Step(f"Drag a box round {name}", "none", "", "Shift and drag on another slice extends it over the slices between.")
+        return Step(f"Drag a box round {name}", "none", "", f"Shift and drag on another slice extends it over the slices between. {NO_MOUSE}")
     if session.tool == "lasso":
-        return Step(f"Draw an outline round {name}, roughly", "none", "", why)
+        return Step(f"Draw an outline round {name}, roughly", "none", "", f"{why} {NO_MOUSE}")
     if session.tool == "scribbles":
         return Step(f"Draw a stroke inside {name}", "none", "", "Q: strokes outside. [ and ] change the size.")
     if session.tool != "point":
         return Step(f"Press Click, then click inside {name}", "point", "Shift+Q", why)
     if session.background:
         return Step(f"Clicks are outside {name} now; press Q and click inside it first", "none", "Q", why)
-    return Step(f"Click inside {name}", "none", "", why)
+    return Step(f"Click inside {name}", "none", "", f"{why} {NO_MOUSE}")
 
 
 def choosing(session: Session) -> Step:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from napari_medseg.session.guide_blinded import blinded
 from napari_medseg.session.guide_report import report
-from napari_medseg.session.guide_step import Step
+from napari_medseg.session.guide_step import NO_MOUSE, Step
 from napari_medseg.session.reviewing import Page
 from napari_medseg.session.session import Session
 
@@ -43,11 +43,11 @@ def _rulers(session: Session) -> Step | None:
     rulers = session.reviewing.rulers
     if rulers.kind == "angle":
         asked = ("the end of one side", "the corner", "the end of the other side")[len(rulers.places)]
-        return Step(f"Click on {asked}", "none", "Alt+R", "Drag an end to move it. Ctrl+Z takes a ruler back.")
+        return Step(f"Click on {asked}", "none", "Alt+R", f"Drag an end to move it. Ctrl+Z takes a ruler back. {NO_MOUSE}")
     if rulers.kind == "ruler":
         which = "ends" if rulers.places else "begins"
-        return Step(f"Click where the distance {which}", "none", "Shift+R", "Drag an end to move it. Ctrl+Z takes a ruler back.")
-    why = "Right on every plane, whatever the voxels measure; scroll between two clicks to go deep."
+        return Step(f"Click where the distance {which}", "none", "Shift+R", f"Drag an end to move it. Ctrl+Z takes a ruler back. {NO_MOUSE}")
+    why = "Right on every plane, whatever the voxels measure; scroll, or press an arrow, between two clicks to go deep."
     return Step("Press Distance or Angle, then click on the slice", "none", "Shift+R", why)
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from napari_medseg.session.accepting import AGAIN
+
 Action = Literal[
     "open", "reopen", "seeds", "scribbles", "limit", "run", "stop", "accept", "refine", "weak", "save", "recover", "add", "next", "neck", "paint", "point",
     "farther", "adopt", "right", "look", "rest", "resume", "verify", "export", "discard", "again", "none",
 ]
+
+TAKEN = ("Accepted", AGAIN)
+"""How notices begin after which the labels are looked at: something entered them just now."""
+NO_MOUSE = "No mouse: Ctrl+Shift and arrows lead there, Shift+Enter clicks."
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ def case(session: Session, scan: Scan) -> Step:
         return Step(f"{notice}. Go on with the next case", "next", "N", "Open again makes it yours once it is free.", plain=True)
     if found is not None and found.status == "verified" and scan.is_saved:
         return _verified(session, notice)
-    if notice in ENDS:
+    if not notice:
+        notice = "There are labels"
+    elif notice in ENDS:
         notice = f"{notice}, and it is not verified yet"
     elif notice.startswith("Verified"):
         notice = "Changed since it was verified"

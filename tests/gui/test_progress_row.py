@@ -47,6 +47,18 @@ def test_what_was_grown_in_one_scan_is_not_told_beside_the_next(session, row, qt
     assert not row.title.text()
 
 
+def test_what_work_was_doing_last_does_not_stand_beside_its_end(session, row, qtbot):
+    scan(session)
+    session.set(tab="review")
+    job, end = run(session, session.reviewing.lane, "Reading the next scans")
+    qtbot.waitUntil(lambda: row.detail.text() == "Reading the next scans", timeout=20_000)
+    end.set()
+    qtbot.waitUntil(lambda: job.state == "done", timeout=20_000)
+    row.refresh()
+    assert row.left.text().startswith("done in")
+    assert not row.detail.text()
+
+
 def test_work_of_no_tab_has_a_button_that_stops_it(session, row, qtbot):
     scan(session)
     job, end = run(session, "export labels", "Wrote one")

@@ -1,13 +1,14 @@
 """Blinded choice without a window: planned, answered by rule, left and gone on with, and nothing told before the end."""
 
 import blinded_cases as cases
+import numpy as np
 import pytest
 
 from napari_medseg.annotation import LabelMap, default_classes
 from napari_medseg.io import read, write
 from napari_medseg.project import Project
 from napari_medseg.review.blinded import read_answers
-from napari_medseg.session import Session, next_step
+from napari_medseg.session import Preview, Session, next_step
 
 
 @pytest.fixture
@@ -57,6 +58,22 @@ def test_the_guide_leads_from_folders_to_the_result(session, blinded, owner, tmp
     session.run()
     said.append(next_step(session).sentence)
     assert [sentence[:12] for sentence in said] == ["Choose the s", "Plan the rev", "Begin to ans", "All is answe", "This is the "]
+
+
+def test_beside_a_finished_result_the_guide_goes_on_naming_the_next_step(session, planned, owner, tmp_path, ball):
+    planned.start()
+    answer(planned, owner, 6)
+    planned.leave()
+    session.run()
+    assert planned.summary is not None
+    planned.save(tmp_path / "answers.csv")
+    step = next_step(session)
+    assert step.sentence.startswith("Saved answers.csv. This is the result")
+    scan = session.open(ball)
+    scan.preview = Preview(np.ones(scan.display.geometry.shape, np.uint8), "level set", (session.label_class,), finished=True)
+    assert next_step(session).action == "accept"
+    session.accept()
+    assert next_step(session).action == "save"
 
 
 def test_nothing_says_whose_a_mask_is_before_the_end(session, planned, owner):

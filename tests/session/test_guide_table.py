@@ -18,6 +18,12 @@ def preview(scan, session, *, empty=False, **values):
     scan.preview = Preview(labels, "level set", (session.label_class,), finished=True, **values)
 
 
+def painted(scan, session):
+    scan.hold_nothing()[2:4, 5:9, 5:9] = 1
+    scan.voxels[1] = 32
+    session.set(tool="")
+
+
 def seeds(scan, session, count):
     points = scan.display.geometry.world([[2 + n, 16, 16] for n in range(count)])
     session.set_seeds(scan, {1: tuple(tuple(map(float, p)) for p in points)})
@@ -28,6 +34,7 @@ STATES = {
     "tool in hand": (lambda scan, session: session.set(tool="seeds"), "none", "", "Click 3 to 5 points"),
     "one seed missing": (lambda scan, session: seeds(scan, session, 2), "seeds", "", "Click 3 to 5 points inside"),
     "seeds": (lambda scan, session: seeds(scan, session, 3), "run", "G", "Grow Organ from its 3 seeds"),
+    "painted by hand": (painted, "save", "", "Organ is labelled. Look through it"),
     "preview": (preview, "accept", "K", "accept it into Organ"),
     "empty preview": (lambda scan, session: preview(scan, session, empty=True), "discard", "Shift+K", "Nothing was outlined"),
     "leak": (lambda scan, session: preview(scan, session, leaked=True), "discard", "Shift+K", "paint a limit"),
@@ -62,6 +69,30 @@ def test_after_accept_it_says_where_the_label_is_kept(session, ball):
     step = next_step(session)
     assert step.action == "save"
     assert "New study" in step.sentence
+
+
+@pytest.mark.parametrize("tab", ["weak", "segment"])
+def test_an_accept_that_was_taken_back_and_done_again_is_one_as_before(session, ball, tab):
+    scan = session.open(ball)
+    session.set(tab=tab)
+    seeds(scan, session, 3)
+    preview(scan, session)
+    session.accept()
+    accepted = next_step(session)
+    session.undo()
+    assert next_step(session).action != accepted.action
+    session.redo()
+    assert scan.has_labels
+    step = next_step(session)
+    assert (step.action, step.sentence.partition(". ")[2]) == (accepted.action, accepted.sentence.partition(". ")[2])
+
+
+def test_who_has_no_mouse_is_told_the_keys_where_a_click_is_asked_for(session, ball):
+    session.open(ball)
+    session.set(tool="seeds")
+    assert "Shift+Enter" in next_step(session).why
+    session.set(tab="segment", tool="point")
+    assert "Shift+Enter" in next_step(session).why
 
 
 @pytest.mark.parametrize("tab", ["weak", "segment"])
