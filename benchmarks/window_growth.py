@@ -2,8 +2,8 @@
 
 Needs a display. In a process of its own each: a made-up scan, and a segmenter started over it, or pointed at it, and stopped right away. Every so many
 starts: resident memory, and of it what malloc says is in use, what it keeps for later and what it took by maps of their own (`mallinfo2`); threads and
-Python's objects. The first starts load torch and the network. At last the growth of resident memory a start, by a line through the points from `--from` on,
-which kinds of objects came, and resident memory after `malloc_trim`. In MB.
+Python's objects. Torch and the network are loaded before the first account. At last the growth of resident memory a start, by a line through the points from
+`--from` on, which kinds of objects came, and resident memory after `malloc_trim`. In MB.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import gc
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 
 import napari
 import numpy as np
 from segment_growth import MEGABYTE, Account, resident
 from window import Heartbeat, phantom
-
-from napari_medseg.volume import Geometry, Volume
+from window_segment import opened
 
 
 def held() -> tuple[float, float, float, float]:
@@ -46,37 +44,12 @@ def tell(engine: str, count: int) -> float:
     return state[0]
 
 
-def opened(side: int, engine: str, beat: Heartbeat):
-    """Our window with the scan, and what starts the segmenter."""
-    from napari_medseg.gui.desk import desk_for
-    from napari_medseg.gui.launch import open_window
-
-    image, inside = phantom((side,) * 3)
-    viewer = open_window()
-    desk = desk_for(viewer)
-    session = desk.session
-    beat.rest(2)
-    scan = session.open(Volume(image, Geometry(image.shape, (1.0, 1.0, 1.0)), name="phantom", modality="MR"))
-    session.set(tab="segment", engine=engine, device="cpu")
-    deep = np.argwhere(inside)[:: max(1, int(inside.sum()) // 300)]
-    places = [tuple(map(float, place)) for place in scan.display.geometry.world(deep.astype(float))]
-
-    def start(number: int) -> None:
-        if session.prompting.interactive:
-            if scan.board.target() is not None and len(scan.board.target().marks) >= 10:
-                session.prompting.clear()
-            session.prompting.point(places[number % len(places)], 1)
-        else:
-            desk.run()
-
-    return viewer, session, start
-
-
 def child(side: int, engine: str, count: int, every: int, first: int, wait: float) -> None:
     """One process's part."""
     napari.qt.get_qapp()
     beat = Heartbeat()
-    viewer, session, start = opened(side, engine, beat)
+    viewer, desk, start = opened(*phantom((side,) * 3), engine, beat)
+    session = desk.session
     points: list[tuple[int, float]] = []
     before: Counter[str] = Counter()
     for number in range(count + 1):
@@ -85,10 +58,7 @@ def child(side: int, engine: str, count: int, every: int, first: int, wait: floa
             points.append((number, tell(engine, number)))
         if number == first:
             before = kinds()
-        start(number)
-        end = time.monotonic() + 60
-        while number == 0 and session.jobs.active and time.monotonic() < end:
-            beat.rest(0.1)  # loads what is loaded once
+        start()
         beat.rest(0.02)
         session.stop()
     told = kinds()
