@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_medseg.annotation import LabelClass
+from napari_medseg.errors import NoSeedsError
 from napari_medseg.gui.layers import placement
 from napari_medseg.session.session import Session
 from napari_medseg.session.state import PointLPS, Scan
@@ -78,7 +79,8 @@ class SeedLayers:
         self._own = True
         try:
             layer.data = scan.display.geometry.voxel(np.array([p for _, p in points], float).reshape(-1, 3))
-            layer.features = {CLASS: [value for value, _ in points]}
+            layer.features = {CLASS: np.array([value for value, _ in points], int)}
+            layer.feature_defaults = {CLASS: self._session.chosen}  # of none left napari would make NaN
             if points:
                 layer.face_color = np.array([colour.get(value, (1, 1, 1, 1)) for value, _ in points])
         finally:
@@ -119,6 +121,16 @@ class SeedLayers:
 
     def _told(self, layer: Points, scan: Scan) -> None:
         if not self._own and self._of.get(id(scan)) is layer:
+            self._take(layer, scan)
+
+    def _take(self, layer: Points, scan: Scan) -> None:
+        """The session's seeds are what the layer holds, unless one lies beside the scan: then the layer is as before."""
+        places = np.rint(np.reshape(layer.data, (-1, 3)))
+        if ((places < 0) | (places >= scan.display.geometry.shape)).any():
+            self._shown.pop(id(scan), None)
+            self.show(scan)
+            self._session.report(NoSeedsError("this place lies outside the scan", where="Seed", todo="Click inside the organ"))
+        else:
             self._session.set_seeds(scan, self._read(layer, scan))
 
     @staticmethod

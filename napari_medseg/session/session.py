@@ -288,12 +288,12 @@ class Session:
         kept = {value: tuple(points) for value, points in seeds.items() if points}
         if kept != scan.seeds:
             scan.history.push(Seeded(self, scan, scan.seeds, kept))
-            self.notice = self.trouble = ""
+            self.notice = ""
             self.put_seeds(scan, kept)
 
     def put_seeds(self, scan: Scan, seeds: Seeds) -> None:
         """These are the seeds of a scan from now on, without a step of its log."""
-        scan.seeds = seeds
+        scan.seeds, self.trouble = seeds, ""
         levelset_live.follow_seeds(self, scan)
         self.changed.emit()
 

@@ -214,7 +214,15 @@ class Stand:
         self.why, self.learned = self.speed.describe(self.given.unit), 0
 
     def seed(self, points: IntArray) -> Box | None:
-        """Take these seeds, (n, 3) voxel indices of the scan, in place of those before."""
+        """Take these seeds, (n, 3) voxel indices of the scan, in place of those before.
+
+        Raises
+        ------
+        InvalidInputError
+            When there is none left, and nothing else to grow from either.
+        """
+        if not len(points) and not self._bubbles and self.given.limit is None and self.given.init is None:
+            raise InvalidInputError("there is none left to grow from", where="seeds", todo="Add one inside the organ; what has grown stays until then")
         known = {tuple(point) for point in self.given.points.tolist()}
         new = np.array([point for point in points.tolist() if tuple(point) not in known], np.intp).reshape(-1, 3)
         self._rebuilt(replace(self.given, points=points), new)

@@ -133,6 +133,27 @@ def test_removing_the_seeds_layer_clears_the_seeds(viewer, desk, session, open_s
     assert desk.seeds.get(scan) is not None
 
 
+def test_the_next_click_counts_after_all_seeds_were_taken_back(desk, session, open_sample, truth):
+    scan = open_sample()
+    layer = click_seeds(desk, scan, truth, 2)
+    session.undo()
+    session.undo()
+    assert (session.seed_count, len(layer.data)) == (0, 0)
+    layer.add([[8.0, 153.0, 183.0]])
+    assert (session.seed_count, list(scan.seeds)) == (1, [session.chosen])
+
+
+def test_a_click_beside_the_scan_is_no_seed_and_says_so(desk, session, open_sample, truth):
+    scan = open_sample()
+    layer = click_seeds(desk, scan, truth, 2)
+    before = scan.seeds
+    layer.add([[8.0, 300.0, 183.0]])
+    assert (scan.seeds, len(layer.data)) == (before, 2)
+    assert "outside the scan" in next_step(session).sentence
+    layer.add([[8.0, 153.0, 183.0]])
+    assert (session.seed_count, next_step(session).trouble) == (3, False)
+
+
 def test_seeds_are_told_apart_by_class(viewer, desk, session, open_sample, truth):
     scan = open_sample()
     layer = click_seeds(desk, scan, truth, 2)

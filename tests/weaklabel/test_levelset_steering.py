@@ -210,6 +210,17 @@ def test_seeds_can_be_taken_back():
     assert not (finish(level_set).mask & RIGHT).any()
 
 
+def test_with_no_seed_left_it_says_so_keeps_its_mask_and_goes_on_with_the_next():
+    level_set = run()
+    grown = take(level_set, 6)[-1].mask
+    level_set.seeds([])
+    with pytest.raises(InvalidInputError, match="none left"):
+        finish(level_set)
+    level_set.seeds(SEEDS[:1])
+    assert (next(iter(level_set)).mask & grown).sum() > 0.9 * grown.sum()
+    assert dice(finish(level_set).mask, LEFT) > 0.85
+
+
 @pytest.mark.parametrize("limit", [None, ball((14, 36, 22), 18)], ids=["no limit", "limit"])
 def test_an_added_bubble_is_kept_whatever_the_scan_says_and_wherever_it_lies(limit):
     bubble = ball((14, 12, 60), 5)
