@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtGui import QMouseEvent, QResizeEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolTip, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_medseg.gui.desk import Desk
@@ -20,9 +20,8 @@ from napari_medseg.session.state import Scan
 
 HEIGHT_PROGRESS = 46
 HEIGHT_GUIDE = 94
-HIGHEST_GUIDE = 220  # a fault in more words is cut, on a low screen already at the height above; a click shows all of it
+HIGHEST_GUIDE = 220  # a fault in more words is cut, on a low screen already at the height above; the tooltip has all of it
 ENDS = re.compile(r"(?<=[.!?]) (?=[A-Z0-9])")  # of sentences
-STAYS_MS = 60_000  # or until the pointer leaves
 LONGEST_NAME = 22  # letters that the button to accept has room for
 PATIENCE_MS = 600  # before it is said that nobody knows how long a job will take: most have begun to tell by then
 
@@ -199,16 +198,10 @@ class GuideLine(QFrame):
         super().resizeEvent(event)
         self._fit()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A sentence that is cut is shown whole, over what is above: in its own place it would push the window beyond the screen."""
-        if self.sentence.text() != self._told:
-            QToolTip.showText(self.mapToGlobal(QPoint(0, 0)), self.toolTip(), self, self.rect(), STAYS_MS)
-        super().mousePressEvent(event)
-
     def _fit(self) -> None:
         """As many whole reasons as have room stand below the sentence; the tools above give way only to a sentence that would be cut. The tooltip has all.
 
-        One that would push the window beyond its screen is cut all the same; a click shows all of it.
+        One that would push the window beyond its screen is cut all the same.
         """
         beside = max(self.key.sizeHint().width(), self.show_me.sizeHint().width())
         width = max(1, self.width() - beside - 22)  # asked before the parts have their places
@@ -237,10 +230,10 @@ class GuideLine(QFrame):
         fits, more = 0, len(words) - 1
         while fits < more:
             half = (fits + more + 1) // 2
-            self.sentence.setText(f"{' '.join(words[:half])} … (click)")
+            self.sentence.setText(f"{' '.join(words[:half])} …")
             if self.sentence.heightForWidth(width) + 10 <= most:
                 fits = half
             else:
                 more = half - 1
-        self.sentence.setText(f"{' '.join(words[:fits])} … (click)")
+        self.sentence.setText(f"{' '.join(words[:fits])} …")
         return self.sentence.heightForWidth(width) + 10
