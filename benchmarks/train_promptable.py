@@ -4,11 +4,12 @@
     python benchmarks/train_promptable.py --minutes 30 --device cuda --shards 6 --batch 8 --workers 2 --widths 32 64 128 192
     python benchmarks/train_promptable.py --minutes 90 --seed 1 --start napari_medseg/segmenters/weights/promptable.safetensors --rate 3e-4
     python benchmarks/train_promptable.py --minutes 1 --batch 1 --out /tmp/look               a look whether it runs
+    python benchmarks/train_promptable.py --mean a.safetensors b.safetensors --out /tmp/mean  the mean of weights that began alike
 
 Every volume is met by a simulated annotator for one to ten rounds (`simulated_annotator.py`): the network's own answer decides where the next prompt goes,
 and each round is a step of the training, so that no forward pass is spent on clicks alone. It goes on from its own checkpoint when there is one, else from
 the weights of `--start` (with another seed, so that no volume is met twice); the learning rate falls to nothing along a cosine over the minutes planned. What
-ships are the running means of the weights. No volume comes from a patient.
+ships are the running means of the weights, or the mean of several such (`--mean`: model soups, Wortsman et al., ICML 2022). No volume comes from a patient.
 """
 
 from __future__ import annotations
@@ -97,6 +98,9 @@ def main() -> None:
     """Train until the minutes are over."""
     args = _arguments()
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.mean:
+        average(args.mean, args.out / "mean.safetensors")
+        return
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     network = PromptableNet(len(CHANNELS), args.widths).to(args.device, memory_format=torch.channels_last_3d)
@@ -141,6 +145,17 @@ def main() -> None:
     _keep(args, network, mean, optimiser, update, args.minutes * 60, record)
 
 
+def average(paths: list[Path], out: Path) -> None:
+    """Write the model whose weights are the mean of others'; they must have gone on from the same weights, or their mean is none."""
+    from napari_medseg.segmenters.promptable.model import save_promptable
+
+    models = [load_promptable(path) for path in paths]
+    network, records = models[0][0], [plan["training"] for _, plan in models]
+    states = [other.state_dict() for other, _ in models]
+    network.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
+    save_promptable(out, network, {"training": {"mean of": records, "data": ", ".join(dict.fromkeys(record["data"] for record in records))}})
+
+
 def _resumed(path: Path, network: PromptableNet, mean: PromptableNet, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
     """Updates made and seconds spent so far."""
     if not path.is_file():
@@ -180,6 +195,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="a trained model to go on from, of the same widths")
+    parser.add_argument("--mean", type=Path, nargs="+", help="trained models: write the mean of their weights to mean.safetensors in --out, and end")
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     return parser.parse_args()
 
