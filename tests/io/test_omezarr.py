@@ -1,11 +1,14 @@
 """OME-Zarr: what we write others read, what others write we read, and what is damaged or hostile is refused."""
 
+import asyncio
+import errno
 import json
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
+import time
 from itertools import product
 from pathlib import Path
 
@@ -463,6 +466,24 @@ def test_an_interrupted_write_leaves_the_old_one(tmp_path, scan, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write(scan.like(scan.array + 1), tmp_path / "scan.ome.zarr")
     assert os.listdir(tmp_path) == ["scan.ome.zarr"]
+    np.testing.assert_array_equal(read(tmp_path / "scan.ome.zarr").array, scan.array)
+
+
+def test_what_is_written_late_beside_a_write_that_failed_leaves_nothing(tmp_path, scan, monkeypatch):
+    write(scan, tmp_path / "scan.ome.zarr")
+    before, really = sorted(tmp_path.rglob("*")), zarr.storage.LocalStore._set
+
+    async def slow_or_refused(self, key, *args, **kwargs):
+        if key == "0/zarr.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        await asyncio.sleep(0.2)
+        await really(self, key, *args, **kwargs)
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "_set", slow_or_refused)
+    with pytest.raises(UnwritableFileError, match="No space left"):
+        write(scan.like(scan.array + 1), tmp_path / "scan.ome.zarr")
+    time.sleep(0.5)
+    assert sorted(tmp_path.rglob("*")) == before
     np.testing.assert_array_equal(read(tmp_path / "scan.ome.zarr").array, scan.array)
 
 

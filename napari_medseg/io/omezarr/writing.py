@@ -6,11 +6,13 @@ those turned with the scan where they are not. The exact grid stands beside it (
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.buffer import Buffer
 from zarr.codecs import BloscCodec, BloscShuffle
 from zarr.storage import LocalStore
 
@@ -38,9 +40,57 @@ def write(volume: Volume, path: Path) -> None:
     UnwritableFileError
         When a value type is none that OME-Zarr holds.
     """
+    folder = _Folder(path)
+    try:
+        _fill(volume, folder)
+    except BaseException:
+        folder.end()
+        raise
+
+
+class _Folder(LocalStore):
+    """A folder that can be told that no more is wanted: where one write fails zarr lets those beside it run on, and they would make the folder anew."""
+
+    def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._under_way, self._over, self._changed = 0, False, threading.Condition()
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a file."""
+        if self._begins():
+            try:
+                await super().set(key, value)
+            finally:
+                self._ends()
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a file that is not there."""
+        if self._begins():
+            try:
+                await super().set_if_not_exists(key, value)
+            finally:
+                self._ends()
+
+    def end(self) -> None:
+        """Write nothing any more; returns when what is being written is."""
+        with self._changed:
+            self._over = True
+            self._changed.wait_for(lambda: self._under_way == 0)
+
+    def _begins(self) -> bool:
+        with self._changed:
+            self._under_way += not self._over
+            return not self._over
+
+    def _ends(self) -> None:
+        with self._changed:
+            self._under_way -= 1
+            self._changed.notify_all()
+
+
+def _fill(volume: Volume, folder: _Folder) -> None:
     array = np.ascontiguousarray(_storable(volume.array))
     labels = isinstance(volume, LabelMap)
-    folder = LocalStore(path)
     group = zarr.create_group(folder, zarr_format=3)
     edge = EDGE if array.nbytes < LARGE else LARGE_EDGE
     letters = ["c"] * (array.ndim - 3) + ["z", "y", "x"]
